@@ -1,0 +1,10 @@
+"""What differs between Keras' backends, one module a backend."""
+
+import keras
+
+if keras.backend.backend() == "tensorflow":
+    from mtlkeras._backend.tensorflow import replica_count, sum_over_replicas
+else:
+    from mtlkeras._backend.single import replica_count, sum_over_replicas
+
+__all__ = ["replica_count", "sum_over_replicas"]

@@ -1,0 +1,264 @@
+"""What a label is: the spec a user writes, and its encoding to numbers."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from mtlkeras._errors import near_match, unknown_name
+from mtlkeras._missing import MISSING
+from mtlkeras.data.columns import Column, distinct, numbers, word, words
+from mtlkeras.specs import Spec, spec
+
+KINDS = ("class", "number", "multi", "array")
+_LARGEST_CLASS_ID = 9_999
+_YES_NO = {"0": 0, "1": 1, "False": 0, "True": 1, "false": 0, "true": 1, "no": 0, "yes": 1}
+
+RowName = Callable[[int], str]
+
+
+@spec
+class Label(Spec):
+    """Says where the label of a task stands and how to read it.
+
+    `tasks={"label": "label"}` is short for `tasks={"label": Label("label")}`, and a list of
+    columns is short for a `Label` of that list.
+
+    Args:
+        column: Name of a column or feature; or several names, which make one vector label.
+        kind: `"class"` (one class id), `"number"` (float32), `"multi"` (a 0 or 1 for each of
+            several yes/no labels) or `"array"` (passed on as it is). `None` finds out: words,
+            booleans and whole numbers are classes, other numbers are numbers, several
+            columns and lists are multi-labels, arrays of higher rank are arrays.
+        classes: Names of the classes in the order of their ids; or a mapping from a class
+            name to the list of values that mean it. `None` takes all words found in the
+            whole source, sorted; whole numbers are then ids already.
+        missing: Values that stand for a missing label, besides empty cells, `None` and NaN.
+        separator: For a multi-label in one column of words: what stands between the words.
+
+    A missing label becomes `-1` (`mtlkeras.MISSING`) in whole-number labels and NaN in
+    float labels; in multi-labels of several columns, each entry for itself.
+
+    Example:
+
+    ```python
+    Label("label", missing=["Not sure", "Other", "Skip"])
+    Label("marital-status", classes={"never": ["Never-married"], "once": ["Divorced", "Widowed"]})
+    Label(["heating_load", "cooling_load"], kind="number")
+    ```
+    """
+
+    column: str | Sequence[str]
+    kind: str | None = None
+    classes: Sequence[Any] | Mapping[str, Any] | None = None
+    missing: Sequence[Any] = ()
+    separator: str | None = None
+
+    def validate(self) -> None:
+        if self.kind is not None and self.kind not in KINDS:
+            raise unknown_name("kind", self.kind, KINDS, f"Label({self.column!r})")
+        if isinstance(self.missing, str):
+            object.__setattr__(self, "missing", (self.missing,))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of all columns of the label."""
+        return (self.column,) if isinstance(self.column, str) else tuple(self.column)
+
+
+@dataclasses.dataclass(frozen=True)
+class Encoded:
+    """The labels of one task as an array with one entry a row.
+
+    Args:
+        values: `int32` for classes and multi-labels, `float32` for numbers.
+        kind: One of `KINDS`.
+        classes: Names of the classes or of the yes/no labels; `None` for the other kinds.
+    """
+
+    values: np.ndarray
+    kind: str
+    classes: tuple[str, ...] | None = None
+
+    @property
+    def known(self) -> np.ndarray:
+        """Boolean array of the shape of `values`: which labels are there."""
+        if self.values.dtype.kind == "f":
+            return ~np.isnan(self.values)
+        return self.values != MISSING
+
+    def take(self, rows: np.ndarray) -> Encoded:
+        """Returns the labels of some rows."""
+        return dataclasses.replace(self, values=self.values[rows])
+
+
+def label_specs(tasks: Any) -> dict[str, Label]:
+    """Checks the argument `tasks` and returns a `Label` for each task."""
+    if not isinstance(tasks, Mapping) or not tasks:
+        raise ValueError(f"tasks= must map task names to columns, as in {{'label': 'label'}}; received {tasks!r}.")
+    return {task: _label_spec(task, value) for task, value in tasks.items()}
+
+
+def _label_spec(task: Any, value: Any) -> Label:
+    if not isinstance(task, str):
+        raise ValueError(f"A task's name must be a string; received {task!r} in tasks=.")
+    if isinstance(value, Label):
+        return value
+    if isinstance(value, str) or (isinstance(value, (list, tuple)) and all(isinstance(v, str) for v in value)):
+        return Label(value)
+    raise ValueError(f"Task '{task}' in tasks= must be a column name, a list of them or a Label; received {value!r}.")
+
+
+def encode(task: str, label: Label, columns: Sequence[Column], row_name: RowName) -> Encoded:
+    """Turns the columns of a label into numbers.
+
+    Args:
+        task: The task's name, for error messages.
+        label: Its spec.
+        columns: The columns that the spec names, in its order.
+        row_name: Names a row in error messages, from its position.
+
+    Raises:
+        ValueError: If a value is not among the classes or not a number.
+    """
+    columns = [column.marked(label.missing).typed() for column in columns]
+    kind = label.kind or _kind(label, columns)
+    if kind == "multi":
+        return _encode_multi(task, label, columns, row_name)
+    if kind == "number":
+        arrays = [_numbers(task, column, row_name) for column in columns]
+        return Encoded(arrays[0] if len(arrays) == 1 else np.stack(arrays, 1), "number")
+    if len(columns) > 1:
+        raise ValueError(f"Task '{task}': a label of kind '{kind}' needs one column; received {len(columns)}.")
+    if kind == "class":
+        return _encode_class(task, label, columns[0], row_name)
+    values = columns[0].values
+    return Encoded(values.astype("float32" if values.dtype.kind == "f" else "int32"), "array")
+
+
+def _kind(label: Label, columns: Sequence[Column]) -> str:
+    column = columns[0]
+    if len(columns) > 1 or column.is_lists or label.separator:
+        return "multi"
+    if column.values.ndim > 1:
+        return "array"
+    is_float = column.values.dtype.kind == "f" and not column.missing.all()
+    return "number" if is_float and label.classes is None else "class"
+
+
+def _numbers(task: str, column: Column, row_name: RowName) -> np.ndarray:
+    try:
+        return numbers(column).astype("float32")
+    except ValueError as error:
+        reason, row = error.args
+        raise ValueError(f"Task '{task}': {reason}, in {row_name(row)}.") from error
+
+
+def _encode_class(task: str, label: Label, column: Column, row_name: RowName) -> Encoded:
+    if label.classes is None and not column.is_words:
+        return _encode_ids(task, column, row_name)
+    if not column.is_words and column.values.dtype.kind != "b" and "-1" not in _meanings(label.classes):
+        column = dataclasses.replace(column, missing=column.missing | (column.values == MISSING))
+    classes = label.classes if label.classes is not None else distinct(column)
+    meanings = _meanings(classes)
+    ids = np.full(len(column), MISSING, np.int32)
+    spelt = words(column)
+    for row in np.flatnonzero(~column.missing):
+        identity = meanings.get(spelt[row])
+        if identity is None:
+            raise _not_a_class(task, spelt[row], meanings, row_name(row))
+        ids[row] = identity
+    return Encoded(ids, "class", tuple(word(name) for name in classes))
+
+
+def _encode_ids(task: str, column: Column, row_name: RowName) -> Encoded:
+    """Whole numbers without a list of classes are class ids already."""
+    present = column.values[~column.missing].astype(np.float64)
+    present = present[present != MISSING]
+    top = int(present.max(initial=-1))
+    top = top if column.names is None else len(column.names) - 1
+    bad = (present < 0) | (present > min(top, _LARGEST_CLASS_ID)) | (present != np.floor(present))
+    if bad.any():
+        value = present[bad][0]
+        row = int(np.flatnonzero(~column.missing & (column.values == value))[0])
+        raise ValueError(
+            f"Task '{task}': {word(value)} in {row_name(row)} cannot be a class id, which is a whole number "
+            f"from 0 to {min(max(top, 0), _LARGEST_CLASS_ID)}. Give Label(..., kind='number') for a number "
+            "to predict, or list the values in Label(..., classes=[...])."
+        )
+    ids = np.where(column.missing, MISSING, column.values).astype(np.int32)
+    names = column.names or (("False", "True") if column.values.dtype.kind == "b" else map(str, range(top + 1)))
+    return Encoded(ids, "class", tuple(names))
+
+
+def _meanings(classes: Any) -> dict[str, int]:
+    """Maps each word that a class can have in the source to the class id."""
+    if isinstance(classes, Mapping):
+        pairs = [(name, i) for i, names in enumerate(classes.values()) for name in _listed(names)]
+    else:
+        pairs = [(name, i) for i, name in enumerate(classes)]
+    return {word(name): i for name, i in pairs}
+
+
+def _listed(names: Any) -> Sequence[Any]:
+    return names if isinstance(names, (list, tuple)) else [names]
+
+
+def _not_a_class(task: str, value: str, meanings: Mapping[str, int], row: str) -> ValueError:
+    listed = ", ".join(map(repr, list(meanings)[:30])) + (", ..." if len(meanings) > 30 else "")
+    return ValueError(
+        f"Task '{task}': the label '{value}' in {row} is not one of its classes.{near_match(value, meanings)} "
+        f"Known classes: {listed}. A value that stands for no label belongs in Label(..., missing=[...])."
+    )
+
+
+def _encode_multi(task: str, label: Label, columns: Sequence[Column], row_name: RowName) -> Encoded:
+    if len(columns) == 1 and columns[0].values.ndim == 1:
+        return _encode_lists(task, label, columns[0], row_name)
+    if len(columns) == 1:
+        return Encoded(columns[0].values.astype("int32"), "multi", _names(label, columns[0].values.shape[1]))
+    result = [_yes_no(task, name, column, row_name) for name, column in zip(label.columns, columns, strict=True)]
+    return Encoded(np.stack(result, 1), "multi", _names(label, len(columns)))
+
+
+def _names(label: Label, count: int) -> tuple[str, ...]:
+    if label.classes is not None:
+        return tuple(map(str, label.classes))
+    return label.columns if len(label.columns) == count else tuple(map(str, range(count)))
+
+
+def _yes_no(task: str, name: str, column: Column, row_name: RowName) -> np.ndarray:
+    result = np.full(len(column), MISSING, np.int32)
+    spelt = words(column)
+    for row in np.flatnonzero(~column.missing):
+        if spelt[row] not in _YES_NO and spelt[row] != str(MISSING):
+            raise ValueError(
+                f"Task '{task}': '{spelt[row]}' in column '{name}' of {row_name(row)} is neither 0 nor 1. Give "
+                "Label([...], kind='number') for several numbers, or Label(..., missing=[...]) for no label."
+            )
+        result[row] = _YES_NO.get(spelt[row], MISSING)
+    return result
+
+
+def _encode_lists(task: str, label: Label, column: Column, row_name: RowName) -> Encoded:
+    """A list of words a row becomes a 0 or 1 for each class."""
+    lists = {row: _items(label, column.values[row]) for row in np.flatnonzero(~column.missing)}
+    classes = label.classes if label.classes is not None else sorted({i for items in lists.values() for i in items})
+    meanings = _meanings(classes)
+    result = np.full((len(column), len(classes)), MISSING, np.int32)
+    for row, items in lists.items():
+        result[row] = 0
+        for item in items:
+            if item not in meanings:
+                raise _not_a_class(task, item, meanings, row_name(int(row)))
+            result[row, meanings[item]] = 1
+    return Encoded(result, "multi", tuple(word(name) for name in classes))
+
+
+def _items(label: Label, value: Any) -> list[str]:
+    if isinstance(value, str):
+        value = [v.strip() for v in value.split(label.separator)] if label.separator else [value]
+    return [word(v) for v in (value if isinstance(value, (list, tuple, np.ndarray)) else [value])]

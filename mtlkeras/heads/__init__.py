@@ -1,0 +1,9 @@
+"""Heads: one task's output with its loss, metrics and decoding."""
+
+from mtlkeras.heads.base import Head
+from mtlkeras.heads.classification import Classification
+from mtlkeras.heads.multi_label import MultiLabel
+from mtlkeras.heads.ordinal import Ordinal
+from mtlkeras.heads.regression import Regression
+
+__all__ = ["Classification", "Head", "MultiLabel", "Ordinal", "Regression"]

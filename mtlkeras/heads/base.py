@@ -1,0 +1,205 @@
+"""The base of all heads."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, ClassVar
+
+import keras
+import numpy as np
+from keras import ops
+
+from mtlkeras._errors import unknown_name
+from mtlkeras._missing import MISSING
+from mtlkeras.features import Features
+from mtlkeras.layers.output import TaskOutput
+from mtlkeras.specs import Spec, tunable
+
+
+@dataclasses.dataclass(frozen=True, repr=False, kw_only=True)
+class Head(Spec):
+    """One task's output: its layers, loss, metrics, labels and decoding.
+
+    Args:
+        at: Name of a tap of the trunk to sit on; `None` for the trunk's end.
+        hidden: Units of dense layers between the features and the scores.
+        activation: Activation of the hidden layers.
+        dropout: Rate of dropout before each dense layer of the head.
+        l1: L1 factor on the kernels of the head.
+        l2: L2 factor on the kernels of the head.
+        loss_weight: Weight of the task's loss in the joint objective.
+        metrics: Names from `metric_names`, or Keras metrics; `None` for the head's default.
+    """
+
+    kind: ClassVar[str] = "vector"
+    by_entry: ClassVar[bool] = False  # Whether each entry of an example's label may be missing alone.
+    default_metrics: ClassVar[tuple[str, ...]] = ()
+    metric_names: ClassVar[tuple[str, ...]] = ()
+
+    at: str | None = None
+    hidden: tuple[int, ...] = tunable((), (), (128,), (256,))
+    activation: str = "relu"
+    dropout: float = tunable(0.0, 0.0, 0.2, 0.5)
+    l1: float = 0.0
+    l2: float = tunable(0.0, 0.0, 1e-5, 1e-4, 1e-3)
+    loss_weight: float = 1.0
+    metrics: tuple[Any, ...] | None = None
+
+    def validate(self) -> None:
+        name = type(self).__name__
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"{name}: dropout must be in [0, 1); received {self.dropout}.")
+        for field in ("l1", "l2", "loss_weight"):
+            value = getattr(self, field)
+            if not (np.isfinite(value) and value >= 0):
+                raise ValueError(f"{name}: {field} must be finite and not negative; received {value}.")
+        for metric in self.metrics or ():
+            if isinstance(metric, str) and metric not in self.metric_names:
+                raise unknown_name("metric", metric, self.metric_names, f"metrics= of {name}")
+
+    # Building.
+
+    @property
+    def units(self) -> int:
+        """Number of scores per example."""
+        raise NotImplementedError
+
+    def attach(self, features: Features, task: str) -> Any:
+        """Builds the head's layers on a trunk's features; returns the named output."""
+        x = features.get(self.kind, self.at, asked_by=f"{type(self).__name__} of task '{task}'")
+        for i, units in enumerate(self.hidden, 1):
+            x = self._dense(units, f"{task}_hidden_{i}", self.activation)(self._dropped(x, f"{task}_dropout_{i}"))
+        x = self._dropped(x, f"{task}_dropout")
+        return self.output_layer(task)(self._dense(self.units, f"{task}_logits", None)(x))
+
+    def output_layer(self, task: str) -> TaskOutput:
+        """Returns the last layer, named like the task."""
+        return TaskOutput(self, name=task)
+
+    def output_shape(self, score_shape: tuple) -> tuple:
+        """Returns the shape of the outputs for a shape of the head's last dense layer."""
+        return tuple(score_shape)
+
+    def _dense(self, units: int, name: str, activation: str | None) -> Any:
+        # float32 whatever the policy: a head is small, and its scores feed a loss.
+        return keras.layers.Dense(
+            units,
+            activation,
+            name=name,
+            dtype="float32",
+            kernel_regularizer=keras.regularizers.L1L2(self.l1, self.l2) if self.l1 or self.l2 else None,
+        )
+
+    def _dropped(self, x: Any, name: str) -> Any:
+        return keras.layers.Dropout(self.dropout, name=name, dtype="float32")(x) if self.dropout else x
+
+    # Scores and outputs, float32 tensors.
+
+    def activate(self, scores: Any) -> Any:
+        """Returns the model's outputs for scores."""
+        raise NotImplementedError
+
+    def invert(self, outputs: Any) -> Any:
+        """Returns scores that give these outputs."""
+        raise NotImplementedError
+
+    # Labels, loss and metrics. `y` is a label tensor as the user gives it.
+
+    def labelled(self, y: Any) -> Any:
+        """Returns a bool mask of the labels that are there.
+
+        Shape `(batch,)`, or `(batch, entries)` where each entry may be missing alone.
+        """
+        raise NotImplementedError
+
+    def targets(self, y: Any, mask: Any) -> Any:
+        """Returns labels in the head's own form, with any valid value where `mask` is false.
+
+        Raises:
+            ValueError: If the labels' shape does not fit.
+        """
+        raise NotImplementedError
+
+    def loss(self, targets: Any, scores: Any, layer: TaskOutput) -> Any:
+        """Returns the loss of each label, in the shape of the mask of `labelled`."""
+        raise NotImplementedError
+
+    def metric_targets(self, targets: Any) -> Any:
+        """Returns targets in the form that the metrics of `metric_names` take."""
+        return targets
+
+    def weigh_classes(self, targets: Any, class_weight: dict[int, float]) -> Any:
+        """Returns the weight of each label for weights by class index."""
+        raise ValueError(f"{type(self).__name__} has no classes, so it takes no class_weight.")
+
+    def metric(self, name: str) -> keras.metrics.Metric:
+        """Returns a new metric for one of `metric_names`."""
+        raise unknown_name("metric", name, self.metric_names, f"metrics of {type(self).__name__}")
+
+    def check(self, y: np.ndarray) -> None:
+        """Checks labels of a whole data set.
+
+        Raises:
+            ValueError: If a label is outside of what the head knows.
+        """
+
+    def class_count(self, shape: Any) -> int | None:
+        """Returns how many classes whole-number labels of this shape count, `None` for others."""
+        return None
+
+    # What a person wants.
+
+    def decode(self, outputs: Any) -> dict[str, Any]:
+        """Returns decoded tensors by suffix: `""` the answer, others what goes with it."""
+        return {"": outputs}
+
+    @property
+    def names(self) -> tuple[str, ...] | None:
+        """Names of the classes that `decode`'s answer counts, if it does and they have any."""
+        return None
+
+    def labels(self, outputs: np.ndarray) -> np.ndarray:
+        """Returns the labels a person wants for outputs of `predict`."""
+        answer = np.asarray(self.decode(ops.convert_to_tensor(outputs))[""])
+        return answer if self.names is None else np.asarray(self.names)[answer]
+
+
+def present(y: Any) -> Any:
+    """Returns where a class label is known: neither `MISSING` nor NaN."""
+    known = ops.not_equal(y, ops.cast(MISSING, y.dtype))
+    if keras.backend.is_float_dtype(y.dtype):
+        known = ops.logical_and(known, ops.logical_not(ops.isnan(y)))
+    return known
+
+
+def flat_labels(y: Any) -> Any:
+    """Returns labels of shape `(batch,)` for `(batch,)` or `(batch, 1)`."""
+    return ops.squeeze(y, -1) if len(y.shape) == 2 and y.shape[-1] == 1 else y
+
+
+def check_class_names(owner: str, names: Any, count: int, argument: str) -> None:
+    """Raises `ValueError` unless there are as many distinct names as classes."""
+    if names is None:
+        return
+    if len(names) != count:
+        raise ValueError(f"{owner}: {argument} must have {count} entries; received {len(names)}.")
+    if len(set(names)) != len(names):
+        raise ValueError(f"{owner}: {argument} must be distinct; received {tuple(names)}.")
+
+
+def check_class_indices(y: np.ndarray, num_classes: int, names: tuple[str, ...] | None) -> None:
+    """Raises `ValueError` for the first label that is neither a class index nor missing."""
+    y = np.asarray(y)
+    if y.dtype.kind in "USO":
+        known = f" Its class names are {', '.join(names)}." if names else ""
+        raise ValueError(f"expected class indices 0 to {num_classes - 1}, received text such as {y.flat[0]!r}.{known}")
+    if y.dtype.kind == "b":
+        return
+    known_labels = ~((y == MISSING) | (np.isnan(y) if y.dtype.kind == "f" else False))
+    wrong = known_labels & ((y < 0) | (y >= num_classes) | (y != np.floor(y)))
+    if wrong.any():
+        row = tuple(int(i) for i in np.argwhere(wrong)[0])
+        raise ValueError(
+            f"label {y[row]} of example {row[0]} is outside the classes 0 to {num_classes - 1} "
+            f"({int(wrong.sum())} such labels)."
+        )

@@ -1,0 +1,120 @@
+"""Ordered classes."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import keras
+import numpy as np
+from keras import ops
+
+from mtlkeras.heads.base import Head, check_class_indices, check_class_names, flat_labels, present
+from mtlkeras.heads.classification import class_weight_vector
+from mtlkeras.layers.output import OrdinalOutput
+from mtlkeras.metrics import OrdinalAccuracy, OrdinalError
+from mtlkeras.metrics.ordinal import predicted_rank
+from mtlkeras.specs import spec
+
+
+@spec
+class Ordinal(Head):
+    """Predicts one of several ordered classes by cumulative logits.
+
+    One score s per example and ordered thresholds t_1 < ... < t_(K-1) give
+    P(class > k) = sigmoid(s - t_k), which never rises with k, so the class probabilities
+    are never negative and the predicted rank is consistent. The loss is the sum over k of
+    the binary cross-entropy of "class > k".
+
+    The output is the class probabilities, shape `(batch, num_classes)`, lowest class
+    first. Labels are ranks 0 to K-1 of shape `(batch,)` or `(batch, 1)`; `mtlkeras.MISSING`
+    or NaN where unknown. The decoded answer is the median of the distribution.
+
+    Args:
+        num_classes: Number of classes, at least 3.
+        class_names: Names of the classes, lowest first.
+        class_weight: Weight of the loss by class index or name; others weigh 1.
+
+    Metrics: `"accuracy"` and `"mae"` (distance in ranks), both by default.
+
+    References:
+        - McCullagh 1980, Regression Models for Ordinal Data (proportional odds, eq. 1.2).
+        - Cao, Mirjalili and Raschka 2020, Rank consistent ordinal regression (CORAL,
+          eq. 4). There the biases end up ordered at the optimum; here by construction.
+
+    Example:
+
+    ```python
+    head = mtlkeras.heads.Ordinal(3, class_names=("low", "middle", "high"))
+    ```
+    """
+
+    default_metrics: ClassVar = ("accuracy", "mae")
+    metric_names: ClassVar = ("accuracy", "mae")
+
+    num_classes: int
+    class_names: tuple[str, ...] | None = None
+    class_weight: dict | None = None
+
+    def validate(self) -> None:
+        super().validate()
+        if self.num_classes < 3:
+            raise ValueError(
+                f"Ordinal: num_classes must be at least 3 (two classes have no order to learn: use "
+                f"Classification); received {self.num_classes}."
+            )
+        check_class_names("Ordinal", self.class_names, self.num_classes, "class_names")
+        class_weight_vector(self, self.class_weight or {})
+
+    @property
+    def units(self) -> int:
+        return 1
+
+    @property
+    def names(self) -> tuple[str, ...] | None:
+        return self.class_names
+
+    def output_layer(self, task: str) -> OrdinalOutput:
+        return OrdinalOutput(self, name=task)
+
+    def output_shape(self, score_shape: tuple) -> tuple:
+        return (*score_shape[:-1], self.num_classes)
+
+    def activate(self, scores: Any) -> Any:
+        edge = ops.ones_like(scores[:, :1])
+        above = ops.concatenate([edge, ops.sigmoid(scores), 0.0 * edge], axis=-1)
+        return above[:, :-1] - above[:, 1:]
+
+    def invert(self, outputs: Any) -> Any:
+        below = ops.clip(ops.cumsum(outputs, axis=-1)[:, :-1], 1e-7, 1.0 - 1e-7)
+        return ops.log1p(-below) - ops.log(below)
+
+    def labelled(self, y: Any) -> Any:
+        return present(flat_labels(y))
+
+    def targets(self, y: Any, mask: Any) -> Any:
+        y = flat_labels(y)
+        if len(y.shape) != 1:
+            raise ValueError(f"expected ranks of shape (batch,); received shape {tuple(y.shape)}.")
+        return ops.where(mask, ops.cast(y, "int32"), 0)
+
+    def loss(self, targets: Any, scores: Any, layer: Any) -> Any:
+        above = ops.cast(ops.expand_dims(targets, -1) > ops.arange(self.num_classes - 1), "float32")
+        values = ops.sum(ops.binary_crossentropy(above, scores, from_logits=True), axis=-1)
+        return values * self.weigh_classes(targets, self.class_weight) if self.class_weight else values
+
+    def weigh_classes(self, targets: Any, class_weight: dict) -> Any:
+        return ops.take(ops.convert_to_tensor(class_weight_vector(self, class_weight)), targets)
+
+    def metric(self, name: str) -> keras.metrics.Metric:
+        metrics = {"accuracy": OrdinalAccuracy, "mae": OrdinalError}
+        return metrics[name](name=name) if name in metrics else super().metric(name)
+
+    def class_count(self, shape: Any) -> int | None:
+        return self.num_classes
+
+    def check(self, y: np.ndarray) -> None:
+        check_class_indices(y, self.num_classes, self.class_names)
+
+    def decode(self, outputs: Any) -> dict[str, Any]:
+        rank = predicted_rank(outputs)
+        return {"": rank, "probability": ops.take_along_axis(outputs, rank[:, None], axis=-1)[:, 0]}

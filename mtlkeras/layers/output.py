@@ -1,0 +1,136 @@
+"""The last layer of a head."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import keras
+
+
+@keras.saving.register_keras_serializable("mtlkeras")
+class TaskOutput(keras.layers.Layer):
+    """Turns a head's scores into its output and carries the head's spec.
+
+    The layer is named like its task, computes in float32 under any dtype policy, and keeps
+    the spec in its config, so that a saved, loaded or cloned model still knows its heads.
+
+    Args:
+        head: The `mtlkeras.heads.Head` spec.
+        **kwargs: As for every Keras layer; `dtype` is always float32.
+
+    Input and output shapes are those of the head's scores and outputs.
+    """
+
+    def __init__(self, head: Any, **kwargs: Any) -> None:
+        kwargs["dtype"] = "float32"
+        super().__init__(**kwargs)
+        self.head = head
+        self._recent = threading.local()
+
+    def call(self, inputs: Any) -> Any:
+        scores = self.scores(inputs)
+        outputs = self.head.activate(scores)
+        # A loss is exact from scores (a probability of 1 - 1e-9 rounds to 1), so the loss of
+        # the same step looks them up by the identity of the outputs. One value per thread,
+        # since the replicas of tf.distribute trace in threads of their own.
+        self._recent.value = (outputs, scores)
+        return outputs
+
+    def scores(self, inputs: Any) -> Any:
+        """Returns the unbounded scores that the head's activation is applied to."""
+        return inputs
+
+    def scores_for(self, outputs: Any) -> Any:
+        """Returns the scores behind `outputs`: the very ones where they are this step's.
+
+        Args:
+            outputs: The layer's outputs; also outputs of another time, whose scores are
+                recovered by inverting the activation.
+        """
+        recent = getattr(self._recent, "value", None)
+        self._recent.value = None
+        if recent is not None and recent[0] is outputs:
+            return recent[1]
+        return self.head.invert(keras.ops.convert_to_tensor(outputs, "float32"))
+
+    def compute_output_spec(self, inputs: Any) -> Any:
+        shape = self.head.output_shape(inputs.shape)
+        return keras.KerasTensor(shape, dtype="float32")
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        config["head"] = keras.saving.serialize_keras_object(self.head)
+        return config
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> TaskOutput:
+        config = dict(config)
+        config["head"] = keras.saving.deserialize_keras_object(config["head"])
+        return cls(**config)
+
+
+@keras.saving.register_keras_serializable("mtlkeras")
+class RegressionOutput(TaskOutput):
+    """Turns standardised scores into numbers in label units.
+
+    `outputs = scores * scale + mean`, with `mean` and `scale` kept as weights that are not
+    trained, so they are saved and exported with the model.
+    """
+
+    def build(self, input_shape: Any) -> None:
+        targets = input_shape[-1]
+        self.mean = self._constant("mean", self.head.mean, targets)
+        self.scale = self._constant("scale", self.head.scale, targets)
+
+    def _constant(self, name: str, value: Any, targets: int) -> Any:
+        start = keras.initializers.Constant(list(value) if isinstance(value, tuple) else value)
+        return self.add_weight(shape=(targets,), trainable=False, name=name, initializer=start)
+
+    def call(self, inputs: Any) -> Any:
+        outputs = inputs * self.scale + self.mean
+        self._recent.value = (outputs, inputs)
+        return outputs
+
+    def scores_for(self, outputs: Any) -> Any:
+        recent = getattr(self._recent, "value", None)
+        self._recent.value = None
+        if recent is not None and recent[0] is outputs:
+            return recent[1]
+        return self.standardize(outputs)
+
+    def standardize(self, labels: Any) -> Any:
+        """Returns labels of shape `(batch, targets)` on the scale of the scores."""
+        return (keras.ops.cast(labels, "float32") - self.mean) / self.scale
+
+    def adapt(self, mean: Any, scale: Any) -> None:
+        """Sets the mean and scale, each of shape `(targets,)`, in label units."""
+        self.mean.assign(mean)
+        self.scale.assign(scale)
+
+
+@keras.saving.register_keras_serializable("mtlkeras")
+class OrdinalOutput(TaskOutput):
+    """Turns one score into the cumulative logits of ordered classes.
+
+    The logit of "the class is above k" is `score - t_k` with thresholds
+    `t_1 < t_2 < ...` kept in order by construction: each is the one before plus a softplus.
+    """
+
+    def build(self, input_shape: Any) -> None:
+        count = self.head.num_classes - 1
+        # softplus(0.5413) = 1: thresholds start one unit apart, centred at zero.
+        self.first = self.add_weight(
+            shape=(1,), name="first_threshold", initializer=keras.initializers.Constant(-(count - 1) / 2)
+        )
+        self.steps = self.add_weight(
+            shape=(count - 1,), name="threshold_steps", initializer=keras.initializers.Constant(0.5413)
+        )
+
+    def thresholds(self) -> Any:
+        """Returns the ordered thresholds, shape `(classes - 1,)`."""
+        ops = keras.ops
+        return ops.concatenate([self.first, self.first + ops.cumsum(ops.softplus(self.steps))])
+
+    def scores(self, inputs: Any) -> Any:
+        return inputs - self.thresholds()

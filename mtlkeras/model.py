@@ -1,0 +1,331 @@
+"""`MultiTaskModel`: a functional Keras model with one named output per task."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from mtlkeras import checks
+from mtlkeras._backend import replica_count, sum_over_replicas
+from mtlkeras.heads.base import Head
+from mtlkeras.layers.output import RegressionOutput, TaskOutput
+from mtlkeras.objective import TaskObjective
+from mtlkeras.task_metrics import TaskMetrics, resolve_metrics
+
+
+@keras.saving.register_keras_serializable("mtlkeras")
+class MultiTaskModel(keras.Model):
+    """A functional `keras.Model` whose output is a dict by task.
+
+    Made by `mtlkeras.build_model`. It trains, saves and predicts as every Keras model does;
+    on top of that each head brings its loss, metrics and weight, labels may be missing, and
+    every key and label that is passed is checked by task.
+
+    The joint objective is J = sum over tasks of weight x mean loss, plus the regularisers.
+    A task's mean is over the examples of the whole batch that carry a label for it, over all
+    replicas. Weights of examples and classes scale an example's loss, not the count.
+
+    Example:
+
+    ```python
+    model = mtlkeras.build_model((8,), mtlkeras.trunks.MLP(), {"y": mtlkeras.heads.Regression()})
+    model.compile("adam")
+    model.fit(np.zeros((4, 8)), {"y": np.array([1.0, 2.0, np.nan, 4.0])}, verbose=0)
+    ```
+    """
+
+    # The class weights of the `fit` under way, by task.
+    _fit_class_weights: dict[str, dict] = {}  # noqa: RUF012
+
+    @property
+    def heads(self) -> dict[str, Head]:
+        """The heads by task."""
+        return {task: layer.head for task, layer in self.output_layers.items()}
+
+    @property
+    def output_layers(self) -> dict[str, TaskOutput]:
+        """The last layer of each head, by task."""
+        return {task: self.get_layer(task) for task in self.output}
+
+    @property
+    def trunk(self) -> keras.Model:
+        """The shared trunk: freeze it, save it, or build another model on it."""
+        return self.get_layer("trunk")
+
+    def compile(  # type: ignore[override]
+        self,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        loss_weights: Any = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        """Configures training; every head already knows its loss, weight and metrics.
+
+        Args:
+            optimizer: As in Keras.
+            loss: Losses by task that stand in for the heads' own.
+            loss_weights: Loss weights by task that stand in for the heads' own.
+            metrics: Metrics by task that stand in for the heads' own; a name, a Keras
+                metric, or a list of them. They count labelled examples by sample weight.
+            weighted_metrics: As `metrics`, in addition to them.
+            **kwargs: As in Keras.
+
+        Raises:
+            ValueError: If an argument names an unknown task or metric, a weight is negative
+                or not finite, or two metrics would have the same name in the logs.
+        """
+        tasks = list(self.output)
+        losses = checks.by_task(loss, tasks, "loss")
+        for task, value in losses.items():
+            if value is None:
+                raise ValueError(
+                    f"loss of task '{task}' is None. Leave the task out for its head's own loss, or give it "
+                    f"loss_weights={{'{task}': 0}} to leave it untrained."
+                )
+        weights = _checked_weights(checks.by_task(loss_weights, tasks, "loss_weights"))
+        chosen = checks.by_task(metrics, tasks, "metrics")
+        added = checks.by_task(weighted_metrics, tasks, "weighted_metrics")
+        objectives = {
+            task: TaskObjective(task, layer, losses.get(task), weights.get(task, layer.head.loss_weight))
+            for task, layer in self.output_layers.items()
+        }
+        task_metrics = {
+            task: resolve_metrics(head, chosen.get(task)) + resolve_metrics(head, added.get(task, ()))
+            for task, head in self.heads.items()
+        }
+        super().compile(optimizer=optimizer, **kwargs)
+        with self._scope():
+            self._compile_metrics = TaskMetrics(objectives, task_metrics)
+        self._objectives = objectives
+        self._task_config = {
+            "loss": loss, "loss_weights": loss_weights, "metrics": metrics, "weighted_metrics": weighted_metrics
+        }
+
+    def _scope(self) -> Any:
+        strategy = getattr(self, "_distribute_strategy", None)
+        return strategy.scope() if strategy is not None else contextlib.nullcontext()
+
+    def get_compile_config(self) -> dict[str, Any]:
+        config = super().get_compile_config()
+        if config:
+            config.update(keras.saving.serialize_keras_object(dict(self._task_config)))
+        return config
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        if self.optimizer is not None and self.built:
+            self.optimizer.build(self.trainable_variables)
+
+    def compute_loss(
+        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
+    ) -> Any:
+        """Returns the joint objective of one batch.
+
+        Args:
+            x: The inputs; not used.
+            y: Labels by task; a task that is not there adds zero.
+            y_pred: Outputs by task.
+            sample_weight: Weights by task, or one tensor for all tasks.
+            training: Whether class weights given to `fit` apply.
+
+        Raises:
+            ValueError: If there are no labels, or labels of an unknown task.
+        """
+        sums, counts = self._loss_sums(self._labels(y), y_pred, sample_weight, training)
+        regularization = sum((ops.sum(ops.cast(r, "float32")) for r in self.losses), ops.zeros(()))
+        self._compile_metrics.add_losses(ops.stop_gradient(sums), counts, ops.stop_gradient(regularization))
+        # The mean is over the whole batch, so each replica divides its own sum by the count of
+        # all; the optimizer adds up the replicas' gradients.
+        losses = sums / ops.maximum(sum_over_replicas(counts), 1.0)
+        weights = ops.convert_to_tensor([o.weight for o in self._objectives.values()], "float32")
+        return ops.sum(losses * weights) + regularization / replica_count()
+
+    def _loss_sums(self, y: dict, y_pred: dict, sample_weight: Any, training: bool) -> tuple[Any, Any]:
+        """Returns each task's sum of losses and count of labelled examples, shape `(tasks,)`."""
+        if not isinstance(sample_weight, dict):
+            sample_weight = dict.fromkeys(y, sample_weight)
+        class_weight = self._fit_class_weights if training else {}
+        pairs = [
+            objective.loss_sum(y[task], y_pred[task], sample_weight.get(task), class_weight.get(task))
+            if task in y
+            else (ops.zeros(()), ops.zeros(()))
+            for task, objective in self._objectives.items()
+        ]
+        sums, counts = zip(*pairs, strict=True)
+        return ops.stack(sums), ops.stack(counts)
+
+    def _labels(self, y: Any) -> dict[str, Any]:
+        if y is None:
+            raise ValueError(f"No labels: pass y as a dict by task ({', '.join(self.output)}).")
+        return {task: value for task, value in checks.by_task(y, self.output, "labels").items() if value is not None}
+
+    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:
+        return super().compute_metrics(x, self._labels(y), y_pred, sample_weight)
+
+    def fit(  # type: ignore[override]
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: Any = "auto",
+        callbacks: Any = None,
+        validation_split: float = 0.0,
+        validation_data: Any = None,
+        shuffle: bool = True,
+        class_weight: Any = None,
+        sample_weight: Any = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Trains the model; arguments as in Keras, but by task.
+
+        Args:
+            x: Inputs, as in Keras.
+            y: Labels by task; a task may be left out, and single labels be missing.
+            class_weight: Weights `{class index or name: weight}` by task, for training.
+            sample_weight: Weights by task (a task left out weighs 1), or one array for all.
+            **kwargs: As in Keras, like the other arguments.
+
+        Returns:
+            A `keras.callbacks.History` with `loss`, `<task>_loss`, `<task>_<metric>` and
+            their `val_` twins.
+
+        Raises:
+            ValueError: If something names an unknown task, or a label is outside of what
+                its head knows.
+        """
+        x, y, sample_weight = self._checked_data(x, y, sample_weight)
+        if isinstance(validation_data, (tuple, list)):
+            validation_data = self._checked_data(*validation_data)
+        elif validation_data is not None:
+            validation_data = self._checked_data(validation_data)[0]
+        if hasattr(x, "element_spec"):
+            shuffle = False  # A dataset shuffles itself; Keras would warn about its own default.
+        with self._class_weights(checks.class_weights(class_weight, self.heads)), _clear_label_errors():
+            return super().fit(
+                x, y, batch_size=batch_size, epochs=epochs, verbose=verbose, callbacks=callbacks,
+                validation_split=validation_split, validation_data=validation_data, shuffle=shuffle,
+                sample_weight=sample_weight, **kwargs,
+            )
+
+    def evaluate(  # type: ignore[override]
+        self, x: Any = None, y: Any = None, batch_size: int | None = None, verbose: Any = "auto",
+        sample_weight: Any = None, **kwargs: Any,
+    ) -> Any:
+        """Returns loss and metrics; arguments as in Keras, labels and weights by task."""
+        if not kwargs.get("_use_cached_eval_dataset"):
+            x, y, sample_weight = self._checked_data(x, y, sample_weight)
+        with _clear_label_errors():
+            return super().evaluate(
+                x, y, batch_size=batch_size, verbose=verbose, sample_weight=sample_weight, **kwargs
+            )
+
+    def _checked_data(self, x: Any, y: Any = None, sample_weight: Any = None) -> tuple[Any, Any, Any]:
+        if y is not None:
+            y = checks.label_arrays(y, self.heads)
+            return x, y, checks.weight_arrays(sample_weight, y, self.output)
+        if hasattr(x, "element_spec") and hasattr(x, "map"):  # A tf.data.Dataset.
+            x = checks.check_dataset(x, self.heads)
+        return x, y, sample_weight
+
+    @contextlib.contextmanager
+    def _class_weights(self, weights: dict[str, dict]) -> Any:
+        if not weights:
+            yield
+            return
+        # Class weights are constants of the traced step: trace with them, and not beyond.
+        self._fit_class_weights, self.train_function = weights, None
+        try:
+            yield
+        finally:
+            self._fit_class_weights, self.train_function = {}, None
+
+    def adapt(self, y: Any) -> None:
+        """Sets the mean and scale of every `Regression` head from labels.
+
+        Args:
+            y: Labels by task as arrays, or a `tf.data.Dataset` as for `fit`. Missing labels
+                do not count; a target whose labels are all equal keeps the scale 1.
+
+        Raises:
+            ValueError: If a regression task has no label at all.
+        """
+        layers = {t: layer for t, layer in self.output_layers.items() if isinstance(layer, RegressionOutput)}
+        batches = [y] if isinstance(y, dict) else (batch[1] for batch in y)
+        seen: dict[str, list] = {task: [] for task in layers}
+        for batch in batches:
+            for task in layers:
+                if batch.get(task) is not None:
+                    seen[task].append(np.asarray(batch[task]))
+        for task, layer in layers.items():
+            layer.adapt(*_moments(task, layer.head, seen[task]))
+
+    def predict_labels(self, x: Any, **kwargs: Any) -> dict[str, np.ndarray]:
+        """Returns what a person wants for each input, by task.
+
+        Class names (or indices where the head has no names), tuples of the labels that
+        hold, or numbers in label units.
+
+        Args:
+            x: Inputs, as for `predict`.
+            **kwargs: As for `predict`.
+        """
+        outputs = self.predict(x, **kwargs)
+        return {task: head.labels(outputs[task]) for task, head in self.heads.items()}
+
+    def export(self, filepath: Any, format: str = "tf_saved_model", **kwargs: Any) -> None:  # type: ignore[override]
+        """Writes the model for serving, without need of any Python code of ours.
+
+        Args:
+            filepath: Where to write; it must not exist.
+            format: `"tf_saved_model"` (default) with the endpoints `serve` (decoded
+                answers) and `serve_raw` (the outputs), `"onnx"` or `"litert"` (the outputs).
+            **kwargs: As for `keras.Model.export`.
+
+        Raises:
+            FileExistsError: If `filepath` exists.
+            ValueError: For an unknown format.
+            ImportError: If a package that the format needs is not installed.
+        """
+        from mtlkeras.export import export_model
+
+        export_model(self, filepath, format, super().export, **kwargs)
+
+
+def _checked_weights(weights: dict[str, Any]) -> dict[str, float]:
+    for task, weight in weights.items():
+        if not isinstance(weight, (int, float)) or not np.isfinite(weight) or weight < 0:
+            raise ValueError(
+                f"loss_weights of task '{task}': expected a finite number, not negative; received {weight!r}."
+            )
+    return {task: float(weight) for task, weight in weights.items()}
+
+
+def _moments(task: str, head: Head, batches: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    if not batches:
+        raise ValueError(f"Cannot adapt task '{task}': the labels do not have it.")
+    y = np.concatenate([np.asarray(head.rows(b)) for b in batches])
+    known = np.asarray(head.labelled(ops.convert_to_tensor(y)))
+    if not known.any(axis=0).all():
+        raise ValueError(f"Cannot adapt task '{task}': a target has no label.")
+    y = np.where(known, y.astype("float64"), np.nan)
+    scale = np.nanstd(y, axis=0)
+    return np.nanmean(y, axis=0), np.where(scale > 0, scale, 1.0)
+
+
+@contextlib.contextmanager
+def _clear_label_errors() -> Any:
+    """Turns a label check that failed inside a data pipeline into a plain `ValueError`."""
+    try:
+        yield
+    except Exception as error:
+        text = checks.label_error(error)
+        if text is None:
+            raise
+        raise ValueError(text) from None

@@ -1,0 +1,162 @@
+"""The base of all specs: small immutable values that describe a part of a model.
+
+A spec has plain constructor arguments, survives `keras.saving`, compares by value, prints
+as an expression that rebuilds it, and can draw its fields from a `HyperParameters`. It owns
+no variables: it builds Keras layers that do.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, TypeVar, dataclass_transform
+
+import keras
+
+from mtlkeras._errors import unknown_name
+
+SpecT = TypeVar("SpecT", bound="Spec")
+
+
+def tunable(default: Any, *choices: Any, low: Any = None, high: Any = None, log: bool = False) -> Any:
+    """Declares a field with a default value and the space that `tune` draws it from.
+
+    Give either `choices` (the default must be one of them) or `low` and `high`: whole
+    numbers make an integer range, others a float range, logarithmic with `log=True`.
+    """
+    if choices and default not in choices:
+        raise ValueError(f"The default {default!r} is not one of the choices {choices}.")
+    space = {"choices": choices} if choices else {"low": low, "high": high, "log": log}
+    return dataclasses.field(default=default, metadata={"space": space})
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field, tunable))
+def spec(cls: type[SpecT]) -> type[SpecT]:
+    """Class decorator: makes a frozen dataclass that Keras can serialise by name."""
+    cls = dataclasses.dataclass(frozen=True, repr=False)(cls)
+    return keras.saving.register_keras_serializable("mtlkeras")(cls)
+
+
+class Spec:
+    """Base class of trunks, sharing schemes, heads and balancers.
+
+    Subclasses are decorated with `spec` and declare their fields as a dataclass does.
+    A subclass that checks its fields does so in `validate`, which runs at construction.
+    """
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):  # type: ignore[arg-type]
+            # Lists become tuples, so that equal specs stay equal after a JSON round trip.
+            object.__setattr__(self, field.name, _frozen(getattr(self, field.name)))
+        self.validate()
+
+    def validate(self) -> None:
+        """Raises `ValueError` for fields that do not fit; by default all fit."""
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the fields as plain, serialisable values."""
+        return {f.name: _plain(getattr(self, f.name)) for f in dataclasses.fields(self)}  # type: ignore[arg-type]
+
+    @classmethod
+    def from_config(cls: type[SpecT], config: dict[str, Any]) -> SpecT:
+        """Rebuilds the spec from the result of `get_config`."""
+        return cls(**{name: _revived(value) for name, value in config.items()})
+
+    @classmethod
+    def field_names(cls) -> list[str]:
+        """Names of the constructor's arguments."""
+        return [f.name for f in dataclasses.fields(cls)]  # type: ignore[arg-type]
+
+    @classmethod
+    def tune(cls: type[SpecT], hp: Any, **fixed: Any) -> SpecT:
+        """Draws every field that has a space and is not fixed from `hp`.
+
+        With a fresh `keras_tuner.HyperParameters()` this gives the default spec. Wrap the
+        call in `with hp.name_scope("trunk"):` where two specs share field names.
+
+        Args:
+            hp: A `keras_tuner.HyperParameters`.
+            **fixed: Fields to hold at a value.
+
+        Raises:
+            ValueError: If `fixed` names a field that the spec lacks.
+        """
+        for name in fixed:
+            if name not in cls.field_names():
+                raise unknown_name("field", name, cls.field_names(), f"{cls.__name__}.tune")
+        values = dict(fixed)
+        for field in dataclasses.fields(cls):  # type: ignore[arg-type]
+            if field.name not in fixed and "space" in field.metadata:
+                values[field.name] = _draw(hp, field.name, field.default, **field.metadata["space"])
+        return cls(**values)
+
+    def replace(self: SpecT, **changes: Any) -> SpecT:
+        """Returns a copy with some fields changed."""
+        for name in changes:
+            if name not in self.field_names():
+                raise unknown_name("field", name, self.field_names(), f"{type(self).__name__}.replace")
+        return dataclasses.replace(self, **changes)  # type: ignore[type-var]
+
+    def __repr__(self) -> str:
+        changed = [
+            f"{f.name}={getattr(self, f.name)!r}"
+            for f in dataclasses.fields(self)  # type: ignore[arg-type]
+            if f.default is dataclasses.MISSING or getattr(self, f.name) != f.default
+        ]
+        return f"{type(self).__name__}({', '.join(changed)})"
+
+
+def _draw(hp: Any, name: str, default: Any, choices: Any = None, low: Any = None, high: Any = None, log: bool = False):
+    if choices:
+        return hp.Choice(name, list(choices), default=default)
+    sampling = "log" if log else "linear"
+    if isinstance(low, int) and isinstance(high, int):
+        return hp.Int(name, low, high, sampling=sampling, default=default)
+    return hp.Float(name, low, high, sampling=sampling, default=default)
+
+
+def _frozen(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return tuple(_frozen(v) for v in value)
+    if isinstance(value, dict):
+        return _FrozenDict({k: _frozen(v) for k, v in value.items()})
+    return value
+
+
+class _FrozenDict(dict):
+    """A dict that hashes, so that specs with mappings stay hashable values."""
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return hash(tuple(sorted(self.items(), key=repr)))
+
+    def _refuse(self, *args: Any, **kwargs: Any) -> None:
+        raise TypeError("The fields of a spec cannot be changed; use spec.replace(...).")
+
+    __setitem__ = __delitem__ = update = pop = popitem = clear = setdefault = _refuse  # type: ignore[assignment]
+
+    def __reduce__(self):
+        return (_FrozenDict, (dict(self),))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_plain(v) for v in value]
+    if isinstance(value, dict):
+        # JSON turns every key into a string, so keys of other types travel as pairs.
+        if all(isinstance(k, str) for k in value):
+            return {k: _plain(v) for k, v in value.items()}
+        return {"__pairs__": [[k, _plain(v)] for k, v in value.items()]}
+    if hasattr(value, "get_config"):
+        return keras.saving.serialize_keras_object(value)
+    return value
+
+
+def _revived(value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(_revived(v) for v in value)
+    if isinstance(value, dict):
+        if "class_name" in value and "config" in value:
+            return keras.saving.deserialize_keras_object(value)
+        if "__pairs__" in value:
+            return {k: _revived(v) for k, v in value["__pairs__"]}
+        return {k: _revived(v) for k, v in value.items()}
+    return value

@@ -1,0 +1,177 @@
+"""The metrics that a model keeps for its tasks, named in full and exact over an epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import keras
+from keras import ops
+
+# `_compile_metrics` is the slot from which every backend's trainer builds, updates and resets
+# metrics, and in which stock callbacks look for a metric's direction. Keras offers no public
+# way to fill it with metrics that are named per task.
+from keras.src.trainers.compile_utils import CompileMetrics
+
+from mtlkeras._errors import unknown_name
+from mtlkeras.heads.base import Head
+from mtlkeras.objective import TaskObjective, example_weights
+
+
+
+class TaskMetric(NamedTuple):
+    """One metric of a task: its name in the logs without the task, and whose labels it takes."""
+
+    name: str
+    metric: keras.metrics.Metric
+    of_head: bool
+
+
+def resolve_metrics(head: Head, identifiers: Any) -> list[TaskMetric]:
+    """Returns new metrics for names and the given ones for Keras metrics.
+
+    Args:
+        head: The head; its `metric_names` go before names known to Keras.
+        identifiers: A name, a `keras.metrics.Metric`, a function of labels and outputs, or
+            a list of these; `None` for the head's default.
+    """
+    if identifiers is None:
+        identifiers = head.default_metrics if head.metrics is None else head.metrics
+    if not isinstance(identifiers, (list, tuple)):
+        identifiers = [identifiers]
+    return [_resolve_metric(head, identifier) for identifier in identifiers]
+
+
+def _resolve_metric(head: Head, identifier: Any) -> TaskMetric:
+    if isinstance(identifier, str) and identifier in head.metric_names:
+        return TaskMetric(identifier, head.metric(identifier), of_head=True)
+    try:
+        metric = keras.metrics.get(identifier)
+    except ValueError:
+        raise unknown_name("metric", identifier, head.metric_names, f"metrics of {type(head).__name__}") from None
+    if not isinstance(metric, keras.metrics.Metric):
+        metric = keras.metrics.MeanMetricWrapper(metric, name=metric.__name__)
+    return TaskMetric(identifier if isinstance(identifier, str) else metric.name, metric, of_head=False)
+
+
+class TaskMetrics(CompileMetrics):
+    """Loss and metrics of every task, as `<task>_loss` and `<task>_<metric>`.
+
+    Losses are exact means over the labelled examples of an epoch; `loss` is the joint
+    objective made of them. Metrics count labelled examples only, by their sample weight.
+
+    Args:
+        objectives: The tasks' objectives by name.
+        metrics: The tasks' metrics by task.
+
+    Raises:
+        ValueError: If two metrics would have the same full name.
+    """
+
+    def __init__(self, objectives: Mapping[str, TaskObjective], metrics: Mapping[str, list[TaskMetric]]) -> None:
+        super().__init__(None, None)
+        self._objectives = objectives
+        self._entries = [(objectives[task], entry) for task, entries in metrics.items() for entry in entries]
+        self._names = [f"{task}_loss" for task in objectives]
+        self._names += [f"{objective.task}_{entry.name}" for objective, entry in self._entries]
+        _check_unique(self._names)
+        # One row a task and one for the regularisers: the sum so far and what it counts. In
+        # one variable, since each variable's update costs as much as a small layer.
+        self._sums = self.add_variable((2, len(objectives) + 1), initializer="zeros", name="loss_sums")
+
+    @property
+    def metrics(self) -> list[NamedMetric]:
+        metrics = [None] * len(self._objectives) + [entry.metric for _, entry in self._entries]
+        return [NamedMetric(name, metric) for name, metric in zip(self._names, metrics, strict=True)]
+
+    @property
+    def variables(self) -> list[Any]:
+        return [self._sums] + [v for _, entry in self._entries for v in entry.metric.variables]
+
+    def add_losses(self, sums: Any, counts: Any, regularization: Any) -> None:
+        """Adds one step's losses.
+
+        Args:
+            sums: Sum of each task's losses over its labelled examples, shape `(tasks,)`.
+            counts: Number of labelled examples of each task, shape `(tasks,)`.
+            regularization: Sum of the regularisers' losses, a scalar.
+        """
+        sums = ops.concatenate([sums, ops.reshape(regularization, (1,))])
+        counts = ops.concatenate([counts, ops.ones((1,))])
+        self._sums.assign_add(ops.stack([sums, counts]))
+
+    def build(self, y_true: Any, y_pred: Any) -> None:
+        """Marks the metrics as built: the first update has made their variables."""
+        self.built = True
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        labels: dict[str, tuple] = {}
+        for objective, entry in self._entries:
+            task = objective.task
+            if task not in y_true:
+                continue
+            if task not in labels:
+                targets, mask = objective.labels(y_true[task])
+                labels[task] = targets, _weights(mask, task, sample_weight)
+            targets, weights = labels[task]
+            if entry.of_head:
+                targets = objective.head.metric_targets(targets)
+            _update(entry.metric, targets, y_pred[task], weights)
+        self.build(y_true, y_pred)
+
+    def reset_state(self) -> None:
+        self._sums.assign(ops.zeros_like(self._sums))
+        for _, entry in self._entries:
+            entry.metric.reset_state()
+
+    def result(self) -> dict[str, Any]:
+        means = ops.divide_no_nan(self._sums[0], self._sums[1])
+        weights = ops.convert_to_tensor([o.weight for o in self._objectives.values()] + [1.0], "float32")
+        values = ops.unstack(means, len(self._objectives) + 1)[:-1]
+        values += [entry.metric.result() for _, entry in self._entries]
+        return {"loss": ops.sum(means * weights), **dict(zip(self._names, values, strict=True))}
+
+
+class NamedMetric:
+    """A metric (or, with `None`, a task's loss) under its full name, as callbacks look for it."""
+
+    def __init__(self, name: str, metric: Any) -> None:
+        self.name = name
+        if metric is None:
+            self._direction = "down"
+        elif hasattr(metric, "_direction"):
+            self._direction = metric._direction
+
+
+def _check_unique(names: list[str]) -> None:
+    known = {"loss"}
+    for name in names:
+        for twin in (name, f"val_{name}"):
+            if twin in known:
+                raise ValueError(f"Two metrics would be logged as '{twin}'. Rename a task or one of its metrics.")
+            known.add(twin)
+
+
+def _weights(mask: Any, task: str, sample_weight: Any) -> Any:
+    weights = ops.cast(mask, "float32")
+    if isinstance(sample_weight, Mapping):
+        sample_weight = sample_weight.get(task)
+    if sample_weight is None:
+        return weights
+    rows = example_weights(sample_weight)
+    return weights * (ops.expand_dims(rows, -1) if len(weights.shape) == 2 else rows)
+
+
+def _update(metric: Any, targets: Any, outputs: Any, weights: Any) -> None:
+    """Updates a Keras metric with weights of the labels' shape, entries included."""
+    if len(weights.shape) == 2:
+        if isinstance(metric, keras.metrics.MeanMetricWrapper):
+            # The function reduces the last axis: make every entry an example of its own.
+            targets, outputs = ops.reshape(targets, (-1, 1)), ops.reshape(outputs, (-1, 1))
+            weights = ops.reshape(weights, (-1,))
+        elif isinstance(metric, keras.metrics.FBetaScore):
+            # It counts hits and misses per label and takes weights per example only; an
+            # entry that is neither labelled nor predicted counts as neither.
+            known = ops.cast(weights > 0, outputs.dtype)
+            targets, outputs, weights = targets * known, outputs * known, ops.max(weights, axis=-1)
+    metric.update_state(targets, outputs, sample_weight=weights)
