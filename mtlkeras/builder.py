@@ -18,7 +18,11 @@ _LAYER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
 def build_model(
-    inputs: Any, trunk: Any, heads: Mapping[str, Head], sharing: Sharing | None = None, name: str | None = None
+    inputs: Any,
+    trunk: Any,
+    heads: Mapping[str, Head],
+    sharing: Sharing | None = None,
+    name: str | None = None,
 ) -> MultiTaskModel:
     """Builds a functional model with one named output per task on a shared trunk.
 
@@ -68,14 +72,18 @@ def _as_input(value: Any, name: str) -> Any:
     if isinstance(value, (tuple, list)) and all(n is None or isinstance(n, int) for n in value):
         return keras.Input(tuple(value), name=name)
     where = "inputs" if name == "inputs" else f"input {name!r}"
-    raise ValueError(f"{where}: expected a keras.Input or a shape tuple without the batch axis; received {value!r}.")
+    raise ValueError(
+        f"{where}: expected a keras.Input or a shape tuple without the batch axis; received {value!r}."
+    )
 
 
 def _check_trunk(trunk: Any) -> None:
     if isinstance(trunk, type) and issubclass(trunk, Trunk):
         raise ValueError(f"trunk: expected a trunk such as {trunk.__name__}(); received the class itself.")
     if not isinstance(trunk, (Trunk, keras.Model)):
-        raise ValueError(f"trunk: expected a mtlkeras.trunks.Trunk or a functional keras.Model; received {trunk!r}.")
+        raise ValueError(
+            f"trunk: expected a mtlkeras.trunks.Trunk or a functional keras.Model; received {trunk!r}."
+        )
 
 
 def _check_heads(heads: Any, input_names: list[str]) -> None:

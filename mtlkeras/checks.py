@@ -33,7 +33,8 @@ def by_task(value: Any, tasks: Iterable[str], argument: str) -> dict[str, Any]:
         if len(tasks) == 1 and not (isinstance(value, (list, tuple)) and argument == "labels"):
             return {tasks[0]: value}
         raise ValueError(
-            f"{argument}: expected a dict by task ({', '.join(map(repr, tasks))}); received {type(value).__name__}."
+            f"{argument}: expected a dict by task ({', '.join(map(repr, tasks))}); "
+            f"received {type(value).__name__}."
         )
     for task in value:
         if task not in tasks:
@@ -58,7 +59,9 @@ def label_arrays(y: Any, heads: Mapping[str, Head]) -> dict[str, Any]:
     return labels
 
 
-def weight_arrays(sample_weight: Any, labels: Mapping[str, Any], tasks: Iterable[str]) -> dict[str, Any] | None:
+def weight_arrays(
+    sample_weight: Any, labels: Mapping[str, Any], tasks: Iterable[str]
+) -> dict[str, Any] | None:
     """Returns sample weights for every labelled task; one array stands for all, ones for none.
 
     Raises:
@@ -76,7 +79,8 @@ def weight_arrays(sample_weight: Any, labels: Mapping[str, Any], tasks: Iterable
         weights[task] = np.ones(len(label), "float32") if weight is None else np.asarray(weight, "float32")
         if len(weights[task]) != len(label):
             raise ValueError(
-                f"sample_weight of task '{task}': expected {len(label)} weights, received {len(weights[task])}."
+                f"sample_weight of task '{task}': expected {len(label)} weights, "
+                f"received {len(weights[task])}."
             )
     return weights
 
@@ -88,15 +92,18 @@ def class_weights(class_weight: Any, heads: Mapping[str, Head]) -> dict[str, dic
         ValueError: For an unknown task or class, or a head without classes.
     """
     if class_weight is not None and not (
-        isinstance(class_weight, Mapping) and all(isinstance(v, Mapping) or v is None for v in class_weight.values())
+        isinstance(class_weight, Mapping)
+        and all(isinstance(v, Mapping) or v is None for v in class_weight.values())
     ):
         if len(heads) > 1 or not isinstance(class_weight, Mapping):
             raise ValueError(
-                f"class_weight: expected a dict of {{class: weight}} by task ({', '.join(map(repr, heads))}); "
-                f"received {class_weight!r}."
+                f"class_weight: expected a dict of {{class: weight}} by task "
+                f"({', '.join(map(repr, heads))}); received {class_weight!r}."
             )
         class_weight = {next(iter(heads)): class_weight}
-    weights = {task: dict(value) for task, value in by_task(class_weight, heads, "class_weight").items() if value}
+    weights = {
+        task: dict(value) for task, value in by_task(class_weight, heads, "class_weight").items() if value
+    }
     for task, value in weights.items():
         try:
             heads[task].weigh_classes(np.zeros(1, "int32"), value)

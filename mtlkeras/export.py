@@ -28,10 +28,14 @@ def export_model(model: Any, filepath: Any, format: str, keras_export: Callable,
         raise unknown_name("format", format, FORMATS, "format= of export")
     target = Path(filepath)
     if target.exists():
-        raise FileExistsError(f"Cannot export to {target}: it exists. Choose another path or remove it first.")
+        raise FileExistsError(
+            f"Cannot export to {target}: it exists. Choose another path or remove it first."
+        )
     missing = [name for module, name in _NEEDS[format].items() if importlib.util.find_spec(module) is None]
     if missing:
-        raise ImportError(f"Export to {format} needs {' and '.join(missing)}: pip install {' '.join(missing)}.")
+        raise ImportError(
+            f"Export to {format} needs {' and '.join(missing)}: pip install {' '.join(missing)}."
+        )
     if format == "litert" and target.suffix != ".tflite":
         raise ValueError(f"Export to litert needs a path that ends in .tflite; received {target}.")
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -60,7 +64,11 @@ def _zeros(model: Any) -> Any:
 
 
 def _saved_model(model: Any, path: Path, verbose: bool = False, **kwargs: Any) -> None:
-    signature = [keras.tree.map_structure(lambda x: keras.InputSpec(shape=x.shape, dtype=x.dtype, name=x.name), model.input)]
+    signature = [
+        keras.tree.map_structure(
+            lambda x: keras.InputSpec(shape=x.shape, dtype=x.dtype, name=x.name), model.input
+        )
+    ]
     archive = keras.export.ExportArchive()
     archive.track(model)
     archive.add_endpoint("serve", _serve(model), input_signature=signature, **kwargs)

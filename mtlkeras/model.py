@@ -10,8 +10,8 @@ import numpy as np
 from keras import ops
 
 from mtlkeras import checks
-from mtlkeras._backend import replica_count, sum_over_replicas
-from mtlkeras.heads.base import Head
+from mtlkeras._backend import recover_state, replica_count, sum_over_replicas
+from mtlkeras.heads import Head, Regression
 from mtlkeras.layers.output import RegressionOutput, TaskOutput
 from mtlkeras.objective import TaskObjective
 from mtlkeras.task_metrics import TaskMetrics, resolve_metrics
@@ -104,7 +104,10 @@ class MultiTaskModel(keras.Model):
             self._compile_metrics = TaskMetrics(objectives, task_metrics)
         self._objectives = objectives
         self._task_config = {
-            "loss": loss, "loss_weights": loss_weights, "metrics": metrics, "weighted_metrics": weighted_metrics
+            "loss": loss,
+            "loss_weights": loss_weights,
+            "metrics": metrics,
+            "weighted_metrics": weighted_metrics,
         }
 
     def _scope(self) -> Any:
@@ -123,7 +126,12 @@ class MultiTaskModel(keras.Model):
             self.optimizer.build(self.trainable_variables)
 
     def compute_loss(
-        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
     ) -> Any:
         """Returns the joint objective of one batch.
 
@@ -163,7 +171,11 @@ class MultiTaskModel(keras.Model):
     def _labels(self, y: Any) -> dict[str, Any]:
         if y is None:
             raise ValueError(f"No labels: pass y as a dict by task ({', '.join(self.output)}).")
-        return {task: value for task, value in checks.by_task(y, self.output, "labels").items() if value is not None}
+        return {
+            task: value
+            for task, value in checks.by_task(y, self.output, "labels").items()
+            if value is not None
+        }
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:
         return super().compute_metrics(x, self._labels(y), y_pred, sample_weight)
@@ -207,21 +219,38 @@ class MultiTaskModel(keras.Model):
             validation_data = self._checked_data(validation_data)[0]
         if hasattr(x, "element_spec"):
             shuffle = False  # A dataset shuffles itself; Keras would warn about its own default.
-        with self._class_weights(checks.class_weights(class_weight, self.heads)), _clear_label_errors():
+        with (
+            self._class_weights(checks.class_weights(class_weight, self.heads)),
+            _clear_label_errors(),
+            recover_state(self),
+        ):
             return super().fit(
-                x, y, batch_size=batch_size, epochs=epochs, verbose=verbose, callbacks=callbacks,
-                validation_split=validation_split, validation_data=validation_data, shuffle=shuffle,
-                sample_weight=sample_weight, **kwargs,
+                x,
+                y,
+                batch_size=batch_size,
+                epochs=epochs,
+                verbose=verbose,
+                callbacks=callbacks,
+                validation_split=validation_split,
+                validation_data=validation_data,
+                shuffle=shuffle,
+                sample_weight=sample_weight,
+                **kwargs,
             )
 
     def evaluate(  # type: ignore[override]
-        self, x: Any = None, y: Any = None, batch_size: int | None = None, verbose: Any = "auto",
-        sample_weight: Any = None, **kwargs: Any,
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        verbose: Any = "auto",
+        sample_weight: Any = None,
+        **kwargs: Any,
     ) -> Any:
         """Returns loss and metrics; arguments as in Keras, labels and weights by task."""
         if not kwargs.get("_use_cached_eval_dataset"):
             x, y, sample_weight = self._checked_data(x, y, sample_weight)
-        with _clear_label_errors():
+        with _clear_label_errors(), recover_state(self):
             return super().evaluate(
                 x, y, batch_size=batch_size, verbose=verbose, sample_weight=sample_weight, **kwargs
             )
@@ -307,7 +336,7 @@ def _checked_weights(weights: dict[str, Any]) -> dict[str, float]:
     return {task: float(weight) for task, weight in weights.items()}
 
 
-def _moments(task: str, head: Head, batches: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+def _moments(task: str, head: Regression, batches: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     if not batches:
         raise ValueError(f"Cannot adapt task '{task}': the labels do not have it.")
     y = np.concatenate([np.asarray(head.rows(b)) for b in batches])

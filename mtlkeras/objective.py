@@ -79,7 +79,8 @@ class TaskObjective:
         values = ops.cast(self._loss(targets, outputs), "float32")
         if len(values.shape) != (2 if self.head.by_entry else 1):
             raise ValueError(
-                f"The loss of task '{self.task}' must give one value per example; it gave shape {tuple(values.shape)}."
+                f"The loss of task '{self.task}' must give one value per example; "
+                f"it gave shape {tuple(values.shape)}."
             )
         return values
 
@@ -106,7 +107,7 @@ def _per_example(task: str, identifier: Any) -> Any:
         return loss
     if loss.reduction not in ("sum_over_batch_size", "mean", "mean_with_sample_weight"):
         raise ValueError(
-            f"loss of task '{task}': reduction='{loss.reduction}' does not fit, since a task's loss is the mean over "
-            f"its labelled examples. Use the default reduction, and loss_weights to scale."
+            f"loss of task '{task}': reduction='{loss.reduction}' does not fit, since a task's loss is the "
+            f"mean over its labelled examples. Use the default reduction, and loss_weights to scale."
         )
     return loss.call

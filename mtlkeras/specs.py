@@ -105,7 +105,15 @@ class Spec:
         return f"{type(self).__name__}({', '.join(changed)})"
 
 
-def _draw(hp: Any, name: str, default: Any, choices: Any = None, low: Any = None, high: Any = None, log: bool = False):
+def _draw(
+    hp: Any,
+    name: str,
+    default: Any,
+    choices: Any = None,
+    low: Any = None,
+    high: Any = None,
+    log: bool = False,
+) -> Any:
     if choices:
         return hp.Choice(name, list(choices), default=default)
     sampling = "log" if log else "linear"

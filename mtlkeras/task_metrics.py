@@ -18,7 +18,6 @@ from mtlkeras.heads.base import Head
 from mtlkeras.objective import TaskObjective, example_weights
 
 
-
 class TaskMetric(NamedTuple):
     """One metric of a task: its name in the logs without the task, and whose labels it takes."""
 
@@ -48,7 +47,9 @@ def _resolve_metric(head: Head, identifier: Any) -> TaskMetric:
     try:
         metric = keras.metrics.get(identifier)
     except ValueError:
-        raise unknown_name("metric", identifier, head.metric_names, f"metrics of {type(head).__name__}") from None
+        raise unknown_name(
+            "metric", identifier, head.metric_names, f"metrics of {type(head).__name__}"
+        ) from None
     if not isinstance(metric, keras.metrics.Metric):
         metric = keras.metrics.MeanMetricWrapper(metric, name=metric.__name__)
     return TaskMetric(identifier if isinstance(identifier, str) else metric.name, metric, of_head=False)
@@ -68,7 +69,9 @@ class TaskMetrics(CompileMetrics):
         ValueError: If two metrics would have the same full name.
     """
 
-    def __init__(self, objectives: Mapping[str, TaskObjective], metrics: Mapping[str, list[TaskMetric]]) -> None:
+    def __init__(
+        self, objectives: Mapping[str, TaskObjective], metrics: Mapping[str, list[TaskMetric]]
+    ) -> None:
         super().__init__(None, None)
         self._objectives = objectives
         self._entries = [(objectives[task], entry) for task, entries in metrics.items() for entry in entries]
@@ -120,12 +123,13 @@ class TaskMetrics(CompileMetrics):
         self.build(y_true, y_pred)
 
     def reset_state(self) -> None:
-        self._sums.assign(ops.zeros_like(self._sums))
+        self._sums.assign(ops.zeros(self._sums.shape))
         for _, entry in self._entries:
             entry.metric.reset_state()
 
     def result(self) -> dict[str, Any]:
-        means = ops.divide_no_nan(self._sums[0], self._sums[1])
+        sums = ops.convert_to_tensor(self._sums)
+        means = ops.divide_no_nan(sums[0], sums[1])
         weights = ops.convert_to_tensor([o.weight for o in self._objectives.values()] + [1.0], "float32")
         values = ops.unstack(means, len(self._objectives) + 1)[:-1]
         values += [entry.metric.result() for _, entry in self._entries]
@@ -148,7 +152,9 @@ def _check_unique(names: list[str]) -> None:
     for name in names:
         for twin in (name, f"val_{name}"):
             if twin in known:
-                raise ValueError(f"Two metrics would be logged as '{twin}'. Rename a task or one of its metrics.")
+                raise ValueError(
+                    f"Two metrics would be logged as '{twin}'. Rename a task or one of its metrics."
+                )
             known.add(twin)
 
 

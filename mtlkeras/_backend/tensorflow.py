@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import tensorflow as tf
@@ -23,3 +24,8 @@ def sum_over_replicas(tensor: Any) -> Any:
 def gather_names(names: tuple[str, ...], indices: Any) -> Any:
     """Returns a string tensor of the names at `indices`."""
     return tf.gather(tf.constant(list(names)), indices)
+
+
+def recover_state(model: Any) -> Any:
+    """Guards a run of `model` that may break off; variables always hold their values here."""
+    return contextlib.nullcontext()

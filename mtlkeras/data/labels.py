@@ -60,6 +60,8 @@ class Label(Spec):
     def validate(self) -> None:
         if self.kind is not None and self.kind not in KINDS:
             raise unknown_name("kind", self.kind, KINDS, f"Label({self.column!r})")
+        if not self.columns or not all(isinstance(name, str) for name in self.columns):
+            raise ValueError(f"Label(column=...) must be a column name or a list of them; received {self.column!r}.")
         if isinstance(self.missing, str):
             object.__setattr__(self, "missing", (self.missing,))
 
@@ -125,7 +127,7 @@ def encode(task: str, label: Label, columns: Sequence[Column], row_name: RowName
         ValueError: If a value is not among the classes or not a number.
     """
     columns = [column.marked(label.missing).typed() for column in columns]
-    kind = label.kind or _kind(label, columns)
+    kind = find_kind(label, columns)
     if kind == "multi":
         return _encode_multi(task, label, columns, row_name)
     if kind == "number":
@@ -139,8 +141,11 @@ def encode(task: str, label: Label, columns: Sequence[Column], row_name: RowName
     return Encoded(values.astype("float32" if values.dtype.kind == "f" else "int32"), "array")
 
 
-def _kind(label: Label, columns: Sequence[Column]) -> str:
+def find_kind(label: Label, columns: Sequence[Column]) -> str:
+    """Returns the kind that a label states, or else the one its columns show."""
     column = columns[0]
+    if label.kind is not None:
+        return label.kind
     if len(columns) > 1 or column.is_lists or label.separator:
         return "multi"
     if column.values.ndim > 1:

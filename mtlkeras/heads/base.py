@@ -68,7 +68,9 @@ class Head(Spec):
         """Builds the head's layers on a trunk's features; returns the named output."""
         x = features.get(self.kind, self.at, asked_by=f"{type(self).__name__} of task '{task}'")
         for i, units in enumerate(self.hidden, 1):
-            x = self._dense(units, f"{task}_hidden_{i}", self.activation)(self._dropped(x, f"{task}_dropout_{i}"))
+            x = self._dense(units, f"{task}_hidden_{i}", self.activation)(
+                self._dropped(x, f"{task}_dropout_{i}")
+            )
         x = self._dropped(x, f"{task}_dropout")
         return self.output_layer(task)(self._dense(self.units, f"{task}_logits", None)(x))
 
@@ -192,7 +194,9 @@ def check_class_indices(y: np.ndarray, num_classes: int, names: tuple[str, ...] 
     y = np.asarray(y)
     if y.dtype.kind in "USO":
         known = f" Its class names are {', '.join(names)}." if names else ""
-        raise ValueError(f"expected class indices 0 to {num_classes - 1}, received text such as {y.flat[0]!r}.{known}")
+        raise ValueError(
+            f"expected class indices 0 to {num_classes - 1}, received text such as {y.flat[0]!r}.{known}"
+        )
     if y.dtype.kind == "b":
         return
     known_labels = ~((y == MISSING) | (np.isnan(y) if y.dtype.kind == "f" else False))

@@ -53,9 +53,13 @@ class Classification(Head):
             raise ValueError(f"Classification: num_classes must be at least 2; received {self.num_classes}.")
         check_class_names("Classification", self.class_names, self.num_classes, "class_names")
         if not 0 <= self.label_smoothing < 1:
-            raise ValueError(f"Classification: label_smoothing must be in [0, 1); received {self.label_smoothing}.")
+            raise ValueError(
+                f"Classification: label_smoothing must be in [0, 1); received {self.label_smoothing}."
+            )
         if self.num_classes != 2 and "auc" in [m for m in self.metrics or () if isinstance(m, str)]:
-            raise ValueError(f"Classification: metric 'auc' is for 2 classes; num_classes is {self.num_classes}.")
+            raise ValueError(
+                f"Classification: metric 'auc' is for 2 classes; num_classes is {self.num_classes}."
+            )
         class_weight_vector(self, self.class_weight or {})
 
     @property
@@ -144,6 +148,8 @@ def class_weight_vector(head: Any, class_weight: dict) -> np.ndarray:
             known = ", ".join(map(str, names)) or f"0 to {head.num_classes - 1}"
             raise ValueError(f"class_weight names the class {key!r}; the classes are {known}.")
         if not (np.isfinite(value) and value >= 0):
-            raise ValueError(f"class_weight of class {key!r} must be finite and not negative; received {value}.")
+            raise ValueError(
+                f"class_weight of class {key!r} must be finite and not negative; received {value}."
+            )
         weights[index] = value
     return weights

@@ -54,7 +54,10 @@ class MultiLabel(Head):
         if not 0 < self.threshold < 1:
             raise ValueError(f"MultiLabel: threshold must be between 0 and 1; received {self.threshold}.")
         weights = np.atleast_1d(np.asarray(self.positive_weight, "float32"))
-        if weights.shape not in ((1,), (self.num_labels,)) or not (np.isfinite(weights) & (weights >= 0)).all():
+        if (
+            weights.shape not in ((1,), (self.num_labels,))
+            or not (np.isfinite(weights) & (weights >= 0)).all()
+        ):
             raise ValueError(
                 f"MultiLabel: positive_weight must be a number or {self.num_labels} numbers, finite and not "
                 f"negative; received {self.positive_weight}."

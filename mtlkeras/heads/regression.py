@@ -9,8 +9,8 @@ import numpy as np
 from keras import ops
 
 from mtlkeras._errors import unknown_name
-from mtlkeras.heads.base import Head
 from mtlkeras._missing import MISSING
+from mtlkeras.heads.base import Head
 from mtlkeras.layers.output import RegressionOutput
 from mtlkeras.specs import spec
 

@@ -28,8 +28,6 @@ class MacroF1(keras.metrics.Metric):
     1.0
     """
 
-
-
     def __init__(self, num_classes: int, name: str = "f1", **kwargs: Any) -> None:
         super().__init__(name=name, **kwargs)
         self._direction = "up"
@@ -47,7 +45,7 @@ class MacroF1(keras.metrics.Metric):
         self.counts.assign_add(ops.stack([ops.sum(hits, 0), ops.sum(labels, 0), ops.sum(predicted, 0)]))
 
     def result(self) -> Any:
-        hits, labels, predicted = ops.unstack(self.counts, 3)
+        hits, labels, predicted = ops.unstack(ops.convert_to_tensor(self.counts), 3)
         return ops.mean(ops.divide_no_nan(2.0 * hits, labels + predicted))
 
     def get_config(self) -> dict[str, Any]:

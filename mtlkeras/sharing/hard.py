@@ -44,7 +44,9 @@ class HardSharing(Sharing):
         single = len(outputs) == 1
         body = keras.Model(inner, next(iter(outputs.values())) if single else outputs, name=TRUNK)
         shared = body(inputs)
-        return {task: _features(head, shared if single else shared[_key(head)]) for task, head in heads.items()}
+        return {
+            task: _features(head, shared if single else shared[_key(head)]) for task, head in heads.items()
+        }
 
 
 def open_trunk(trunk: Any, inputs: Any) -> tuple[Any, Features]:
@@ -56,7 +58,9 @@ def open_trunk(trunk: Any, inputs: Any) -> tuple[Any, Features]:
         inputs: The inputs that the trunk is going to be called with.
     """
     if isinstance(trunk, Trunk):
-        inner = keras.tree.map_structure(lambda x: keras.Input(batch_shape=x.shape, dtype=x.dtype, name=x.name), inputs)
+        inner = keras.tree.map_structure(
+            lambda x: keras.Input(batch_shape=x.shape, dtype=x.dtype, name=x.name), inputs
+        )
         return inner, trunk(inner)
     return trunk.input, features_of_model(trunk)
 
@@ -72,7 +76,9 @@ def features_of_model(model: Any) -> Features:
         vector = keras.layers.GlobalAveragePooling2D(name="global_pool")(outputs)
     if kind == "sequence":
         vector = keras.layers.GlobalAveragePooling1D(name="global_pool")(outputs)
-    return Features(**{kind: outputs, "vector": vector}, taps=_taps(model), source=f"the model '{model.name}'")
+    return Features(
+        **{kind: outputs, "vector": vector}, taps=_taps(model), source=f"the model '{model.name}'"
+    )
 
 
 def _taps(model: Any) -> dict[str, Any]:

@@ -1,0 +1,159 @@
+"""Which columns are the model's inputs, and the arrays they become."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from mtlkeras._errors import unknown_name
+from mtlkeras.data.columns import Column, numbers, word, words
+from mtlkeras.data.images import fit_picture
+from mtlkeras.data.options import Options
+from mtlkeras.data.rows import PICTURE, Rows
+
+
+@dataclasses.dataclass(frozen=True)
+class Inputs:
+    """The inputs by name: for each the columns it is made of.
+
+    Args:
+        columns: A column, or a tuple of columns that make one vector, by input name.
+        single: Whether a data set gives the one input itself instead of a dict.
+    """
+
+    columns: Mapping[str, str | tuple[str, ...]]
+    single: bool
+
+    @property
+    def names(self) -> list[str]:
+        """All columns in use."""
+        flat = [(c,) if isinstance(c, str) else c for c in self.columns.values()]
+        return list(dict.fromkeys(name for part in flat for name in part))
+
+    def packed(self, values: dict[str, Any]) -> Any:
+        """Returns the values as a data set gives them."""
+        return next(iter(values.values())) if self.single else values
+
+
+def input_specs(inputs: Any, defaults: Sequence[str], source: str, known: Sequence[str]) -> Inputs:
+    """Reads the argument `inputs` of `load`."""
+    if inputs is None:
+        if not defaults:
+            raise ValueError(f"{source} needs inputs=, the columns to predict from. Its columns: {', '.join(known)}.")
+        return Inputs({name: name for name in defaults}, single=len(defaults) == 1)
+    if isinstance(inputs, str):
+        return Inputs({inputs: inputs}, single=True)
+    if not isinstance(inputs, Mapping):
+        inputs = {name: name for name in inputs}
+    if not inputs:
+        raise ValueError("inputs= names no column.")
+    return Inputs({n: c if isinstance(c, str) else tuple(c) for n, c in inputs.items()}, single=False)
+
+
+def default_inputs(rows: Rows, label_columns: Sequence[str], split_column: str) -> Sequence[str]:
+    """The inputs when the caller names none: the picture, or all arrays that are no labels."""
+    if rows.default_inputs or not rows.as_is:
+        return rows.default_inputs
+    return [name for name in rows.columns if name not in label_columns and name != split_column]
+
+
+def input_arrays(rows: Rows, inputs: Inputs, options: Options) -> tuple[dict[str, Any], list[str]]:
+    """Makes an array with one entry a row of each input; pictures stay files.
+
+    Returns:
+        Arrays or `Pictures` by input name, and notes for the report.
+    """
+    vocabularies = {name: _ids(words_) for name, words_ in (options.vocabularies or {}).items()}
+    for name in vocabularies:
+        if name not in inputs.names:
+            raise unknown_name("input column", name, inputs.names, "vocabularies=")
+    arrays: dict[str, Any] = {}
+    notes: list[str] = []
+    for name, columns in inputs.columns.items():
+        if columns == PICTURE and rows.pictures is not None:
+            arrays[name] = rows.pictures
+        elif isinstance(columns, str):
+            arrays[name] = _array(rows, columns, vocabularies, notes)
+        else:
+            arrays[name] = _vector(rows, name, columns, vocabularies, notes)
+    return arrays, notes
+
+
+def _ids(vocabulary: Sequence[Any]) -> dict[str, int]:
+    return {word(value): number for number, value in enumerate(vocabulary, 1)}
+
+
+def _array(rows: Rows, name: str, vocabularies: Mapping[str, Any], notes: list[str]) -> np.ndarray:
+    column = rows.column(name, "inputs=").typed()
+    if name in vocabularies:
+        ids = vocabularies[name]
+        return np.array([ids.get(w, 0) for w in words(column)], np.int32)[:, None]
+    if column.is_lists:
+        raise ValueError(f"Input column '{name}' of {rows.name} holds lists, which cannot be an input.")
+    if column.is_words:
+        return np.array([w.encode() for w in words(column)], object)
+    if column.missing.any():
+        notes.append(f"input column '{name}' has {int(column.missing.sum())} missing values, given as NaN")
+    if column.values.ndim > 1:
+        return _narrowed(column.values)
+    return (_narrowed(column.values) if rows.as_is else numbers(column).astype(np.float32))[:, None]
+
+
+def _narrowed(values: np.ndarray) -> np.ndarray:
+    """Keras' usual widths: double and long numbers only cost memory."""
+    narrow = {"float64": np.float32, "int64": np.int32, "bool": np.float32}
+    return values.astype(narrow.get(values.dtype.name, values.dtype), copy=False)
+
+
+def _vector(
+    rows: Rows, name: str, columns: tuple[str, ...], vocabularies: Mapping[str, Any], notes: list[str]
+) -> np.ndarray:
+    parts = []
+    for column in columns:
+        array = _array(rows, column, vocabularies, notes)
+        if array.ndim != 2:
+            _refuse_words(rows, name, rows.column(column, "inputs="), column)
+        parts.append(array)
+    if len({part.dtype.kind for part in parts}) > 1:
+        raise ValueError(f"Input '{name}' mixes numbers with columns that vocabularies= turns into ids; keep them apart.")
+    return np.concatenate(parts, 1)
+
+
+def _refuse_words(rows: Rows, name: str, column: Column, column_name: str) -> None:
+    try:
+        numbers(column)
+    except ValueError as error:
+        reason, row = error.args
+        raise ValueError(
+            f"Input '{name}': {reason}, in column '{column_name}' of {rows.row_name(row)}. A column of words "
+            "needs a vocabulary in vocabularies= to be part of a vector."
+        ) from error
+    raise ValueError(f"Input '{name}': column '{column_name}' is not one number a row.")
+
+
+def fit_arrays(arrays: dict[str, Any], options: Options) -> dict[str, Any]:
+    """Brings arrays of pictures to the size and channels asked for."""
+    if options.image_size is None and options.channels is None:
+        return arrays
+    pictures = [n for n, a in arrays.items() if isinstance(a, np.ndarray) and a.ndim == 4 and a.dtype == np.uint8]
+    if not pictures and all(isinstance(a, np.ndarray) for a in arrays.values()):
+        raise ValueError(
+            "image_size= and channels= need an input of pictures: a uint8 array of shape (rows, height, width, "
+            "channels)."
+        )
+    return {n: _fitted(a, options) if n in pictures else a for n, a in arrays.items()}
+
+
+def _fitted(array: np.ndarray, options: Options) -> np.ndarray:
+    import tensorflow as tf
+
+    with tf.device("CPU:0"):
+        # In parts, as resizing computes in float32, four times the size of the pictures.
+        parts = [
+            tf.map_fn(lambda p: fit_picture(p, options.image_size, options.channels), array[i : i + 256]).numpy()
+            for i in range(0, len(array), 256)
+        ]
+    return np.concatenate(parts)

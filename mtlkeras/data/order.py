@@ -1,0 +1,89 @@
+"""The order of examples: a function of the seed and the epoch, and of nothing else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from mtlkeras.data.report import attach, find
+
+_ORDER = "_mtlkeras_order"
+
+
+class EpochOrder:
+    """Counts the epochs of one data set and draws the order of each.
+
+    The epoch is the number of times that reading began, from 0, unless `set_epoch` says
+    otherwise.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.epoch = 0
+
+    def permutation(self, length: int) -> np.ndarray:
+        """Draws the order of the next epoch."""
+        return np.random.default_rng(self._next()).permutation(length)
+
+    def draw_seed(self) -> np.int64:
+        """Draws the seed of the next epoch's shuffling."""
+        return np.random.default_rng(self._next()).integers(2**62)
+
+    def _next(self) -> list[int]:
+        epoch, self.epoch = self.epoch, self.epoch + 1
+        return [self.seed, epoch]
+
+
+def shuffled_range(length: int, order: EpochOrder) -> Any:
+    """A data set of `0 .. length - 1`, in a new order in each epoch."""
+    import tensorflow as tf
+
+    def draw(_: Any) -> Any:
+        drawn = tf.numpy_function(lambda: order.permutation(length), [], tf.int64)
+        return tf.ensure_shape(drawn, (length,))
+
+    numbers = tf.data.Dataset.from_tensors(0).map(draw).unbatch()
+    return attach(numbers.apply(tf.data.experimental.assert_cardinality(length)), _ORDER, order)
+
+
+def shuffled_stream(stream: Any, buffer: int, order: EpochOrder) -> Any:
+    """A stream shuffled within a buffer, in a new order in each epoch."""
+    import tensorflow as tf
+
+    def draw(_: Any) -> Any:
+        return tf.ensure_shape(tf.numpy_function(order.draw_seed, [], tf.int64), ())
+
+    cardinality = int(stream.cardinality())
+    seeds = tf.data.Dataset.from_tensors(0).map(draw)
+    shuffled = seeds.flat_map(lambda seed: stream.shuffle(buffer, seed=seed))
+    if cardinality >= 0:
+        shuffled = shuffled.apply(tf.data.experimental.assert_cardinality(cardinality))
+    return attach(shuffled, _ORDER, order)
+
+
+def set_epoch(dataset: Any, epoch: int) -> bool:
+    """Sets which epoch's order the next reading of a shuffled data set has.
+
+    A run that is resumed at epoch 7 sees the examples in the order of epoch 7. Without it a
+    data set counts from 0 how often reading began.
+
+    Args:
+        dataset: A data set made by `mtlkeras.data.load`, or one made from it.
+        epoch: Number of the epoch, from 0.
+
+    Returns:
+        Whether the data set has an order that changes with the epoch.
+
+    Example:
+
+    ```python
+    mtlkeras.data.set_epoch(train, 7)
+    model.fit(train, initial_epoch=7, epochs=10)
+    ```
+    """
+    order = find(dataset, _ORDER)
+    if order is None:
+        return False
+    order.epoch = epoch
+    return True

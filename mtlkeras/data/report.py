@@ -1,0 +1,163 @@
+"""What `load` found: examples, labels and missing labels by task."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from mtlkeras.data.labels import Encoded
+
+_REPORT = "_mtlkeras_report"
+
+
+@dataclasses.dataclass(frozen=True)
+class TaskReport:
+    """The labels of one task in one split.
+
+    Args:
+        kind: `"class"`, `"number"`, `"multi"` or `"array"`.
+        classes: Names of the classes in the order of their ids, or of the yes/no labels.
+        labelled: Examples with a label; for multi-labels with at least one known entry.
+            `None` if the source was too large to be counted.
+        missing: Examples without a label.
+        counts: For classes, examples by class; for multi-labels, the number of "yes" by label.
+        missing_entries: For multi-labels, the number of unknown entries by label.
+        mean: For numbers, the mean of the labels, a tuple for several columns.
+        scale: For numbers, their standard deviation (population).
+    """
+
+    kind: str
+    classes: tuple[str, ...] | None = None
+    labelled: int | None = None
+    missing: int | None = None
+    counts: Mapping[str, int] | None = None
+    missing_entries: Mapping[str, int] | None = None
+    mean: Any = None
+    scale: Any = None
+
+
+@dataclasses.dataclass(frozen=True)
+class LoadReport:
+    """What `load` found; printed it is a small table.
+
+    Args:
+        source: Name of the source.
+        split: The split that was asked for, or `None` for all of it.
+        examples: Number of examples in the data set, or `None` if the source does not tell.
+        inputs: Shape (without batch) and type of each input by name.
+        tasks: The labels by task.
+        skipped: Rows or files that were left out because they could not be read.
+        notes: Other things worth knowing, as sentences.
+    """
+
+    source: str
+    split: str | None
+    examples: int | None
+    inputs: Mapping[str, tuple[tuple[int | None, ...], str]]
+    tasks: Mapping[str, TaskReport]
+    skipped: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        split = "" if self.split is None else f", split '{self.split}'"
+        lines = [f"{self.source}{split}: {_number(self.examples)} examples"]
+        lines += [f"input {name}: {shape} {dtype}" for name, (shape, dtype) in self.inputs.items()]
+        lines += _table(self.tasks)
+        if self.skipped:
+            more = ", ..." if len(self.skipped) > 5 else ""
+            lines.append(f"skipped {len(self.skipped)}: {', '.join(self.skipped[:5])}{more}")
+        return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
+
+
+def task_report(encoded: Encoded) -> TaskReport:
+    """Counts the labels of one task."""
+    known = encoded.known
+    by_example = known.reshape(len(known), -1).any(1)
+    labelled = int(by_example.sum())
+    return TaskReport(
+        encoded.kind, encoded.classes, labelled, len(known) - labelled, **_details(encoded, known, by_example)
+    )
+
+
+def _details(encoded: Encoded, known: np.ndarray, by_example: np.ndarray) -> dict[str, Any]:
+    if encoded.kind == "class":
+        counts = np.bincount(encoded.values[by_example], minlength=len(encoded.classes))
+        return {"counts": dict(zip(encoded.classes, counts.tolist(), strict=True))}
+    if encoded.kind == "multi":
+        yes, gone = (encoded.values == 1).sum(0).tolist(), (~known).sum(0).tolist()
+        return {
+            "counts": dict(zip(encoded.classes, yes, strict=True)),
+            "missing_entries": dict(zip(encoded.classes, gone, strict=True)),
+        }
+    if encoded.kind == "number" and known.any(0).all():
+        values = encoded.values.astype(np.float64)
+        return {"mean": _plain(np.nanmean(values, 0)), "scale": _plain(np.nanstd(values, 0))}
+    return {}
+
+
+def _plain(value: np.ndarray) -> Any:
+    return tuple(value.tolist()) if value.ndim else float(value)
+
+
+def _table(tasks: Mapping[str, TaskReport]) -> list[str]:
+    cells = [("task", "kind", "classes", "labelled", "missing")]
+    for name, task in tasks.items():
+        classes = "" if task.classes is None else str(len(task.classes))
+        cells.append((name, task.kind, classes, _number(task.labelled), _number(task.missing)))
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return ["  ".join(_aligned(row, widths)).rstrip() for row in cells]
+
+
+def _aligned(row: Sequence[str], widths: Sequence[int]) -> list[str]:
+    return [text.ljust(w) if i < 2 else text.rjust(w) for i, (text, w) in enumerate(zip(row, widths, strict=True))]
+
+
+def _number(value: int | None) -> str:
+    return "not counted" if value is None else f"{value:,}"
+
+
+def attach(dataset: Any, name: str, value: Any) -> Any:
+    """Puts something on a data set that `find` gives back, also after `map` and the like."""
+    setattr(dataset, name, value)
+    return dataset
+
+
+def find(dataset: Any, name: str) -> Any:
+    """Returns what was attached to a data set or to the one it was made of, or `None`."""
+    found = getattr(dataset, name, None)
+    if found is None and hasattr(dataset, "_inputs"):
+        # A data set made by map, batch and the like knows the one it came from.
+        found = next((f for f in (find(parent, name) for parent in dataset._inputs()) if f is not None), None)
+    return found
+
+
+def with_report(dataset: Any, report: LoadReport) -> Any:
+    """Attaches a report for `describe`."""
+    return attach(dataset, _REPORT, report)
+
+
+def describe(dataset: Any) -> LoadReport:
+    """Returns what `load` found in a data set: examples, classes, labels and missing labels.
+
+    Args:
+        dataset: A data set made by `mtlkeras.data.load`, or one made from it by `map`,
+            `take` and the like. The counts are those of the loaded one.
+
+    Raises:
+        ValueError: If the data set was not made by `load`.
+
+    Example:
+
+    ```python
+    train = mtlkeras.data.load("fashion_mnist", {"article": "label"}, split="train")
+    print(mtlkeras.data.describe(train))
+    mtlkeras.data.describe(train).tasks["article"].classes
+    ```
+    """
+    report = find(dataset, _REPORT)
+    if report is None:
+        raise ValueError("This data set was not made by mtlkeras.data.load, so there is no report on it.")
+    return report

@@ -1,0 +1,113 @@
+"""The layers that convolutional trunks are put together from."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import keras
+
+from mtlkeras.trunks._image import ImageTrunk, shorter_side
+
+# Keras' own default of 0.99 forgets the first steps only after hundreds of steps, more than
+# a short training has, so that evaluation would lag behind training; 0.9 is also the papers'.
+BATCH_NORM_MOMENTUM = 0.9
+BATCH_NORM_EPSILON = 1e-5
+
+SMALLEST_POOLED = 4
+"""With the small stem, a map whose shorter side is under this is not pooled further."""
+
+
+def conv(
+    trunk: ImageTrunk,
+    x: Any,
+    filters: int,
+    kernel: int,
+    name: str,
+    strides: int = 1,
+    groups: int = 1,
+    padding: str = "same",
+    relu: bool = True,
+    gamma: str = "ones",
+) -> Any:
+    """Applies a convolution, the trunk's normalisation, and a ReLU.
+
+    Args:
+        trunk: The trunk, for its normalisation, biases and penalties.
+        x: Maps of shape `(batch, height, width, channels)`.
+        filters: Number of channels to give.
+        kernel: Side of the kernel in pixels.
+        name: Name of the convolution; the layers after it are `name_norm` and `name_relu`.
+        strides: Step of the convolution.
+        groups: Number of separate groups of channels.
+        padding: `"same"` or `"valid"`.
+        relu: Whether a ReLU comes last.
+        gamma: Initialiser of the normalisation's scale.
+    """
+    normalized = trunk.normalization in ("batch", "group", "layer")
+    x = keras.layers.Conv2D(
+        filters,
+        kernel,
+        strides=strides,
+        padding=padding,
+        groups=groups,
+        use_bias=not normalized if trunk.use_bias is None else trunk.use_bias,
+        kernel_initializer="he_normal",
+        kernel_regularizer=penalty(trunk),
+        name=name,
+    )(x)
+    if normalized:
+        x = norm(trunk.normalization, x, f"{name}_norm", gamma)
+    return keras.layers.ReLU(name=f"{name}_relu")(x) if relu else x
+
+
+def norm(kind: str | None, x: Any, name: str, gamma: str = "ones") -> Any:
+    """Applies a normalisation layer by the name of its kind."""
+    if kind == "batch":
+        return keras.layers.BatchNormalization(
+            momentum=BATCH_NORM_MOMENTUM, epsilon=BATCH_NORM_EPSILON, gamma_initializer=gamma, name=name
+        )(x)
+    if kind == "group":
+        # The most groups up to 32 (Wu and He 2018) that share the channels out evenly.
+        groups = math.gcd(32, x.shape[-1])
+        return keras.layers.GroupNormalization(groups, gamma_initializer=gamma, name=name)(x)
+    return keras.layers.LayerNormalization(gamma_initializer=gamma, name=name)(x)
+
+
+def max_pool(x: Any, name: str, stem: str, size: int = 3, padding: str = "same") -> Any:
+    """Halves the maps by max pooling, unless the stem is small and so are they."""
+    if stem == "small" and shorter_side(*x.shape[1:3]) < SMALLEST_POOLED:
+        return x
+    return keras.layers.MaxPooling2D(size, strides=2, padding=padding, name=name)(x)
+
+
+def fully_connected(trunk: Any, x: Any, units: int) -> dict[str, Any]:
+    """Applies two dense layers with dropout to flattened maps; gives `fc_1` and `fc_2`.
+
+    Raises:
+        ValueError: If the size of the maps is not known.
+    """
+    if None in x.shape[1:]:
+        raise ValueError(
+            f"{type(trunk).__name__} has fully connected layers, so the height and width of its images must be "
+            f"fixed; received maps of shape {tuple(x.shape[1:])}. Give keras.Input a full shape, or use ResNet or "
+            "GoogLeNet."
+        )
+    x = keras.layers.Flatten(name="flatten")(x)
+    taps = {}
+    for name in ("fc_1", "fc_2"):
+        x = keras.layers.Dense(
+            units, kernel_initializer="he_normal", kernel_regularizer=penalty(trunk), name=name
+        )(x)
+        x = taps[name] = dropped(trunk, keras.layers.ReLU(name=f"{name}_relu")(x), f"{name}_dropout")
+    return taps
+
+
+def dropped(trunk: Any, x: Any, name: str) -> Any:
+    """Applies the trunk's dropout, if it has any."""
+    return keras.layers.Dropout(trunk.dropout, name=name)(x) if trunk.dropout else x
+
+
+def penalty(trunk: Any) -> Any:
+    """Returns the trunk's kernel regulariser, or `None`."""
+    return keras.regularizers.L1L2(trunk.l1, trunk.l2) if trunk.l1 or trunk.l2 else None

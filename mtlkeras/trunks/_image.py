@@ -1,0 +1,129 @@
+"""What all convolutional trunks have in common: their fields, stem choice and size check."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, ClassVar
+
+from mtlkeras._errors import near_match
+from mtlkeras.specs import tunable
+from mtlkeras.trunks.base import Trunk, scaled_image
+
+SMALL_IMAGE = 64
+"""Images with a shorter side under this many pixels get the small stem under `stem="auto"`."""
+
+
+@dataclasses.dataclass(frozen=True, repr=False, kw_only=True)
+class ImageTrunk(Trunk):
+    """Base of the trunks for images of shape `(height, width, channels)`.
+
+    Whole-number pixels 0..255 are scaled to 0..1 inside the trunk; float pixels pass
+    unchanged. Kernels start with He's normal initialisation.
+
+    Args:
+        width: Number of channels of the first stage, which all others are multiples of;
+            `None` for the paper's.
+        l1: L1 penalty on every kernel of the trunk.
+        l2: L2 penalty on every kernel of the trunk: `l2 * sum(kernel ** 2)`.
+        dropout: Rate of dropout, in [0, 1).
+        normalization: What follows each convolution: `"batch"`, `"group"` (up to 32
+            groups of channels), `"layer"` (over the channels of each pixel) or `None`.
+        use_bias: Whether convolutions have biases; `None` for only those that no
+            normalisation follows, since it has a bias of its own.
+        stem: `"imagenet"` for the paper's first layers, `"small"` for first layers that
+            keep small images from vanishing, `"auto"` for `"small"` where the shorter side
+            is under 64 pixels and `"imagenet"` otherwise. `stem_for` tells which.
+    """
+
+    gives: ClassVar = ("vector", "map")
+    normalizations: ClassVar[tuple[str | None, ...]] = ("batch", "group", "layer", None)
+
+    width: int | None = tunable(None, None, 16, 32, 64)
+    l1: float = tunable(0.0, 0.0, 1e-6, 1e-5, 1e-4)
+    l2: float = tunable(0.0, 0.0, 1e-5, 1e-4, 5e-4)
+    dropout: float = tunable(0.0, 0.0, 0.1, 0.2, 0.3, 0.5)
+    normalization: str | None = tunable("batch", "batch", "group", "layer")
+    use_bias: bool | None = None
+    stem: str = "auto"
+
+    def validate(self) -> None:
+        check_choice(self, "normalization", self.normalizations)
+        check_choice(self, "stem", ("auto", "imagenet", "small"))
+        check_regularization(self)
+        if self.width is not None:
+            check_positive(self, "width")
+
+    def stem_for(self, height: int | None, width: int | None) -> str:
+        """Returns the stem, `"imagenet"` or `"small"`, for images of this many pixels.
+
+        Args:
+            height: Height in pixels, or `None` where it varies.
+            width: Width in pixels, or `None` where it varies.
+        """
+        if self.stem != "auto":
+            return self.stem
+        return "small" if shorter_side(height, width) < SMALL_IMAGE else "imagenet"
+
+    def minimum_size(self, stem: str) -> int:
+        """Returns the shortest side in pixels that the trunk takes with a stem."""
+        raise NotImplementedError
+
+    def _image(self, inputs: Any) -> tuple[Any, str]:
+        """Returns the scaled image and the stem for it, after a check of its size."""
+        image = scaled_image(self, inputs)
+        height, width = image.shape[1:3]
+        stem = self.stem_for(height, width)
+        if shorter_side(height, width) < self.minimum_size(stem):
+            raise ValueError(self._too_small(height, width, stem))
+        return image, stem
+
+    def _too_small(self, height: int | None, width: int | None, stem: str) -> str:
+        name = type(self).__name__
+        remedy = "Enlarge the images"
+        if stem != "small" and shorter_side(height, width) >= self.minimum_size("small"):
+            remedy += ", or use stem='small'"
+        if "depth" in self.field_names():
+            remedy += ", or use a smaller depth" if self._has_smaller(stem, shorter_side(height, width)) else ""
+        depth = f"depth={self.depth}, " if "depth" in self.field_names() else ""  # type: ignore[attr-defined]
+        least = self.minimum_size(stem)
+        return (
+            f"{name}({depth}stem={stem!r}) needs images of at least {least}x{least} pixels; "
+            f"received {height}x{width}. {remedy}."
+        )
+
+    def _has_smaller(self, stem: str, side: float) -> bool:
+        """Tells whether a smaller depth of this trunk takes images with this shorter side."""
+        return False
+
+
+def shorter_side(height: int | None, width: int | None) -> float:
+    """Returns the shorter known side; infinity where none is known."""
+    return min((side for side in (height, width) if side is not None), default=float("inf"))
+
+
+def check_choice(trunk: Trunk, field: str, choices: tuple) -> None:
+    """Raises `ValueError` unless a field's value is one of the choices."""
+    value = getattr(trunk, field)
+    if value not in choices:
+        raise ValueError(
+            f"{type(trunk).__name__}: {field} must be one of {', '.join(map(repr, choices))}; received {value!r}."
+            f"{near_match(value, [c for c in choices if isinstance(c, str)])}"
+        )
+
+
+def check_positive(trunk: Trunk, field: str) -> None:
+    """Raises `ValueError` unless a field is a whole number of at least 1."""
+    value = getattr(trunk, field)
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"{type(trunk).__name__}: {field} must be a whole number of at least 1; received {value!r}.")
+
+
+def check_regularization(trunk: Any) -> None:
+    """Raises `ValueError` for a negative penalty or a dropout rate outside of [0, 1)."""
+    for field in ("l1", "l2"):
+        if not getattr(trunk, field) >= 0:
+            raise ValueError(
+                f"{type(trunk).__name__}: {field} must not be negative; received {getattr(trunk, field)!r}."
+            )
+    if not 0 <= trunk.dropout < 1:
+        raise ValueError(f"{type(trunk).__name__}: dropout must be in [0, 1); received {trunk.dropout!r}.")

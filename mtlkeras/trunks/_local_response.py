@@ -1,0 +1,51 @@
+"""Local response normalisation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable("mtlkeras")
+class LocalResponseNormalization(keras.layers.Layer):
+    """Divides each channel by the energy of its neighbour channels.
+
+    `y[c] = x[c] / (bias + alpha * sum(x[j] ** 2)) ** beta`, where `j` runs over the `size`
+    channels around `c` that exist. There are no weights. Computes in float32.
+
+    Args:
+        size: Number of neighbour channels in the sum, odd.
+        bias: Constant that keeps the divisor from zero.
+        alpha: Factor of the sum.
+        beta: Power of the divisor.
+
+    Input and output shape: `(batch, ..., channels)`.
+
+    Reference: Krizhevsky, Sutskever and Hinton 2012, ImageNet Classification with Deep
+    Convolutional Neural Networks, section 3.3, whose constants are the defaults.
+    """
+
+    def __init__(
+        self, size: int = 5, bias: float = 2.0, alpha: float = 1e-4, beta: float = 0.75, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        if size < 1 or size % 2 == 0:
+            raise ValueError(f"LocalResponseNormalization: size must be odd and positive; received {size}.")
+        self.size, self.bias, self.alpha, self.beta = size, bias, alpha, beta
+
+    def call(self, inputs: Any) -> Any:
+        # Squares overflow float16 from 256 on.
+        x = ops.cast(inputs, "float32")
+        channels, reach = inputs.shape[-1], self.size // 2
+        padded = ops.pad(ops.square(x), [[0, 0]] * (len(inputs.shape) - 1) + [[reach, reach]])
+        energy = sum(padded[..., i : i + channels] for i in range(self.size))
+        return ops.cast(x * ops.power(self.bias + self.alpha * energy, -self.beta), inputs.dtype)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        own = {"size": self.size, "bias": self.bias, "alpha": self.alpha, "beta": self.beta}
+        return {**super().get_config(), **own}
