@@ -3,31 +3,45 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from types import ModuleType
+
+# Imported at once, and not when first used: this registers every class with Keras, so that
+# `import mtlkeras` is enough for `keras.saving.load_model`. It costs some hundredths of a
+# second on top of `import keras`.
+from mtlkeras import heads, layers, metrics, sharing, trunks
+from mtlkeras._missing import MISSING
+from mtlkeras.builder import build_model
+from mtlkeras.features import Features
+from mtlkeras.model import MultiTaskModel
+from mtlkeras.saving import load_model
+from mtlkeras.specs import Spec, spec
 
 __version__ = "0.1.0"
 
-# Where each public name is defined; a module is imported when its name is first used.
-_DEFINED_IN = {
-    "Features": "features",
-    "MISSING": "_missing",
-    "MultiTaskModel": "model",
-    "Spec": "specs",
-    "build_model": "builder",
-    "spec": "specs",
-}
-_MODULES = ("data", "heads", "layers", "metrics", "sharing", "trunks")
+__all__ = [
+    "MISSING",
+    "Features",
+    "MultiTaskModel",
+    "Spec",
+    "__version__",
+    "build_model",
+    "data",
+    "heads",
+    "layers",
+    "load_model",
+    "metrics",
+    "sharing",
+    "spec",
+    "trunks",
+]
 
-__all__ = [*_DEFINED_IN, *_MODULES, "__version__"]
+# Modules that hold nothing a saved model needs.
+_ON_FIRST_USE = ("data",)
 
 
-def __getattr__(name: str) -> Any:
-    if name in _MODULES:
+def __getattr__(name: str) -> ModuleType:
+    if name in _ON_FIRST_USE:
         return importlib.import_module(f"mtlkeras.{name}")
-    if name in _DEFINED_IN:
-        value = getattr(importlib.import_module(f"mtlkeras.{_DEFINED_IN[name]}"), name)
-        globals()[name] = value
-        return value
     raise AttributeError(f"module 'mtlkeras' has no attribute '{name}'")
 
 

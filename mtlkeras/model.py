@@ -101,8 +101,9 @@ class MultiTaskModel(keras.Model):
         }
         super().compile(optimizer=optimizer, **kwargs)
         with self._scope():
-            self._compile_metrics = TaskMetrics(objectives, task_metrics)
-        self._objectives = objectives
+            # Past Keras' attribute tracking, which would list the container a second time.
+            object.__setattr__(self, "_compile_metrics", TaskMetrics(objectives, task_metrics))
+        object.__setattr__(self, "_objectives", objectives)
         self._task_config = {
             "loss": loss,
             "loss_weights": loss_weights,
@@ -162,7 +163,7 @@ class MultiTaskModel(keras.Model):
         pairs = [
             objective.loss_sum(y[task], y_pred[task], sample_weight.get(task), class_weight.get(task))
             if task in y
-            else (ops.zeros(()), ops.zeros(()))
+            else objective.no_labels(y_pred[task])
             for task, objective in self._objectives.items()
         ]
         sums, counts = zip(*pairs, strict=True)

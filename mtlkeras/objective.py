@@ -70,6 +70,14 @@ class TaskObjective:
             values = ops.where(counted, values * sample_weight, 0.0)
         return ops.sum(values), ops.sum(ops.cast(counted, "float32"))
 
+    def no_labels(self, outputs: Any) -> tuple[Any, Any]:
+        """Returns what `loss_sum` gives for a batch that has no labels for the task.
+
+        The zero still depends on the outputs, so that the head's weights get zero gradients,
+        as they do in a batch whose labels are all missing, and not none.
+        """
+        return ops.sum(ops.where(False, outputs, 0.0)), ops.zeros(())
+
     def _values(self, targets: Any, outputs: Any) -> Any:
         if self._loss is None:
             return self.head.loss(targets, self.layer.scores_for(outputs), self.layer)

@@ -115,7 +115,10 @@ def _draw(
     log: bool = False,
 ) -> Any:
     if choices:
-        return hp.Choice(name, list(choices), default=default)
+        if all(isinstance(choice, (bool, int, float, str)) for choice in choices):
+            return hp.Choice(name, list(choices), default=default)
+        by_text = {repr(choice): choice for choice in choices}  # A search stores plain values only.
+        return by_text[hp.Choice(name, list(by_text), default=repr(default))]
     sampling = "log" if log else "linear"
     if isinstance(low, int) and isinstance(high, int):
         return hp.Int(name, low, high, sampling=sampling, default=default)

@@ -23,7 +23,10 @@ def from_arrays(source: Any) -> Rows:
         return _rows(dict(source), inputs=())
     if len(source) != 2:
         raise ValueError(f"A tuple of arrays must be a pair (x, y); received {len(source)} entries.")
-    x, y = (dict(part) if isinstance(part, Mapping) else {name: part} for part, name in zip(source, "xy", strict=True))
+    x, y = (
+        dict(part) if isinstance(part, Mapping) else {name: part}
+        for part, name in zip(source, "xy", strict=True)
+    )
     twice = sorted(set(x) & set(y))
     if twice:
         raise ValueError(f"'{twice[0]}' names an array in x and one in y; names must differ.")

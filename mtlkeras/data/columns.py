@@ -62,8 +62,9 @@ class Column:
     @property
     def is_lists(self) -> bool:
         """Whether the values are lists of any length."""
-        present = self.values[~self.missing] if self.values.dtype == object else ()
-        return len(present) > 0 and isinstance(present[0], (list, tuple, np.ndarray))
+        if self.values.dtype != object or self.missing.all():
+            return False
+        return isinstance(self.values[~self.missing][0], (list, tuple, np.ndarray))
 
 
 def from_cells(cells: Sequence[str]) -> Column:
@@ -95,10 +96,10 @@ def from_objects(objects: Sequence[Any], missing: np.ndarray | None = None) -> C
         missing = np.array([is_missing(v) for v in objects], bool)
     present = [v for v, gone in zip(objects, missing, strict=True) if not gone]
     dtype = _common_type(present)
-    values = np.zeros(len(objects), dtype)
+    values = np.full(len(objects), "" if dtype is object else 0, dtype)
     if dtype is object:
         lists = any(isinstance(v, (list, tuple, np.ndarray)) for v in present)
-        for row in np.flatnonzero(~missing):
+        for row in np.flatnonzero(~missing).tolist():
             values[row] = objects[row] if lists else word(objects[row])
     else:
         values[~missing] = present

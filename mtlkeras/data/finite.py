@@ -22,6 +22,7 @@ def check_finite(dataset: Any) -> Any:
     Example:
 
     ```python
+    train = mtlkeras.data.load({"x": np.ones((3, 2)), "y": np.arange(3)}, {"y": "y"})
     train = mtlkeras.data.check_finite(train)
     ```
     """

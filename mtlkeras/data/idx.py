@@ -41,7 +41,10 @@ def read_idx(path: str | os.PathLike[str]) -> np.ndarray:
     Example:
 
     ```python
-    images = mtlkeras.data.read_idx("train-images-idx3-ubyte.gz")
+    header = bytes([0, 0, 8, 1]) + (3).to_bytes(4, "big")  # unsigned bytes, one axis of length 3
+    with open("labels-idx1-ubyte", "wb") as file:
+        file.write(header + bytes([7, 2, 1]))
+    mtlkeras.data.read_idx("labels-idx1-ubyte")  # array([7, 2, 1], dtype=uint8)
     ```
 
     Reference: the format is described with the MNIST data set (LeCun, Cortes, Burges, 1998).
@@ -89,7 +92,9 @@ def _folders(name: str, data_dir: Any) -> list[Path]:
     roots = [*own, *(Path(p) / "datasets" for p in shared.split(os.pathsep) if p)]
     spellings = dict.fromkeys([name, name.replace("_", "-")])
     # A folder given by the caller may hold the files itself, unless its name says another set.
-    direct = [Path(p) for p in (data_dir,) if p and Path(p).name.replace("-", "_") not in set(_CLASS_NAMES) - {name}]
+    direct = [
+        Path(p) for p in (data_dir,) if p and Path(p).name.replace("-", "_") not in set(_CLASS_NAMES) - {name}
+    ]
     return [*direct, *(root / spelling for root in roots for spelling in spellings)]
 
 
@@ -98,7 +103,10 @@ def idx_folder(folder: Path) -> dict[str, tuple[Path, Path]]:
     found = {}
     for split, prefix in _SPLITS.items():
         for ending in ("", ".gz"):
-            pair = (folder / f"{prefix}-images-idx3-ubyte{ending}", folder / f"{prefix}-labels-idx1-ubyte{ending}")
+            pair = (
+                folder / f"{prefix}-images-idx3-ubyte{ending}",
+                folder / f"{prefix}-labels-idx1-ubyte{ending}",
+            )
             if split not in found and all(path.is_file() for path in pair):
                 found[split] = pair
     return found
@@ -111,11 +119,15 @@ def open_idx(name: str, files: dict[str, tuple[Path, Path]]) -> Rows:
         images.append(read_idx(image_file)[..., None])
         labels.append(read_idx(label_file))
         if len(images[-1]) != len(labels[-1]):
-            raise ValueError(f"{image_file.name} has {len(images[-1])} images and {label_file.name} {len(labels[-1])}.")
+            raise ValueError(
+                f"{image_file.name} has {len(images[-1])} images and {label_file.name} {len(labels[-1])}."
+            )
         splits += [split] * len(labels[-1])
     columns: dict[str, Column] = {
         PICTURE: from_array(np.concatenate(images)),
         "label": from_array(np.concatenate(labels).astype(np.int64), _CLASS_NAMES.get(name.split(":")[0])),
         "split": from_array(np.array(splits)),
     }
-    return Rows(f"{name} (IDX files)", columns, np.arange(1, len(splits) + 1), default_inputs=(PICTURE,), as_is=True)
+    return Rows(
+        f"{name} (IDX files)", columns, np.arange(1, len(splits) + 1), default_inputs=(PICTURE,), as_is=True
+    )

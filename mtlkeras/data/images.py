@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
@@ -16,6 +17,7 @@ from mtlkeras._errors import near_match, unknown_name
 from mtlkeras.data.columns import word, words
 from mtlkeras.data.progress import track
 from mtlkeras.data.rows import PICTURE, Rows
+from mtlkeras.data.store import file_state
 from mtlkeras.data.table import SUFFIXES, read_table
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif")
@@ -30,6 +32,7 @@ class Pictures:
     Args:
         names: File name of each row's picture.
         read: Gives the bytes of a file.
+        state: Gives what tells that the files are no longer the same.
         size: `(height, width)` that each picture is brought to, or `None` for the size of
             the first one, which all others must then have.
         channels: 1, 3 or 4, or `None` for those of the first one.
@@ -37,12 +40,20 @@ class Pictures:
 
     names: Sequence[str]
     read: Callable[[str], bytes]
+    state: Callable[[], Any]
     size: tuple[int, int] | None = None
     channels: int | None = None
 
     def take(self, rows: np.ndarray) -> Pictures:
         """Returns the pictures of some rows."""
         return dataclasses.replace(self, names=[self.names[row] for row in rows])
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of all pictures of a settled set."""
+        if self.size is None or self.channels is None:
+            raise ValueError("The size of these pictures is not known yet.")
+        return (*self.size, self.channels)
 
     def decode(self, row: int) -> np.ndarray:
         """Returns a picture as `uint8` of shape `(height, width, channels)`.
@@ -73,7 +84,9 @@ class Pictures:
             except ValueError as failure:
                 error = error or failure
                 continue
-            return dataclasses.replace(self, size=self.size or (height, width), channels=self.channels or channels)
+            return dataclasses.replace(
+                self, size=self.size or (height, width), channels=self.channels or channels
+            )
         raise error or ValueError("There are no pictures to load.")
 
     def checked(self, row: int, resized: bool) -> np.ndarray:
@@ -81,10 +94,11 @@ class Pictures:
         if resized:
             return self.decode(row)
         picture = dataclasses.replace(self, size=None).decode(row)
-        if picture.shape[:2] != self.size:
+        if picture.shape[:2] != self.shape[:2]:
+            own, first = (f"{height} x {width}" for height, width in (picture.shape[:2], self.shape[:2]))
             raise ValueError(
-                f"Image '{self.names[row]}' has {picture.shape[0]} x {picture.shape[1]} pixels where the first one "
-                f"has {self.size[0]} x {self.size[1]}. Pass image_size=(height, width) to bring all to one size."
+                f"Image '{self.names[row]}' has {own} pixels where the first one has {first}. "
+                "Pass image_size=(height, width) to bring all to one size."
             )
         return picture
 
@@ -109,7 +123,9 @@ def fit_picture(picture: Any, size: tuple[int, int] | None, channels: int | None
     if channels is not None and channels != picture.shape[-1]:
         change = {(1, 3): tf.image.grayscale_to_rgb, (3, 1): tf.image.rgb_to_grayscale}
         if (picture.shape[-1], channels) not in change:
-            raise ValueError(f"Cannot turn pictures of {picture.shape[-1]} channels into channels={channels}.")
+            raise ValueError(
+                f"Cannot turn pictures of {picture.shape[-1]} channels into channels={channels}."
+            )
         picture = change[picture.shape[-1], channels](picture)
     if size is not None and tuple(picture.shape[:2]) != tuple(size):
         resized = tf.image.resize(picture, size, antialias=True)
@@ -128,30 +144,34 @@ def open_pictures(path: Path, labels: Any, image_column: str | None, on_error: s
             `None` for the first of image, file, filename, file_name, path, id.
         on_error: `"raise"`, or `"skip"` to leave out rows whose file is not there.
     """
-    files, read = _zip_files(path) if path.is_file() else _folder_files(path)
+    files, read, state = _zip_files(path) if path.is_file() else _folder_files(path)
     table = read_table(_label_file(path, labels), on_error)
     column = table.column(image_column or _image_column(table), "image_column=")
     known = _by_any_name(files)
     found = [known.get(name) for name in words(column)]
-    rows, skipped = [], list(table.skipped)
+    rows, names, skipped = [], [], list(table.skipped)
     for row, name in enumerate(found):
-        if name is None:
+        if name is not None:
+            rows.append(row)
+            names.append(name)
+        else:
             _absent(table, row, word(column.values[row]), path, known, on_error)
             skipped.append(table.row_name(row))
-        else:
-            rows.append(row)
-    unlisted = len(set(files) - {name for name in found if name})
+    unlisted = len(set(files) - set(names))
     notes = [f"{unlisted} pictures have no row in {table.name} and are not used"] if unlisted else []
     kept = table.take(np.array(rows, np.int64))
-    pictures = Pictures([found[row] for row in rows], read)
-    return dataclasses.replace(kept, pictures=pictures, default_inputs=(PICTURE,), skipped=skipped, notes=notes)
+    pictures = Pictures(names, read, state)
+    name = f"{table.name} ({path.name})"
+    return dataclasses.replace(
+        kept, name=name, pictures=pictures, default_inputs=(PICTURE,), skipped=skipped, notes=notes
+    )
 
 
 def _absent(table: Rows, row: int, name: str, path: Path, known: Iterable[str], on_error: str) -> None:
     if on_error != "skip":
         raise ValueError(
-            f"No image '{name}', named in {table.row_name(row)}, in {path.name}.{near_match(name, known)} "
-            "Pass on_error='skip' to leave such rows out."
+            f"None or several images in {path.name} are called '{name}', as in {table.row_name(row)}."
+            f"{near_match(name, known)} Pass on_error='skip' to leave such rows out."
         )
 
 
@@ -166,7 +186,9 @@ def _label_file(path: Path, labels: Any) -> Path:
         for name in _LABEL_FILES:
             if (folder / name).is_file():
                 return folder / name
-        raise ValueError(f"No table of labels beside the pictures in {path.name}; give labels='...csv' or '...json'.")
+        raise ValueError(
+            f"No table of labels beside the pictures in {path.name}; give labels='...csv' or '...json'."
+        )
     for candidate in (Path(labels), folder / labels):
         if candidate.is_file():
             return candidate
@@ -177,38 +199,47 @@ def _image_column(table: Rows) -> str:
     for name in _IMAGE_COLUMNS:
         if name in table.columns:
             return name
-    raise unknown_name("column", " or ".join(_IMAGE_COLUMNS), table.columns, f"{table.name}; give image_column=")
+    raise unknown_name(
+        "column", " or ".join(_IMAGE_COLUMNS), table.columns, f"{table.name}; give image_column="
+    )
 
 
-def _folder_files(folder: Path) -> tuple[list[str], Callable[[str], bytes]]:
+_Files = tuple[list[str], Callable[[str], bytes], Callable[[], Any]]
+
+
+def _folder_files(folder: Path) -> _Files:
     paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
-    return [p.relative_to(folder).as_posix() for p in paths], lambda name: (folder / name).read_bytes()
+    names = [p.relative_to(folder).as_posix() for p in paths]
+    return names, lambda name: (folder / name).read_bytes(), lambda: [file_state(p) for p in paths]
 
 
-def _zip_files(path: Path) -> tuple[list[str], Callable[[str], bytes]]:
+def _zip_files(path: Path) -> _Files:
     try:
         archive = zipfile.ZipFile(path)
     except zipfile.BadZipFile as error:
         raise ValueError(f"Cannot read {path.name}: {error}.") from error
     names = [name for name in archive.namelist() if name.lower().endswith(IMAGE_SUFFIXES)]
-    return names, archive.read
+    return names, archive.read, lambda: file_state(path)
 
 
 def _by_any_name(files: Sequence[str]) -> dict[str, str]:
-    """Maps each way to write a file's name to it: with or without folder and ending, if unique."""
+    """Maps each way to write a file's name to it: with or without folder and ending.
+
+    The longer way wins; a way that fits several files equally fits none.
+    """
     known: dict[str, str] = {}
-    ambiguous = set()
-    for name in files:
-        path = PurePosixPath(name)
-        for alias in {str(path.with_suffix("")), path.name, path.stem} - {name}:
-            if known.setdefault(alias, name) != name:
-                ambiguous.add(alias)
-    for alias in ambiguous:
-        del known[alias]
-    return {**known, **{name: name for name in files}}
+    for way in (str, lambda p: str(p.with_suffix("")), lambda p: p.name, lambda p: p.stem):
+        aliases = [way(PurePosixPath(name)) for name in files]
+        count = Counter(aliases)
+        for alias, name in zip(aliases, files, strict=True):
+            if count[alias] == 1:
+                known.setdefault(alias, name)
+    return known
 
 
-def decode_all(pictures: Pictures, resized: bool, keep: bool, skip: bool, verbose: Any) -> tuple[Any, dict[int, str]]:
+def decode_all(
+    pictures: Pictures, resized: bool, keep: bool, skip: bool, verbose: Any
+) -> tuple[Any, dict[int, str]]:
     """Decodes every picture once, several at a time.
 
     Args:
@@ -221,7 +252,7 @@ def decode_all(pictures: Pictures, resized: bool, keep: bool, skip: bool, verbos
     Returns:
         The array or `None`, and the reason for each row that could not be decoded.
     """
-    kept = np.zeros((len(pictures.names), *pictures.size, pictures.channels), np.uint8) if keep else None
+    kept = np.zeros((len(pictures.names), *pictures.shape), np.uint8) if keep else None
     bad: dict[int, str] = {}
 
     def work(row: int) -> None:

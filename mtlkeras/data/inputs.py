@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from mtlkeras._errors import unknown_name
+from mtlkeras._missing import MISSING
 from mtlkeras.data.columns import Column, numbers, word, words
 from mtlkeras.data.images import fit_picture
 from mtlkeras.data.options import Options
@@ -42,7 +43,9 @@ def input_specs(inputs: Any, defaults: Sequence[str], source: str, known: Sequen
     """Reads the argument `inputs` of `load`."""
     if inputs is None:
         if not defaults:
-            raise ValueError(f"{source} needs inputs=, the columns to predict from. Its columns: {', '.join(known)}.")
+            raise ValueError(
+                f"{source} needs inputs=, the columns to predict from. Its columns: {', '.join(known)}."
+            )
         return Inputs({name: name for name in defaults}, single=len(defaults) == 1)
     if isinstance(inputs, str):
         return Inputs({inputs: inputs}, single=True)
@@ -83,14 +86,14 @@ def input_arrays(rows: Rows, inputs: Inputs, options: Options) -> tuple[dict[str
 
 
 def _ids(vocabulary: Sequence[Any]) -> dict[str, int]:
-    return {word(value): number for number, value in enumerate(vocabulary, 1)}
+    return {word(value): number for number, value in enumerate(vocabulary)}
 
 
 def _array(rows: Rows, name: str, vocabularies: Mapping[str, Any], notes: list[str]) -> np.ndarray:
     column = rows.column(name, "inputs=").typed()
     if name in vocabularies:
         ids = vocabularies[name]
-        return np.array([ids.get(w, 0) for w in words(column)], np.int32)[:, None]
+        return np.array([ids.get(w, MISSING) for w in words(column)], np.int32)[:, None]
     if column.is_lists:
         raise ValueError(f"Input column '{name}' of {rows.name} holds lists, which cannot be an input.")
     if column.is_words:
@@ -118,7 +121,9 @@ def _vector(
             _refuse_words(rows, name, rows.column(column, "inputs="), column)
         parts.append(array)
     if len({part.dtype.kind for part in parts}) > 1:
-        raise ValueError(f"Input '{name}' mixes numbers with columns that vocabularies= turns into ids; keep them apart.")
+        raise ValueError(
+            f"Input '{name}' mixes numbers with columns that vocabularies= turns into ids; keep them apart."
+        )
     return np.concatenate(parts, 1)
 
 
@@ -138,11 +143,13 @@ def fit_arrays(arrays: dict[str, Any], options: Options) -> dict[str, Any]:
     """Brings arrays of pictures to the size and channels asked for."""
     if options.image_size is None and options.channels is None:
         return arrays
-    pictures = [n for n, a in arrays.items() if isinstance(a, np.ndarray) and a.ndim == 4 and a.dtype == np.uint8]
+    pictures = [
+        n for n, a in arrays.items() if isinstance(a, np.ndarray) and a.ndim == 4 and a.dtype == np.uint8
+    ]
     if not pictures and all(isinstance(a, np.ndarray) for a in arrays.values()):
         raise ValueError(
-            "image_size= and channels= need an input of pictures: a uint8 array of shape (rows, height, width, "
-            "channels)."
+            "image_size= and channels= need an input of pictures: a uint8 array of shape "
+            "(rows, height, width, channels)."
         )
     return {n: _fitted(a, options) if n in pictures else a for n, a in arrays.items()}
 
@@ -153,7 +160,9 @@ def _fitted(array: np.ndarray, options: Options) -> np.ndarray:
     with tf.device("CPU:0"):
         # In parts, as resizing computes in float32, four times the size of the pictures.
         parts = [
-            tf.map_fn(lambda p: fit_picture(p, options.image_size, options.channels), array[i : i + 256]).numpy()
+            tf.map_fn(
+                lambda p: fit_picture(p, options.image_size, options.channels), array[i : i + 256]
+            ).numpy()
             for i in range(0, len(array), 256)
         ]
     return np.concatenate(parts)

@@ -45,9 +45,9 @@ class Label(Spec):
     Example:
 
     ```python
-    Label("label", missing=["Not sure", "Other", "Skip"])
-    Label("marital-status", classes={"never": ["Never-married"], "once": ["Divorced", "Widowed"]})
-    Label(["heating_load", "cooling_load"], kind="number")
+    mtlkeras.data.Label("label", missing=["Not sure", "Other"])
+    mtlkeras.data.Label("status", classes={"never": "Never-married", "once": ["Divorced", "Widowed"]})
+    mtlkeras.data.Label(["heating_load", "cooling_load"], kind="number")
     ```
     """
 
@@ -61,7 +61,9 @@ class Label(Spec):
         if self.kind is not None and self.kind not in KINDS:
             raise unknown_name("kind", self.kind, KINDS, f"Label({self.column!r})")
         if not self.columns or not all(isinstance(name, str) for name in self.columns):
-            raise ValueError(f"Label(column=...) must be a column name or a list of them; received {self.column!r}.")
+            raise ValueError(
+                f"Label(column=...) must be a column name or a list of them; received {self.column!r}."
+            )
         if isinstance(self.missing, str):
             object.__setattr__(self, "missing", (self.missing,))
 
@@ -78,12 +80,12 @@ class Encoded:
     Args:
         values: `int32` for classes and multi-labels, `float32` for numbers.
         kind: One of `KINDS`.
-        classes: Names of the classes or of the yes/no labels; `None` for the other kinds.
+        classes: Names of the classes or of the yes/no labels; empty for the other kinds.
     """
 
     values: np.ndarray
     kind: str
-    classes: tuple[str, ...] | None = None
+    classes: tuple[str, ...] = ()
 
     @property
     def known(self) -> np.ndarray:
@@ -100,7 +102,9 @@ class Encoded:
 def label_specs(tasks: Any) -> dict[str, Label]:
     """Checks the argument `tasks` and returns a `Label` for each task."""
     if not isinstance(tasks, Mapping) or not tasks:
-        raise ValueError(f"tasks= must map task names to columns, as in {{'label': 'label'}}; received {tasks!r}.")
+        raise ValueError(
+            f"tasks= must map task names to columns, as in {{'label': 'label'}}; received {tasks!r}."
+        )
     return {task: _label_spec(task, value) for task, value in tasks.items()}
 
 
@@ -109,9 +113,13 @@ def _label_spec(task: Any, value: Any) -> Label:
         raise ValueError(f"A task's name must be a string; received {task!r} in tasks=.")
     if isinstance(value, Label):
         return value
-    if isinstance(value, str) or (isinstance(value, (list, tuple)) and all(isinstance(v, str) for v in value)):
+    if isinstance(value, str) or (
+        isinstance(value, (list, tuple)) and all(isinstance(v, str) for v in value)
+    ):
         return Label(value)
-    raise ValueError(f"Task '{task}' in tasks= must be a column name, a list of them or a Label; received {value!r}.")
+    raise ValueError(
+        f"Task '{task}' in tasks= must be a column name, a list of them or a Label; received {value!r}."
+    )
 
 
 def encode(task: str, label: Label, columns: Sequence[Column], row_name: RowName) -> Encoded:
@@ -134,7 +142,9 @@ def encode(task: str, label: Label, columns: Sequence[Column], row_name: RowName
         arrays = [_numbers(task, column, row_name) for column in columns]
         return Encoded(arrays[0] if len(arrays) == 1 else np.stack(arrays, 1), "number")
     if len(columns) > 1:
-        raise ValueError(f"Task '{task}': a label of kind '{kind}' needs one column; received {len(columns)}.")
+        raise ValueError(
+            f"Task '{task}': a label of kind '{kind}' needs one column; received {len(columns)}."
+        )
     if kind == "class":
         return _encode_class(task, label, columns[0], row_name)
     values = columns[0].values
@@ -171,7 +181,7 @@ def _encode_class(task: str, label: Label, column: Column, row_name: RowName) ->
     meanings = _meanings(classes)
     ids = np.full(len(column), MISSING, np.int32)
     spelt = words(column)
-    for row in np.flatnonzero(~column.missing):
+    for row in np.flatnonzero(~column.missing).tolist():
         identity = meanings.get(spelt[row])
         if identity is None:
             raise _not_a_class(task, spelt[row], meanings, row_name(row))
@@ -195,7 +205,9 @@ def _encode_ids(task: str, column: Column, row_name: RowName) -> Encoded:
             "to predict, or list the values in Label(..., classes=[...])."
         )
     ids = np.where(column.missing, MISSING, column.values).astype(np.int32)
-    names = column.names or (("False", "True") if column.values.dtype.kind == "b" else map(str, range(top + 1)))
+    names = column.names or (
+        ("False", "True") if column.values.dtype.kind == "b" else map(str, range(top + 1))
+    )
     return Encoded(ids, "class", tuple(names))
 
 
@@ -215,8 +227,9 @@ def _listed(names: Any) -> Sequence[Any]:
 def _not_a_class(task: str, value: str, meanings: Mapping[str, int], row: str) -> ValueError:
     listed = ", ".join(map(repr, list(meanings)[:30])) + (", ..." if len(meanings) > 30 else "")
     return ValueError(
-        f"Task '{task}': the label '{value}' in {row} is not one of its classes.{near_match(value, meanings)} "
-        f"Known classes: {listed}. A value that stands for no label belongs in Label(..., missing=[...])."
+        f"Task '{task}': the label '{value}' in {row} is not one of its classes."
+        f"{near_match(value, meanings)} Known classes: {listed}. A value that stands for no label "
+        "belongs in Label(..., missing=[...])."
     )
 
 
@@ -225,7 +238,9 @@ def _encode_multi(task: str, label: Label, columns: Sequence[Column], row_name: 
         return _encode_lists(task, label, columns[0], row_name)
     if len(columns) == 1:
         return Encoded(columns[0].values.astype("int32"), "multi", _names(label, columns[0].values.shape[1]))
-    result = [_yes_no(task, name, column, row_name) for name, column in zip(label.columns, columns, strict=True)]
+    result = [
+        _yes_no(task, name, column, row_name) for name, column in zip(label.columns, columns, strict=True)
+    ]
     return Encoded(np.stack(result, 1), "multi", _names(label, len(columns)))
 
 
@@ -238,11 +253,11 @@ def _names(label: Label, count: int) -> tuple[str, ...]:
 def _yes_no(task: str, name: str, column: Column, row_name: RowName) -> np.ndarray:
     result = np.full(len(column), MISSING, np.int32)
     spelt = words(column)
-    for row in np.flatnonzero(~column.missing):
+    for row in np.flatnonzero(~column.missing).tolist():
         if spelt[row] not in _YES_NO and spelt[row] != str(MISSING):
             raise ValueError(
-                f"Task '{task}': '{spelt[row]}' in column '{name}' of {row_name(row)} is neither 0 nor 1. Give "
-                "Label([...], kind='number') for several numbers, or Label(..., missing=[...]) for no label."
+                f"Task '{task}': '{spelt[row]}' in column '{name}' of {row_name(row)} is neither 0 nor 1. "
+                "Give Label([...], kind='number') for numbers, or Label(..., missing=[...]) for no label."
             )
         result[row] = _YES_NO.get(spelt[row], MISSING)
     return result
@@ -250,15 +265,17 @@ def _yes_no(task: str, name: str, column: Column, row_name: RowName) -> np.ndarr
 
 def _encode_lists(task: str, label: Label, column: Column, row_name: RowName) -> Encoded:
     """A list of words a row becomes a 0 or 1 for each class."""
-    lists = {row: _items(label, column.values[row]) for row in np.flatnonzero(~column.missing)}
-    classes = label.classes if label.classes is not None else sorted({i for items in lists.values() for i in items})
+    lists = {row: _items(label, column.values[row]) for row in np.flatnonzero(~column.missing).tolist()}
+    classes = (
+        label.classes if label.classes is not None else sorted({i for items in lists.values() for i in items})
+    )
     meanings = _meanings(classes)
     result = np.full((len(column), len(classes)), MISSING, np.int32)
     for row, items in lists.items():
         result[row] = 0
         for item in items:
             if item not in meanings:
-                raise _not_a_class(task, item, meanings, row_name(int(row)))
+                raise _not_a_class(task, item, meanings, row_name(row))
             result[row, meanings[item]] = 1
     return Encoded(result, "multi", tuple(word(name) for name in classes))
 

@@ -26,9 +26,9 @@ class EpochOrder:
         """Draws the order of the next epoch."""
         return np.random.default_rng(self._next()).permutation(length)
 
-    def draw_seed(self) -> np.int64:
-        """Draws the seed of the next epoch's shuffling."""
-        return np.random.default_rng(self._next()).integers(2**62)
+    def draw_seeds(self) -> np.ndarray:
+        """Draws the two seeds of the next epoch's shuffling."""
+        return np.random.default_rng(self._next()).integers(1, 2**62, 2)
 
     def _next(self) -> list[int]:
         epoch, self.epoch = self.epoch, self.epoch + 1
@@ -52,11 +52,24 @@ def shuffled_stream(stream: Any, buffer: int, order: EpochOrder) -> Any:
     import tensorflow as tf
 
     def draw(_: Any) -> Any:
-        return tf.ensure_shape(tf.numpy_function(order.draw_seed, [], tf.int64), ())
+        return tf.ensure_shape(tf.numpy_function(order.draw_seeds, [], tf.int64), (2,))
+
+    def shuffle(seeds: Any) -> Any:
+        # Dataset.shuffle would mix in TensorFlow's global seed.
+        specs = tf.nest.flatten(stream.element_spec)
+        shuffled = tf.raw_ops.ShuffleDataset(
+            input_dataset=tf.data.experimental.to_variant(stream),
+            buffer_size=buffer,
+            seed=seeds[0],
+            seed2=seeds[1],
+            output_types=[spec.dtype for spec in specs],
+            output_shapes=[spec.shape for spec in specs],
+            reshuffle_each_iteration=False,
+        )
+        return tf.data.experimental.from_variant(shuffled, stream.element_spec)
 
     cardinality = int(stream.cardinality())
-    seeds = tf.data.Dataset.from_tensors(0).map(draw)
-    shuffled = seeds.flat_map(lambda seed: stream.shuffle(buffer, seed=seed))
+    shuffled = tf.data.Dataset.from_tensors(0).map(draw).flat_map(shuffle)
     if cardinality >= 0:
         shuffled = shuffled.apply(tf.data.experimental.assert_cardinality(cardinality))
     return attach(shuffled, _ORDER, order)
@@ -78,8 +91,8 @@ def set_epoch(dataset: Any, epoch: int) -> bool:
     Example:
 
     ```python
-    mtlkeras.data.set_epoch(train, 7)
-    model.fit(train, initial_epoch=7, epochs=10)
+    train = mtlkeras.data.load({"x": np.arange(9.0), "y": np.arange(9)}, {"y": "y"}, shuffle=True)
+    mtlkeras.data.set_epoch(train, 7)  # before model.fit(train, initial_epoch=7, ...)
     ```
     """
     order = find(dataset, _ORDER)

@@ -27,11 +27,17 @@ def batches_of_rows(
     import tensorflow as tf
 
     length = len(next(iter(labels.values())))
-    rows = shuffled_range(length, EpochOrder(options.seed)) if options.shuffled else tf.data.Dataset.range(length)
+    rows = (
+        shuffled_range(length, EpochOrder(options.seed))
+        if options.shuffled
+        else tf.data.Dataset.range(length)
+    )
     files = {name: value for name, value in arrays.items() if isinstance(value, Pictures)}
     elements = rows.map(lambda row: (row, {}))
     if files:
-        elements = rows.map(lambda row: (row, _decoded(files, row, options)), num_parallel_calls=parallel(options))
+        elements = rows.map(
+            lambda row: (row, _decoded(files, row, options)), num_parallel_calls=parallel(options)
+        )
     # Whole batches are gathered at once, which costs far less than one row at a time.
     elements = elements.batch(options.batch_size, drop_remainder=options.drop_remainder)
     with tf.device("CPU:0"):
@@ -50,8 +56,10 @@ def _decoded(files: Mapping[str, Pictures], row: Any, options: Options) -> dict[
 
     def decode(pictures: Pictures) -> Any:
         # Decoding runs in Python, so that the error for a bad file can name it.
-        picture = tf.numpy_function(lambda r: pictures.checked(int(r), options.image_size is not None), [row], tf.uint8)
-        return tf.ensure_shape(picture, (*pictures.size, pictures.channels))
+        picture = tf.numpy_function(
+            lambda r: pictures.checked(int(r), options.image_size is not None), [row], tf.uint8
+        )
+        return tf.ensure_shape(picture, pictures.shape)
 
     return {name: decode(pictures) for name, pictures in files.items()}
 
@@ -82,7 +90,8 @@ def to_arrays(dataset: Any) -> tuple[Any, dict[str, np.ndarray]]:
     Example:
 
     ```python
-    x, y = mtlkeras.data.to_arrays(mtlkeras.data.load("mnist", {"digit": "label"}, split="test"))
+    dataset = mtlkeras.data.load({"x": np.ones((5, 3)), "y": np.arange(5)}, {"y": "y"}, batch_size=2)
+    x, y = mtlkeras.data.to_arrays(dataset)  # shapes (5, 3) and {"y": (5,)}
     ```
     """
     import keras

@@ -19,7 +19,8 @@ class TaskReport:
 
     Args:
         kind: `"class"`, `"number"`, `"multi"` or `"array"`.
-        classes: Names of the classes in the order of their ids, or of the yes/no labels.
+        classes: Names of the classes in the order of their ids, or of the yes/no labels;
+            empty for the other kinds.
         labelled: Examples with a label; for multi-labels with at least one known entry.
             `None` if the source was too large to be counted.
         missing: Examples without a label.
@@ -30,7 +31,7 @@ class TaskReport:
     """
 
     kind: str
-    classes: tuple[str, ...] | None = None
+    classes: tuple[str, ...] = ()
     labelled: int | None = None
     missing: int | None = None
     counts: Mapping[str, int] | None = None
@@ -75,7 +76,7 @@ class LoadReport:
 def task_report(encoded: Encoded) -> TaskReport:
     """Counts the labels of one task."""
     known = encoded.known
-    by_example = known.reshape(len(known), -1).any(1)
+    by_example = known.reshape(len(known), -1).sum(1) > 0
     labelled = int(by_example.sum())
     return TaskReport(
         encoded.kind, encoded.classes, labelled, len(known) - labelled, **_details(encoded, known, by_example)
@@ -105,14 +106,16 @@ def _plain(value: np.ndarray) -> Any:
 def _table(tasks: Mapping[str, TaskReport]) -> list[str]:
     cells = [("task", "kind", "classes", "labelled", "missing")]
     for name, task in tasks.items():
-        classes = "" if task.classes is None else str(len(task.classes))
+        classes = str(len(task.classes)) if task.classes else ""
         cells.append((name, task.kind, classes, _number(task.labelled), _number(task.missing)))
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return ["  ".join(_aligned(row, widths)).rstrip() for row in cells]
 
 
 def _aligned(row: Sequence[str], widths: Sequence[int]) -> list[str]:
-    return [text.ljust(w) if i < 2 else text.rjust(w) for i, (text, w) in enumerate(zip(row, widths, strict=True))]
+    return [
+        text.ljust(w) if i < 2 else text.rjust(w) for i, (text, w) in enumerate(zip(row, widths, strict=True))
+    ]
 
 
 def _number(value: int | None) -> str:
@@ -152,9 +155,9 @@ def describe(dataset: Any) -> LoadReport:
     Example:
 
     ```python
-    train = mtlkeras.data.load("fashion_mnist", {"article": "label"}, split="train")
-    print(mtlkeras.data.describe(train))
-    mtlkeras.data.describe(train).tasks["article"].classes
+    train = mtlkeras.data.load({"x": np.ones((3, 2)), "pet": ["cat", "dog", ""]}, {"pet": "pet"})
+    mtlkeras.data.describe(train).tasks["pet"].classes  # ('cat', 'dog')
+    mtlkeras.data.describe(train).tasks["pet"].missing  # 1
     ```
     """
     report = find(dataset, _REPORT)

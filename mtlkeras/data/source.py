@@ -14,7 +14,6 @@ from mtlkeras.data.arrays import from_arrays
 from mtlkeras.data.idx import find_idx, idx_folder, open_idx
 from mtlkeras.data.images import has_labels, open_pictures
 from mtlkeras.data.options import Options
-from mtlkeras.data.rows import Rows
 from mtlkeras.data.table import from_frame, is_table, read_table
 
 
@@ -40,10 +39,12 @@ def open_source(source: Any, options: Options) -> Any:
     if isinstance(source, (Mapping, tuple)):
         return from_arrays(source)
     if isinstance(source, (list, np.ndarray)):
-        raise ValueError("Arrays are given as a pair (x, y) or as a dict by name, so that the labels can be told apart.")
+        raise ValueError(
+            "Arrays are given as a pair (x, y) or as a dict by name, so that the labels can be told apart."
+        )
     raise ValueError(
-        "source must be a TFDS name or builder, a folder or zip file of pictures, a table file, a data frame, or "
-        f"arrays; received {type(source).__name__}."
+        "source must be a TFDS name or builder, a folder or zip file of pictures, a table file, "
+        f"a data frame, or arrays; received {type(source).__name__}."
     )
 
 
@@ -52,7 +53,11 @@ def _open_named(source: Any, options: Options) -> Any:
     if path is not None:
         return _open_path(path, options)
     name = os.fspath(source)
-    if isinstance(source, os.PathLike) or Path(name).suffix.lower() in (".zip", ".gz") or is_table(Path(name)):
+    if (
+        isinstance(source, os.PathLike)
+        or Path(name).suffix.lower() in (".zip", ".gz")
+        or is_table(Path(name))
+    ):
         raise FileNotFoundError(f"No file or folder '{name}'.{_near_file(Path(name))}")
     _refuse_labels(options, "TFDS data sets")
     files = find_idx(name, options.data_dir)
@@ -76,7 +81,9 @@ def _open_path(path: Path, options: Options) -> Any:
     _refuse_labels(options, "tables")
     if is_table(path):
         return read_table(path, options.on_error)
-    raise ValueError(f"Cannot tell what {path.name} is: expected a folder, .zip, .csv, .json, .jsonl or .parquet.")
+    raise ValueError(
+        f"Cannot tell what {path.name} is: expected a folder, .zip, .csv, .json, .jsonl or .parquet."
+    )
 
 
 def _find_path(source: Any, data_dir: Any) -> Path | None:
@@ -96,4 +103,6 @@ def _near_file(path: Path) -> str:
 
 def _refuse_labels(options: Options, what: str) -> None:
     if options.labels is not None or options.image_column is not None:
-        raise ValueError(f"labels= and image_column= are for folders and zip files of pictures, not for {what}.")
+        raise ValueError(
+            f"labels= and image_column= are for folders and zip files of pictures, not for {what}."
+        )

@@ -66,7 +66,9 @@ def base_names(split: str) -> list[str]:
 def _part(part: str, names: np.ndarray, known: Sequence[str], source: str) -> np.ndarray:
     match = _PART.match(part)
     if match is None:
-        raise ValueError(f"split='{part}' cannot be read; write it as 'train', 'train[:90%]' or 'train[100:]'.")
+        raise ValueError(
+            f"split='{part}' cannot be read; write it as 'train', 'train[:90%]' or 'train[100:]'."
+        )
     if match["name"] not in known:
         raise unknown_name("split", match["name"], known, f"split= of {source}")
     members = np.flatnonzero(names == match["name"])
@@ -79,7 +81,9 @@ def _bound(text: str | None, length: int) -> int | None:
     return round(float(text[:-1]) / 100 * length) if text.endswith("%") else int(text)
 
 
-def _by_fractions(rows: Rows, fractions: Mapping[str, float], group_column: str | None, seed: int) -> np.ndarray:
+def _by_fractions(
+    rows: Rows, fractions: Mapping[str, float], group_column: str | None, seed: int
+) -> np.ndarray:
     """Deals rows, or groups of rows, out to splits in an order drawn from the seed."""
     shares = list(fractions.values())
     if any(share < 0 for share in shares) or abs(sum(shares) - 1) > 1e-6:

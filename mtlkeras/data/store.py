@@ -49,7 +49,8 @@ def file_state(path: Path) -> tuple[str, int, int]:
 
 def _read(path: Path) -> Arrays | None:
     try:
-        with np.load(path) as archive:
+        # Opened here, as np.load leaves a damaged file open.
+        with open(path, "rb") as stream, np.load(stream) as archive:
             return {name: archive[name] for name in archive.files}
     except FileNotFoundError:
         return None
@@ -62,7 +63,7 @@ def _write(path: Path, arrays: Arrays) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as stream:
         try:
-            np.savez(stream, **arrays)
+            np.savez(stream, allow_pickle=False, **arrays)
         except BaseException:
             os.unlink(stream.name)
             raise

@@ -52,7 +52,9 @@ def from_frame(frame: Any) -> Rows:
         series = frame[name]
         plain = isinstance(series.dtype, np.dtype) and series.dtype.kind in "biuf"
         values = series.to_numpy()
-        columns[str(name)] = from_array(values) if plain else from_objects(series.tolist(), series.isna().to_numpy())
+        columns[str(name)] = (
+            from_array(values) if plain else from_objects(series.tolist(), series.isna().to_numpy())
+        )
     return Rows("the data frame", columns, np.arange(1, len(frame) + 1))
 
 

@@ -78,22 +78,17 @@ class ImageTrunk(Trunk):
         return image, stem
 
     def _too_small(self, height: int | None, width: int | None, stem: str) -> str:
-        name = type(self).__name__
-        remedy = "Enlarge the images"
-        if stem != "small" and shorter_side(height, width) >= self.minimum_size("small"):
-            remedy += ", or use stem='small'"
-        if "depth" in self.field_names():
-            remedy += ", or use a smaller depth" if self._has_smaller(stem, shorter_side(height, width)) else ""
-        depth = f"depth={self.depth}, " if "depth" in self.field_names() else ""  # type: ignore[attr-defined]
+        fields = f"depth={self.depth}, " if "depth" in self.field_names() else ""  # type: ignore[attr-defined]
         least = self.minimum_size(stem)
         return (
-            f"{name}({depth}stem={stem!r}) needs images of at least {least}x{least} pixels; "
-            f"received {height}x{width}. {remedy}."
+            f"{type(self).__name__}({fields}stem={stem!r}) needs images of at least {least}x{least} pixels; "
+            f"received {height}x{width}. {', or '.join(self._remedies(shorter_side(height, width)))}."
         )
 
-    def _has_smaller(self, stem: str, side: float) -> bool:
-        """Tells whether a smaller depth of this trunk takes images with this shorter side."""
-        return False
+    def _remedies(self, side: float) -> list[str]:
+        """Returns what can be changed for images with this shorter side."""
+        fits_small = self.stem != "small" and side >= self.minimum_size("small")
+        return ["Enlarge the images", *(["use stem='small'"] if fits_small else [])]
 
 
 def shorter_side(height: int | None, width: int | None) -> float:
@@ -115,7 +110,9 @@ def check_positive(trunk: Trunk, field: str) -> None:
     """Raises `ValueError` unless a field is a whole number of at least 1."""
     value = getattr(trunk, field)
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"{type(trunk).__name__}: {field} must be a whole number of at least 1; received {value!r}.")
+        raise ValueError(
+            f"{type(trunk).__name__}: {field} must be a whole number of at least 1; received {value!r}."
+        )
 
 
 def check_regularization(trunk: Any) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, ClassVar
 
 import keras
 
 from mtlkeras.features import Features
-from mtlkeras.specs import Spec
+from mtlkeras.specs import Spec, SpecT
 
 
 class Trunk(Spec):
@@ -27,6 +28,16 @@ class Trunk(Spec):
         """
         raise NotImplementedError
 
+    @classmethod
+    def tune(cls: type[SpecT], hp: Any, **fixed: Any) -> SpecT:
+        for field in dataclasses.fields(cls):  # type: ignore[arg-type]
+            choices = field.metadata.get("space", {}).get("choices", ())
+            if None in choices and field.name not in fixed:
+                # A KerasTuner choice has values of one type, so `None` is drawn by its name.
+                by_name = {str(choice): choice for choice in choices}
+                fixed[field.name] = by_name[hp.Choice(field.name, list(by_name), default=str(field.default))]
+        return super().tune(hp, **fixed)  # type: ignore[misc]
+
 
 def single_input(trunk: Trunk, inputs: Any, rank: int, expected: str) -> Any:
     """Returns the one input tensor of the rank that a trunk needs.
@@ -45,7 +56,9 @@ def single_input(trunk: Trunk, inputs: Any, rank: int, expected: str) -> Any:
     if len(flat) != 1:
         raise ValueError(f"{name} takes one input of shape {expected}; received {len(flat)} inputs.")
     if len(flat[0].shape) != rank:
-        raise ValueError(f"{name} takes inputs of shape {expected}; received shape {tuple(flat[0].shape[1:])}.")
+        raise ValueError(
+            f"{name} takes inputs of shape {expected}; received shape {tuple(flat[0].shape[1:])}."
+        )
     return flat[0]
 
 

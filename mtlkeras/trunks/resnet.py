@@ -90,6 +90,10 @@ class ResNet(ImageTrunk):
     def minimum_size(self, stem: str) -> int:
         return (4 if stem == "imagenet" else 1) * 2 ** (len(self.stages) - 1)
 
+    def _remedies(self, side: float) -> list[str]:
+        fits_cifar = self.depth in _IMAGENET and side >= ResNet(depth=8).minimum_size("small")
+        return [*super()._remedies(side), *(["use a CIFAR network such as depth=20"] if fits_cifar else [])]
+
     def __call__(self, inputs: Any) -> Features:
         x, stem = self._image(inputs)
         x = self._stem(x, stem)
@@ -138,4 +142,6 @@ class ResNet(ImageTrunk):
             x = keras.layers.MaxPooling2D(1, strides=strides, name=f"{name}_shortcut_stride")(x)
         extra = ((0, 0), (0, channels - x.shape[-1]))
         # Read as channels first, the last axis is one of the two that the layer pads.
-        return keras.layers.ZeroPadding2D(extra, data_format="channels_first", name=f"{name}_shortcut_padding")(x)
+        return keras.layers.ZeroPadding2D(
+            extra, data_format="channels_first", name=f"{name}_shortcut_padding"
+        )(x)

@@ -1,0 +1,80 @@
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+# The first Python on the path that is new enough; `make PYTHON=/path/to/python3.12 ...` takes another.
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null \
+	&& echo $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+INSTALLED := $(VENV)/.installed
+
+# Two processes: each holds TensorFlow (0.6 GiB), and most of a test is single-threaded tracing.
+TEST_WORKERS ?= 2
+# What must hold on every backend; the rest needs tf.data or tf.distribute.
+JAX_TESTS := tests
+
+# TensorFlow's greeting about instruction sets and oneDNN; warnings and errors still show.
+export TF_CPP_MIN_LOG_LEVEL ?= 1
+
+.PHONY: help demo test test-slow lint format bench docs clean
+
+help:
+	@echo "make demo       train the digits recipe, print its table, leave a SavedModel (about 3 minutes at first)"
+	@echo "make test       all tests on TensorFlow, then the backend-neutral ones on JAX"
+	@echo "make test-slow  the tests that train for longer"
+	@echo "make lint       ruff and mypy;  make format  rewrites the code style"
+	@echo "make bench      step time and import time against plain Keras"
+	@echo "make docs       writes the reference from the docstrings to docs/reference"
+	@echo "Each sets up $(VENV) first if it is not there, with nothing but Python 3.11 and pip."
+
+# Of pip's report awk shows the large downloads; the whole report is kept, and its end shown on failure.
+$(INSTALLED): requirements.txt pyproject.toml
+	@[ -n "$(PYTHON)" ] || { echo "No Python 3.11, 3.12 or 3.13 found; name one: make PYTHON=/path/to/python3.11"; exit 1; }
+	@if ! $(BIN)/python -m pip --version > /dev/null 2>&1; then \
+		echo "[1/3] creating $(VENV) with $$($(PYTHON) --version)"; \
+		$(PYTHON) -m venv $(VENV) 2>/dev/null || { \
+			echo "      this Python has no ensurepip: using its own pip"; \
+			$(PYTHON) -m venv --without-pip $(VENV); \
+			$(PYTHON) -m pip --python $(BIN)/python install --quiet pip; }; \
+	fi
+	@echo "[2/3] installing the packages of requirements.txt (about 500 MB to download, one to three minutes)"
+	@$(PIP) install --progress-bar off -r requirements.txt 2>&1 | tee $(VENV)/install.log | awk ' \
+		/(Downloading|Using cached) .* MB\)/ { print "      " $$(NF-2), $$(NF-1), $$NF; fflush() } \
+		/^Installing collected/ { print "      unpacking"; fflush() }' \
+		|| { tail -n 20 $(VENV)/install.log; exit 1; }
+	@echo "[3/3] installing mtlkeras itself"
+	@$(PIP) install --no-deps --editable . >> $(VENV)/install.log 2>&1 || { tail -n 20 $(VENV)/install.log; exit 1; }
+	@touch $@
+
+demo: $(INSTALLED)
+	@echo "training the digits recipe: digit and parity of scikit-learn's 8x8 images"
+	@$(BIN)/mtlkeras train digits
+
+test: $(INSTALLED)
+	@echo "[1/2] all tests on TensorFlow"
+	@KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -n $(TEST_WORKERS)
+	@echo "[2/2] the backend-neutral tests on JAX"
+	@KERAS_BACKEND=jax $(BIN)/python -m pytest -n $(TEST_WORKERS) -m "not slow and not tensorflow and not data" $(JAX_TESTS)
+
+test-slow: $(INSTALLED)
+	@KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -m slow
+
+lint: $(INSTALLED)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: $(INSTALLED)
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: $(INSTALLED)
+	@$(BIN)/python benchmarks/overhead.py
+
+docs: $(INSTALLED)
+	@$(BIN)/python docs/generate_reference.py
+
+clean:
+	rm -rf $(VENV) docs/reference .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,27 @@
+"""Data sets for several tasks: loading, describing, checking."""
+
+from mtlkeras._missing import MISSING
+from mtlkeras.data.finite import check_finite
+from mtlkeras.data.idx import find_idx, read_idx
+from mtlkeras.data.labels import Label
+from mtlkeras.data.load import load
+from mtlkeras.data.order import set_epoch
+from mtlkeras.data.pipeline import to_arrays
+from mtlkeras.data.report import LoadReport, TaskReport, describe
+from mtlkeras.data.statistics import TableStatistics, table_statistics
+
+__all__ = [
+    "MISSING",
+    "Label",
+    "LoadReport",
+    "TableStatistics",
+    "TaskReport",
+    "check_finite",
+    "describe",
+    "find_idx",
+    "load",
+    "read_idx",
+    "set_epoch",
+    "table_statistics",
+    "to_arrays",
+]

@@ -1,0 +1,129 @@
+"""Loading from sources that give any row at any time."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from mtlkeras.data.finite import check_finite_arrays
+from mtlkeras.data.images import Pictures, decode_all
+from mtlkeras.data.inputs import Inputs, default_inputs, fit_arrays, input_arrays, input_specs
+from mtlkeras.data.labels import Encoded, Label, encode
+from mtlkeras.data.options import Options
+from mtlkeras.data.pipeline import batches_of_rows
+from mtlkeras.data.report import LoadReport, task_report, with_report
+from mtlkeras.data.rows import Rows
+from mtlkeras.data.splits import choose_rows
+from mtlkeras.data.store import kept
+
+
+def load_rows(
+    rows: Rows, labels: Mapping[str, Label], inputs: Any, options: Options, chosen: np.ndarray | None = None
+) -> Any:
+    """Makes the data set of a table, arrays or pictures; see `mtlkeras.data.load`.
+
+    Args:
+        rows: The source.
+        labels: The label specs by task.
+        inputs: The argument of `load`, or `Inputs`.
+        options: The other arguments.
+        chosen: Positions of the rows to take, if the split was chosen already.
+    """
+    # All rows are encoded, whatever the split, so that class ids do not depend on it.
+    encoded = {task: _encoded(rows, task, label) for task, label in labels.items()}
+    specs = inputs if isinstance(inputs, Inputs) else _input_specs(rows, labels, inputs, options)
+    if chosen is None:
+        chosen = choose_rows(
+            rows, options.split, options.split_column, options.fractions, options.group_column, options.seed
+        )
+    if not len(chosen):
+        raise ValueError(f"There are no examples in {rows.name}.")
+    part = _Part(rows.take(chosen), {task: labels.take(chosen) for task, labels in encoded.items()}, {})
+    arrays, notes = input_arrays(part.rows, specs, options)
+    part = dataclasses.replace(part, arrays=fit_arrays(arrays, options))
+    part, unreadable = _with_pictures(part, options)
+    if options.check_finite:
+        held = {name: value for name, value in part.arrays.items() if isinstance(value, np.ndarray)}
+        check_finite_arrays(held, part.rows.row_name)
+    values = {task: labels.values for task, labels in part.labels.items()}
+    report = LoadReport(
+        source=rows.name,
+        split=options.split,
+        examples=len(part.rows),
+        inputs={name: _shape(value) for name, value in part.arrays.items()},
+        tasks={task: task_report(labels) for task, labels in part.labels.items()},
+        skipped=(*rows.skipped, *unreadable),
+        notes=(*rows.notes, *notes),
+    )
+    return with_report(batches_of_rows(part.arrays, values, specs, options), report)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Part:
+    """The rows of one split with their labels and inputs."""
+
+    rows: Rows
+    labels: Mapping[str, Encoded]
+    arrays: Mapping[str, Any]
+
+    def take(self, rows: np.ndarray) -> _Part:
+        return _Part(
+            self.rows.take(rows),
+            {task: labels.take(rows) for task, labels in self.labels.items()},
+            {name: v.take(rows) if isinstance(v, Pictures) else v[rows] for name, v in self.arrays.items()},
+        )
+
+
+def _encoded(rows: Rows, task: str, label: Label) -> Encoded:
+    columns = [rows.column(name, f"task '{task}'") for name in label.columns]
+    return encode(task, label, columns, rows.row_name)
+
+
+def _input_specs(rows: Rows, labels: Mapping[str, Label], inputs: Any, options: Options) -> Inputs:
+    label_columns = [name for label in labels.values() for name in label.columns]
+    defaults = default_inputs(rows, label_columns, options.split_column)
+    return input_specs(inputs, defaults, rows.name, list(rows.columns))
+
+
+def _with_pictures(part: _Part, options: Options) -> tuple[_Part, list[str]]:
+    """Settles the size of pictures, and decodes them where they are kept or checked."""
+    names = [name for name, value in part.arrays.items() if isinstance(value, Pictures)]
+    if not names:
+        return part, []
+    pictures = part.arrays[names[0]]
+    pictures = dataclasses.replace(pictures, size=options.image_size, channels=options.channels).settled()
+    part = dataclasses.replace(part, arrays={**part.arrays, **dict.fromkeys(names, pictures)})
+    if not options.cache and options.on_error != "skip":
+        return part, []
+    decoded, bad = _decoded(pictures, options)
+    if decoded is not None:
+        part = dataclasses.replace(part, arrays={**part.arrays, **dict.fromkeys(names, decoded)})
+    good = np.setdiff1d(np.arange(len(part.rows)), bad)
+    if not len(good):
+        raise ValueError(f"No picture of {part.rows.name} can be decoded.")
+    return part.take(good) if len(bad) else part, [pictures.names[row] for row in bad]
+
+
+def _decoded(pictures: Pictures, options: Options) -> tuple[np.ndarray | None, np.ndarray]:
+    """Returns all pictures if they are to be kept, and the positions of those that are bad."""
+    skip, resized = options.on_error == "skip", options.image_size is not None
+
+    def make() -> dict[str, np.ndarray]:
+        array, bad = decode_all(pictures, resized, bool(options.cache), skip, options.verbose)
+        found = {"bad": np.array(sorted(bad), np.int64)}
+        return found if array is None else {**found, "pictures": array}
+
+    if not options.cache:
+        return None, make()["bad"]
+    identity = ("pictures", pictures.state(), pictures.names, pictures.size, pictures.channels, resized, skip)
+    arrays = kept(options.cache, identity, make)
+    return arrays["pictures"], arrays["bad"]
+
+
+def _shape(value: Any) -> tuple[tuple[int | None, ...], str]:
+    if isinstance(value, Pictures):
+        return value.shape, "uint8"
+    return tuple(value.shape[1:]), "string" if value.dtype == object else value.dtype.name

@@ -1,0 +1,158 @@
+"""`load`: from any source to a data set of inputs and labels by task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mtlkeras.data.from_rows import load_rows
+from mtlkeras.data.from_tfds import load_tfds
+from mtlkeras.data.labels import Label, label_specs
+from mtlkeras.data.options import Options
+from mtlkeras.data.report import describe
+from mtlkeras.data.rows import Rows
+from mtlkeras.data.source import open_source
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+
+def load(
+    source: Any,
+    tasks: Mapping[str, str | Sequence[str] | Label],
+    inputs: str | Sequence[str] | Mapping[str, Any] | None = None,
+    *,
+    split: str | None = None,
+    split_column: str = "split",
+    fractions: Mapping[str, float] | None = None,
+    group_column: str | None = None,
+    labels: Any = None,
+    image_column: str | None = None,
+    image_size: int | tuple[int, int] | None = None,
+    channels: int | None = None,
+    vocabularies: Mapping[str, Sequence[Any]] | None = None,
+    batch_size: int = 32,
+    drop_remainder: bool = False,
+    shuffle: bool | None = None,
+    seed: int = 0,
+    cache: bool | str | Path = False,
+    prefetch: int | None = None,
+    num_parallel: int | None = None,
+    data_dir: Any = None,
+    on_error: str = "raise",
+    check_finite: bool = False,
+    verbose: bool | str = "auto",
+) -> tf.data.Dataset:
+    """Loads a data set of `(inputs, {task: labels})` in batches.
+
+    Args:
+        source: One of
+            a TFDS name (`"fashion_mnist"`, `"mnist:3.*.*"`), builder, or folder of a
+            prepared data set; MNIST, Fashion-MNIST and KMNIST are also read from their IDX
+            files without network, where `find_idx` finds them;
+            a folder or `.zip` of pictures with a table of labels;
+            a table, `.csv`, `.tsv`, `.json`, `.jsonl` (each also `.gz`) or `.parquet`;
+            a pandas data frame;
+            NumPy arrays, as a dict by name or a pair `(x, y)` of arrays or dicts.
+        tasks: For each task the name of its label's column or feature, a list of columns
+            for a multi-label, or a `Label`.
+        inputs: Name of the one input; a list of names for a dict of inputs; or a dict that
+            maps input names to columns, where a list of columns makes one vector. `None`
+            takes the picture, what TFDS calls the input, or all arrays that are no labels;
+            a table has no default. Numbers come as `(batch, 1)`, words as `(batch,)`,
+            pictures as `uint8` `(batch, height, width, channels)`. In pictures with a
+            table, the picture is called `"image"`.
+        split: Name of the split, also with a slice (`"train[:90%]"`) or several joined by
+            `+`. `None` takes everything. Splits come from TFDS, from `split_column`, or
+            from `fractions`.
+        split_column: Column that names the split of each row.
+        fractions: Share of each split by name, such as `{"train": 0.8, "test": 0.2}`. Rows
+            are divided by a hash of the file's name or the row's number, and the seed.
+        group_column: With `fractions`: rows equal in this column stay in one split.
+        labels: Table of labels for pictures; `None` for `labels.csv` (`.json`, ...) in the
+            folder or beside the zip file.
+        image_column: Column of file names; endings and folders may be left out. `None`
+            for the first of image, file, filename, file_name, path, id.
+        image_size: `(height, width)` or one number, in pixels, that pictures are resized
+            to (bilinear, antialiased, the aspect is not kept).
+        channels: 1, 3 or 4, that pictures are converted to.
+        vocabularies: Words by input column; the column becomes `int32` positions among
+            them, -1 for a missing or unknown word. See `table_statistics`.
+        batch_size: Examples in a batch.
+        drop_remainder: Whether to leave out a last batch that is not full.
+        shuffle: Whether to shuffle, anew in each epoch; `None` shuffles splits whose name
+            begins with "train". The order is a function of seed and epoch. It is a full
+            shuffle, except for TFDS without `cache`: there within a buffer of 256 MB.
+        seed: Seed of shuffling and of `fractions`.
+        cache: `True` decodes everything once and keeps it in memory; a folder also keeps
+            it there for the next run.
+        prefetch: Batches to prepare ahead; `None` adapts.
+        num_parallel: Pictures to decode at a time; `None` adapts.
+        data_dir: Folder of TFDS, and where relative names of files are looked up, before
+            the one in the environment variable `MTLKERAS_DATA`.
+        on_error: `"raise"`, or `"skip"` to leave out pictures and rows that cannot be
+            read. They are counted and named in the report; pictures are then all decoded
+            once before the first batch.
+        check_finite: Whether NaN or infinity in an input is an error that names it.
+        verbose: `"auto"` shows a progress bar for long work on a terminal; `True` also
+            prints what was found; `False` is silent.
+
+    Returns:
+        A `tf.data.Dataset`. Class and multi-labels are `int32`, with `-1` where missing;
+        numbers are `float32`, with NaN where missing. `describe(dataset)` tells what was
+        found.
+
+    Raises:
+        ValueError: If a column, feature or split does not exist, a label is not among its
+            classes, or a file or row cannot be read; the message names it. What is decoded
+            only while training raises `tf.errors.InvalidArgumentError` with that message.
+        FileNotFoundError: If a file is not there.
+        ConnectionError: If a TFDS data set must be downloaded and cannot be.
+
+    Example:
+
+    ```python
+    x = np.random.rand(100, 8).astype("float32")
+    y = {"digit": np.arange(100) % 10, "size": np.random.rand(100)}
+    train = mtlkeras.data.load((x, y), {"digit": "digit", "size": "size"}, shuffle=True)
+
+    with open("people.csv", "w") as file:
+        file.write("age,job,income,split\\n31,cook,low,train\\n45,?,high,train\\n28,,low,test\\n")
+    train = mtlkeras.data.load(
+        "people.csv",
+        tasks={"income": "income", "job": mtlkeras.data.Label("job", missing=["?"])},
+        inputs=["age"],
+        split="train",
+    )
+    print(mtlkeras.data.describe(train))
+    ```
+    """
+    options = Options(
+        split=split,
+        split_column=split_column,
+        fractions=fractions,
+        group_column=group_column,
+        labels=labels,
+        image_column=image_column,
+        image_size=image_size,
+        channels=channels,
+        vocabularies=vocabularies,
+        batch_size=batch_size,
+        drop_remainder=drop_remainder,
+        shuffle=shuffle,
+        seed=seed,
+        cache=cache,
+        prefetch=prefetch,
+        num_parallel=num_parallel,
+        data_dir=data_dir,
+        on_error=on_error,
+        check_finite=check_finite,
+        verbose=verbose,
+    )
+    specs = label_specs(tasks)
+    opened = open_source(source, options)
+    dataset = (load_rows if isinstance(opened, Rows) else load_tfds)(opened, specs, inputs, options)
+    if options.verbose is True:
+        print(describe(dataset), flush=True)
+    return dataset

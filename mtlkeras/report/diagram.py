@@ -1,0 +1,122 @@
+"""A picture of a model as boxes: inputs, trunk, heads. It needs matplotlib only."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import keras
+
+_WIDTH, _GAP, _LINE = 3.0, 1.1, 0.24
+_FILLS = {"input": "#E8E8E8", "trunk": "#CFE4F2", "head": "#FBE3CC"}
+
+
+class Box(NamedTuple):
+    """A box: what it is, its title, and lines of text."""
+
+    kind: str
+    title: str
+    lines: list[str]
+
+    @property
+    def height(self) -> float:
+        return _LINE * (len(self.lines) + 1) + 0.24
+
+
+def draw_model(path: Path, model: Any) -> None:
+    """Draws a model: its inputs, its shared trunk, and a head per task.
+
+    Args:
+        path: Where to write the picture; its ending tells the format.
+        model: A `MultiTaskModel`.
+    """
+    from matplotlib.figure import Figure
+
+    inputs, trunk, heads = input_boxes(model), trunk_box(model), head_boxes(model)
+    height = max(_stack(inputs), trunk.height, _stack(heads))
+    figure = Figure(figsize=(3 * _WIDTH + 2 * _GAP + 0.4, height + 0.4))
+    axis = figure.add_axes((0, 0, 1, 1))
+    axis.set_xlim(-0.2, 3 * _WIDTH + 2 * _GAP + 0.2)
+    axis.set_ylim(-0.2, height + 0.2)
+    axis.axis("off")
+    middle = height / 2
+    x_trunk, x_heads = _WIDTH + _GAP, 2 * (_WIDTH + _GAP)
+    _box(axis, trunk, x_trunk, middle)
+    for box, y in _column(inputs, middle):
+        _box(axis, box, 0, y)
+        _arrow(axis, (_WIDTH, y), (x_trunk, middle))
+    for (box, y), head in zip(_column(heads, middle), model.heads.values(), strict=True):
+        _box(axis, box, x_heads, y)
+        _arrow(axis, (x_trunk + _WIDTH, middle), (x_heads, y), head.at)
+    figure.savefig(path, dpi=150, facecolor="white")
+
+
+def input_boxes(model: Any) -> list[Box]:
+    """Returns a box for each input; many inputs share one."""
+    inputs = keras.tree.flatten(model.input)
+    if len(inputs) > 6:
+        return [Box("input", f"{len(inputs)} inputs", _wrapped(", ".join(x.name for x in inputs)))]
+    return [Box("input", x.name, [f"{_shape(x)} {x.dtype}"]) for x in inputs]
+
+
+def trunk_box(model: Any) -> Box:
+    """Returns the box of the shared trunk, with its spec and number of weights."""
+    specs = [layer.trunk for layer in model.trunk.layers if hasattr(layer, "trunk")]
+    what = _wrapped(repr(specs[0])) if specs else [f"{len(model.trunk.layers)} layers"]
+    outputs = keras.tree.flatten(model.trunk.output)
+    return Box("trunk", "shared trunk", [*what, f"{model.trunk.count_params():,} weights", *map(_shape, outputs[:3])])
+
+
+def head_boxes(model: Any) -> list[Box]:
+    """Returns a box for each task, with its head and output shape."""
+    return [
+        Box("head", task, [*_wrapped(_head_text(head)), _shape(model.output[task])])
+        for task, head in model.heads.items()
+    ]
+
+
+def _head_text(head: Any) -> str:
+    hidden = "".join(f"{units} → " for units in head.hidden)
+    weight = "" if head.loss_weight == 1 else f", weight {head.loss_weight:g}"
+    return f"{hidden}{type(head).__name__} ({head.units}){weight}"
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(text, 34, max_lines=6, placeholder=" ...") or [""]
+
+
+def _shape(tensor: Any) -> str:
+    return "batch" + "".join(f" × {'?' if n is None else n}" for n in tensor.shape[1:])
+
+
+def _stack(boxes: list[Box]) -> float:
+    return sum(box.height for box in boxes) + 0.25 * (len(boxes) - 1)
+
+
+def _column(boxes: list[Box], middle: float) -> list[tuple[Box, float]]:
+    """Returns the boxes with their middles, stacked from the top."""
+    top, placed = middle + _stack(boxes) / 2, []
+    for box in boxes:
+        placed.append((box, top - box.height / 2))
+        top -= box.height + 0.25
+    return placed
+
+
+def _box(axis: Any, box: Box, x: float, y: float) -> None:
+    from matplotlib.patches import FancyBboxPatch
+
+    corner = (x, y - box.height / 2)
+    shape = {"boxstyle": "round,pad=0,rounding_size=0.08", "facecolor": _FILLS[box.kind], "edgecolor": "0.35"}
+    axis.add_patch(FancyBboxPatch(corner, _WIDTH, box.height, **shape))
+    top = y + box.height / 2 - 0.12 - _LINE / 2
+    axis.text(x + 0.12, top, box.title, va="center", fontsize=10, fontweight="bold")
+    for i, line in enumerate(box.lines, 1):
+        axis.text(x + 0.12, top - i * _LINE, line, va="center", fontsize=8.5)
+
+
+def _arrow(axis: Any, start: tuple[float, float], end: tuple[float, float], label: str | None = None) -> None:
+    axis.annotate("", end, start, arrowprops={"arrowstyle": "-|>", "color": "0.35", "shrinkA": 0, "shrinkB": 0})
+    if label:
+        x, y = (start[0] + end[0]) / 2, (start[1] + end[1]) / 2
+        axis.text(x, y, label, fontsize=7, ha="center", va="center", backgroundcolor="white")

@@ -1,0 +1,11 @@
+"""Trunks: the shared bodies of models."""
+
+from mtlkeras.trunks.alexnet import AlexNet
+from mtlkeras.trunks.base import Trunk
+from mtlkeras.trunks.googlenet import GoogLeNet
+from mtlkeras.trunks.mlp import MLP
+from mtlkeras.trunks.pretrained import Pretrained
+from mtlkeras.trunks.resnet import ResNet
+from mtlkeras.trunks.vgg import VGG
+
+__all__ = ["MLP", "VGG", "AlexNet", "GoogLeNet", "Pretrained", "ResNet", "Trunk"]

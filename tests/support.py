@@ -1,0 +1,73 @@
+"""Small models and labels that several tests share."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+
+import mtlkeras
+from mtlkeras.features import Features
+from mtlkeras.heads import Classification, MultiLabel, Ordinal, Regression
+from mtlkeras.specs import spec, tunable
+from mtlkeras.trunks.base import Trunk
+
+
+@spec
+class TinyTrunk(Trunk):
+    """One convolution with a pool: all that a test of the model needs."""
+
+    gives = ("vector", "map")
+    width: int = tunable(4, 4, 8)
+    l2: float = 0.0
+
+    def __call__(self, inputs):
+        regularizer = keras.regularizers.L2(self.l2) if self.l2 else None
+        conv = keras.layers.Conv2D(
+            self.width, 3, padding="same", activation="tanh", kernel_regularizer=regularizer, name="conv"
+        )
+        feature_map = conv(inputs)
+        vector = keras.layers.GlobalAveragePooling2D(name="pool")(feature_map)
+        return Features(vector=vector, map=feature_map, taps={"conv": feature_map}, source=self)
+
+
+def all_heads() -> dict:
+    """One head of each kind."""
+    return {
+        "kind": Classification(3, class_names=("ant", "bee", "cat")),
+        "size": Regression(num_targets=2),
+        "marks": MultiLabel(2, label_names=("red", "blue")),
+        "grade": Ordinal(4, class_names=("none", "low", "middle", "high")),
+    }
+
+
+def tiny_model(heads: dict | None = None, compiled: bool = True, l2: float = 0.0, **compile_args):
+    """A compiled model of one convolution on 6 x 6 x 1 images."""
+    model = mtlkeras.build_model((6, 6, 1), TinyTrunk(l2=l2), heads or all_heads())
+    if compiled:
+        model.compile(compile_args.pop("optimizer", "sgd"), **compile_args)
+    return model
+
+
+def examples(count: int = 20, missing: float = 0.0, seed: int = 0) -> tuple[np.ndarray, dict]:
+    """Images and labels for `all_heads`, a share of the labels missing."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(count, 6, 6, 1)).astype("float32")
+    y = {
+        "kind": rng.integers(0, 3, count),
+        "size": rng.normal(size=(count, 2)).astype("float32"),
+        "marks": rng.integers(0, 2, (count, 2)),
+        "grade": rng.integers(0, 4, count),
+    }
+    for labels in y.values():
+        gone = rng.random(labels.shape) < missing
+        labels[gone] = np.nan if labels.dtype.kind == "f" else mtlkeras.MISSING
+    return x, y
+
+
+def softmax(scores: np.ndarray) -> np.ndarray:
+    exp = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    return exp / exp.sum(axis=-1, keepdims=True)
+
+
+def sigmoid(scores: np.ndarray) -> np.ndarray:
+    return 1.0 / (1.0 + np.exp(-scores))

@@ -1,0 +1,156 @@
+"""Every kind of bad input gets one clear message; the table in the docs is made from here.
+
+After a change of a message: `MTLKERAS_WRITE_DOCS=1 pytest tests/test_bad_inputs.py`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+import mtlkeras
+from mtlkeras.heads import Classification, MultiLabel
+from tests.support import TinyTrunk, examples, tiny_model
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "bad_inputs.md"
+X, Y = examples(6)
+
+
+def compiled(**arguments):
+    return tiny_model(compiled=False).compile("sgd", **arguments)
+
+
+def fitted(y, **arguments):
+    return tiny_model().fit(X, y, verbose=0, **arguments)
+
+
+def fitted_dataset(y):
+    import tensorflow as tf
+
+    return tiny_model().fit(tf.data.Dataset.from_tensor_slices((X, y)).batch(3), verbose=0)
+
+
+def exported(tmp_path: Path):
+    (tmp_path / "served").mkdir()
+    return tiny_model().export(tmp_path / "served")
+
+
+def truncated(tmp_path: Path):
+    tiny_model().save(tmp_path / "cut.keras")
+    content = (tmp_path / "cut.keras").read_bytes()
+    (tmp_path / "cut.keras").write_bytes(content[: len(content) // 2])
+    return mtlkeras.load_model(tmp_path / "cut.keras")
+
+
+def built(heads, trunk=None, shape=(6, 6, 1)):
+    return mtlkeras.build_model(shape, trunk or TinyTrunk(), heads)
+
+
+def metrics_collide():
+    heads = {"a": Classification(2), "a_b": Classification(2)}
+    metrics = {"a": [keras.metrics.SparseCategoricalAccuracy(name="b_accuracy")]}
+    return built(heads).compile("sgd", metrics=metrics)
+
+
+CASES: dict[str, Callable] = {
+    "Unknown task in `loss`": lambda: compiled(loss={"kinds": "mse"}),
+    "Unknown task in `loss_weights`": lambda: compiled(loss_weights={"kind": 1.0, "sise": 5.0}),
+    "Unknown task in `metrics`": lambda: compiled(metrics={"grades": "accuracy"}),
+    "Unknown metric": lambda: compiled(metrics={"kind": "acuracy"}),
+    "Metrics as a list": lambda: compiled(metrics=["accuracy"]),
+    "Loss weights as a list": lambda: compiled(loss_weights=[1.0, 2.0]),
+    "Negative loss weight": lambda: compiled(loss_weights={"kind": -1.0}),
+    "Loss that sums": lambda: compiled(loss={"size": keras.losses.MeanSquaredError(reduction="sum")}),
+    "No loss for a task": lambda: compiled(loss={"kind": None}),
+    "Unknown task in the labels": lambda: fitted({"kinds": Y["kind"]}),
+    "Unknown task in a dataset's labels": lambda: fitted_dataset({"kinds": Y["kind"]}),
+    "Labels as a list": lambda: fitted([Y["kind"]]),
+    "Unknown task in `class_weight`": lambda: fitted(Y, class_weight={"knd": {0: 2.0}}),
+    "Unknown class in `class_weight`": lambda: fitted(Y, class_weight={"kind": {"wasp": 2.0}}),
+    "Class weights for several tasks without their names": lambda: fitted(Y, class_weight={0: 2.0}),
+    "Class weights for numbers": lambda: fitted(Y, class_weight={"size": {0: 2.0}}),
+    "Unknown task in `sample_weight`": lambda: fitted(Y, sample_weight={"kin": np.ones(6)}),
+    "Sample weights of another length": lambda: fitted(Y, sample_weight={"kind": np.ones(5)}),
+    "Label outside of the classes": lambda: fitted({"kind": np.array([0, 1, 2, 3, 0, 1])}),
+    "Label outside of the classes in a dataset": lambda: fitted_dataset({"kind": np.array([3] * 6)}),
+    "Text as class labels": lambda: fitted({"kind": np.array(["ant", "bee"] * 3)}),
+    "Labels of the wrong shape": lambda: fitted({"marks": np.zeros((6, 3), "int32")}),
+    "Infinite number as a label": lambda: fitted({"size": np.full((6, 2), np.inf)}),
+    "A feature that the trunk lacks": lambda: mtlkeras.Features(vector=X, source=TinyTrunk()).get("sequence"),
+    "Unknown tap": lambda: built({"a": Classification(2, at="convv")}),
+    "Task name that cannot name a layer": lambda: built({"my task/1": Classification(2)}),
+    "Task name that is taken": lambda: built({"loss": Classification(2)}),
+    "Two metrics of one name": metrics_collide,
+    "Something else than a head": lambda: built({"a": 10}),
+    "No heads": lambda: built({}),
+    "Trunk class instead of a trunk": lambda: built({"a": Classification(2)}, TinyTrunk),
+    "Image too small for the trunk": lambda: built(
+        {"a": Classification(2)}, mtlkeras.trunks.VGG(depth=16, stem="imagenet"), (8, 8, 3)
+    ),
+    "Input shape that the trunk cannot take": lambda: built(
+        {"a": Classification(2)}, mtlkeras.trunks.ResNet(depth=8), (7,)
+    ),
+    "Names that do not fit the classes": lambda: Classification(3, class_names=("a", "b")),
+    "Ordinal head with two classes": lambda: mtlkeras.heads.Ordinal(2),
+    "Unknown field of a spec": lambda: MultiLabel(2).replace(treshold=0.3),
+    "Export onto an existing folder": exported,
+    "Unknown export format": lambda: tiny_model().export("served", format="onxx"),
+    "Truncated `.keras` file": truncated,
+}  # fmt: skip
+
+
+def message_of(case: Callable, tmp_path: Path) -> str:
+    arguments = (
+        {"tmp_path": tmp_path}
+        if case.__code__.co_argcount and case.__code__.co_varnames[0] == "tmp_path"
+        else {}
+    )
+    with pytest.raises((ValueError, FileExistsError)) as caught:
+        case(**arguments)
+    return f"`{type(caught.value).__name__}`: {caught.value}".replace(str(tmp_path), "runs").replace(
+        "|", "\\|"
+    )
+
+
+def page_of(tmp_path: Path) -> str:
+    lines = [
+        "# What bad input is told",
+        "",
+        "Made by `tests/test_bad_inputs.py`, which also checks it. The models in it have the tasks `kind` "
+        "(classes ant, bee, cat), `size` (two numbers), `marks` (red, blue) and `grade` (four ranks).",
+        "",
+        "| what was passed | what is said |",
+        "| --- | --- |",
+    ]
+    for i, (title, case) in enumerate(CASES.items()):
+        folder = tmp_path / str(i)
+        folder.mkdir()
+        lines.append(f"| {title} | {' '.join(message_of(case, folder).split())} |")
+    return "\n".join(lines) + "\n"
+
+
+@pytest.mark.tensorflow
+def test_the_page_shows_what_is_said(tmp_path):
+    page = page_of(tmp_path)
+    if os.environ.get("MTLKERAS_WRITE_DOCS"):
+        PAGE.write_text(page)
+    assert PAGE.read_text() == page
+    misspelt = {
+        t: "Did you mean" in page.split(f"| {t} |")[1].split("\n")[0]
+        for t in CASES
+        if t.startswith("Unknown task")
+    }
+    assert all(misspelt.values()), misspelt
+
+
+def test_nothing_is_left_of_an_export_that_breaks_off(tmp_path, monkeypatch):
+    model = tiny_model()
+    monkeypatch.setattr(keras.export, "ExportArchive", lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        model.export(tmp_path / "served")
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,97 @@
+"""Building models: inputs of every form, foreign trunks, taps, and what is refused."""
+
+import keras
+import numpy as np
+import pytest
+
+import mtlkeras
+from mtlkeras.features import Features
+from mtlkeras.heads import Classification, Regression
+from tests.support import TinyTrunk, examples, tiny_model
+
+
+def test_outputs_are_a_dict_by_task_named_alike():
+    model = tiny_model()
+    assert list(model.output) == ["kind", "size", "marks", "grade"]
+    assert sorted(model.output_names) == sorted(model.output)
+    assert {task: tuple(t.shape) for task, t in model.output.items()} == {
+        "kind": (None, 3), "size": (None, 2), "marks": (None, 2), "grade": (None, 4)
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "inputs, name",
+    [((6, 6, 1), "inputs"), (keras.Input((6, 6, 1), name="image"), "image"), ({"photo": (6, 6, 1)}, "photo")],
+)
+def test_inputs_of_every_form(inputs, name):
+    trunk = TinyTrunk()
+    if isinstance(inputs, dict):
+        body = keras.Input((6, 6, 1), name="photo")
+        trunk = keras.Model({"photo": body}, trunk(body).vector)
+    model = mtlkeras.build_model(inputs, trunk, {"a": Classification(2)})
+    assert [x.name for x in model.inputs] == [name]
+    x = np.zeros((2, 6, 6, 1), "float32")
+    assert model.predict({name: x} if isinstance(inputs, dict) else x, verbose=0)["a"].shape == (2, 2)
+
+
+def test_heads_on_taps_share_one_pool_and_one_trunk():
+    heads = {"end": Classification(2), "low": Classification(3, at="conv"), "low2": Regression(at="conv")}
+    model = tiny_model(heads)
+    assert set(model.trunk.output) == {"vector", "conv_vector"}
+    x, _ = examples(4)
+    tap = model.trunk.predict(x, verbose=0)["conv_vector"]
+    scores = tap @ np.asarray(model.get_layer("low2_logits").kernel) + np.asarray(
+        model.get_layer("low2_logits").bias
+    )
+    np.testing.assert_allclose(model.predict(x, verbose=0)["low2"], scores, rtol=1e-4, atol=1e-5)
+
+
+def test_any_functional_model_is_a_trunk_with_its_layers_as_taps():
+    inputs = keras.Input((8, 8, 3))
+    x = keras.layers.Conv2D(5, 3, name="first")(inputs)
+    body = keras.Model(inputs, keras.layers.Conv2D(7, 3, name="second")(x))
+    model = mtlkeras.build_model(
+        (8, 8, 3), body, {"a": Classification(2), "b": Classification(2, at="first")}
+    )
+    assert model.get_layer("a_logits").kernel.shape == (7, 2)
+    assert model.get_layer("b_logits").kernel.shape == (5, 2)
+    assert model.trunk.get_layer("first") is body.get_layer("first")
+
+
+def test_hidden_layers_dropout_and_regularisers_of_a_head():
+    head = Classification(2, hidden=(6, 5), dropout=0.5, l1=0.1, l2=0.2)
+    model = tiny_model({"a": head})
+    kernels = [model.get_layer(n).kernel for n in ("a_hidden_1", "a_hidden_2", "a_logits")]
+    assert [tuple(k.shape) for k in kernels] == [(4, 6), (6, 5), (5, 2)]
+    expected = sum(0.1 * abs(np.asarray(k)).sum() + 0.2 * (np.asarray(k) ** 2).sum() for k in kernels)
+    np.testing.assert_allclose(float(sum(model.losses)), expected, rtol=1e-5)
+    assert {n: model.get_layer(n).rate for n in ("a_dropout_1", "a_dropout_2", "a_dropout")} == {
+        "a_dropout_1": 0.5, "a_dropout_2": 0.5, "a_dropout": 0.5
+    }  # fmt: skip
+
+
+def test_features_pool_taps_only_where_that_makes_sense():
+    features = Features(vector=keras.Input((3,)), taps={"early": keras.Input((3,))}, source="TestTrunk")
+    assert features.get("vector", "early").shape == (None, 3)
+    with pytest.raises(ValueError, match="asks for a map at tap 'early', where TestTrunk gives a vector"):
+        features.get("map", "early")
+    with pytest.raises(
+        ValueError, match=r"asks for a sequence, which TestTrunk does not give \(it gives: vector\)"
+    ):
+        features.get("sequence")
+
+
+def test_plain_keras_tools_work_on_the_model():
+    model = tiny_model()
+    lines = []
+    model.summary(print_fn=lines.append)
+    assert "trunk" in "\n".join(map(str, lines))
+    assert model.get_layer("kind").head == model.heads["kind"]
+    part = keras.Model(model.input, model.output["kind"])
+    assert part.predict(examples(3)[0], verbose=0).shape == (3, 3)
+    assert keras.utils.model_to_dot(model) is not None
+
+
+def test_class_of_a_trunk_instead_of_a_trunk_is_told():
+    with pytest.raises(ValueError, match=r"such as TinyTrunk\(\); received the class itself"):
+        mtlkeras.build_model((6, 6, 1), TinyTrunk, {"a": Classification(2)})

@@ -1,0 +1,100 @@
+"""Every example that is shown runs: in the README, in the guides and in the docstrings."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import re
+import textwrap
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+import mtlkeras
+
+ROOT = Path(__file__).resolve().parent.parent
+GUIDES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
+LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
+
+pytestmark = pytest.mark.tensorflow
+
+
+def _reference():
+    path = ROOT / "docs" / "generate_reference.py"
+    spec = importlib.util.spec_from_file_location("generate_reference", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+REFERENCE = _reference()
+
+
+def _documented():
+    """Yields (name, docstring) of all that is public and shows an example."""
+    for module in REFERENCE.public_modules():
+        for name, value in REFERENCE.public_members(module):
+            if not callable(value):
+                continue
+            yield f"{module.__name__}.{name}", inspect.getdoc(value)
+            for key, method in REFERENCE.own_methods(value) if inspect.isclass(value) else ():
+                yield f"{module.__name__}.{name}.{key}", inspect.getdoc(method)
+
+
+EXAMPLES = {name: doc for name, doc in _documented() if doc and "```python" in doc}
+
+
+def _run(text: str, source: str, namespace: dict) -> None:
+    for block in BLOCK.findall(text):
+        exec(compile(textwrap.dedent(block), source, "exec"), namespace)
+
+
+@pytest.mark.parametrize("path", GUIDES, ids=lambda path: path.name)
+def test_guide_runs(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    _run(path.read_text(encoding="utf-8"), str(path), {"__name__": path.stem})
+
+
+@pytest.mark.parametrize("path", GUIDES, ids=lambda path: path.name)
+def test_guide_links_to_what_exists(path):
+    text = path.read_text(encoding="utf-8")
+    assert [link for link in LINK.findall(text) if not (path.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_docstring_example_runs(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    _run(EXAMPLES[name], name, {"np": np, "keras": keras, "mtlkeras": mtlkeras})
+
+
+def _has_docstring(value) -> bool:
+    text = value.__doc__ or ""
+    return bool(text.strip()) and not text.startswith(f"{value.__name__}(")  # What dataclass puts there.
+
+
+def test_every_public_name_is_documented():
+    missing = [
+        f"{module.__name__}.{name}"
+        for module in REFERENCE.public_modules()
+        for name, value in REFERENCE.public_members(module)
+        if callable(value) and not _has_docstring(value)
+    ]
+    assert missing == []
+
+
+def test_reference_has_a_section_for_every_public_name(tmp_path):
+    REFERENCE.write_reference(tmp_path)
+    for module in REFERENCE.public_modules():
+        page = (tmp_path / f"{module.__name__}.md").read_text(encoding="utf-8")
+        sections = set(re.findall(r"^## `(\w+)", page, re.MULTILINE))
+        assert sections == {name for name, _ in REFERENCE.public_members(module)}
+
+
+def test_reference_turns_sections_into_lists():
+    text = "Adds.\n\nArgs:\n    x: One,\n        or two.\n    **kwargs: More.\n\nReturns:\n    The sum.\n"
+    assert REFERENCE.markdown(text) == (
+        "Adds.\n\n**Args**\n\n- `x`: One,\n  or two.\n- `**kwargs`: More.\n\n**Returns**\n\nThe sum."
+    )
