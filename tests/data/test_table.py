@@ -1,0 +1,187 @@
+"""Tables: reading, inputs, errors that name the row."""
+
+from __future__ import annotations
+
+import gzip
+import json
+
+import numpy as np
+import pandas
+import pytest
+
+from mtlkeras.data import Label, describe, load, table_statistics, to_arrays
+
+CSV = "age,job,income,split\n31,cook,low,train\n45,?,high,train\n,cook,,test\n28,smith,low,test\n"
+
+
+@pytest.fixture(params=["csv", "csv.gz", "tsv", "json", "jsonl", "parquet", "frame"])
+def table(request, tmp_path):
+    """The same four rows in every format."""
+    rows = [dict(zip(CSV.split()[0].split(","), line.split(","), strict=True)) for line in CSV.split()[1:]]
+    rows = [{**r, "age": int(r["age"]) if r["age"] else None, "income": r["income"] or None} for r in rows]
+    path = tmp_path / f"t.{request.param}"
+    if request.param == "csv":
+        path.write_text(CSV)
+    elif request.param == "csv.gz":
+        path.write_bytes(gzip.compress(CSV.encode()))
+    elif request.param == "tsv":
+        path.write_text("﻿" + CSV.replace(",", "\t"), encoding="utf-8")
+    elif request.param == "json":
+        path.write_text(json.dumps(rows))
+    elif request.param == "jsonl":
+        path.write_text("\n".join(map(json.dumps, rows)))
+    else:
+        frame = pandas.DataFrame(rows)
+        if request.param == "frame":
+            return frame
+        frame.to_parquet(path)
+    return path
+
+
+def test_every_format_gives_the_same(table):
+    vocabulary = {"job": ["cook", "smith"]}
+    dataset = load(table, {"income": "income", "age": Label("age", kind="number")}, ["age", "job"])
+    x, y = to_arrays(dataset)
+    np.testing.assert_array_equal(x["age"], np.array([[31], [45], [np.nan], [28]], np.float32))
+    assert x["job"].tolist() == [b"cook", b"?", b"cook", b"smith"]
+    np.testing.assert_array_equal(y["income"], [1, 0, -1, 1])
+    np.testing.assert_array_equal(y["age"], np.array([31, 45, np.nan, 28], np.float32))
+    x, _ = to_arrays(load(table, {"income": "income"}, ["job"], vocabularies=vocabulary, split="test"))
+    np.testing.assert_array_equal(x["job"], [[0], [1]])
+    x, _ = to_arrays(load(table, {"income": "income"}, ["job"], vocabularies=vocabulary))
+    assert x["job"].dtype == np.int32 and x["job"][1, 0] == -1
+
+
+def test_ids_do_not_depend_on_the_split(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("x,label,split\n1,b,train\n2,a,test\n")
+    for split, expected in (("train", 1), ("test", 0)):
+        _, y = to_arrays(load(path, {"label": "label"}, "x", split=split))
+        assert y["label"].tolist() == [expected]
+
+
+def test_vector_input_stacks_columns(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("a,b,y\n1,2.5,0\n3,4,1\n")
+    x, _ = to_arrays(load(path, {"y": "y"}, {"numbers": ["b", "a"]}))
+    np.testing.assert_array_equal(x["numbers"], np.array([[2.5, 1], [4, 3]], np.float32))
+
+
+def test_report(tmp_path, capsys):
+    path = tmp_path / "t.csv"
+    path.write_text("age,label,a,b\n1,x,1,\n2,,0,\n,x,,\n4,y,1,0\n")
+    tasks = {"label": "label", "marks": ["a", "b"], "age": Label("age", kind="number")}
+    report = describe(load(path, tasks, "age", verbose=True).map(lambda x, y: (x, y)).take(1))
+    assert (report.examples, report.source, report.split) == (4, "t.csv", None)
+    assert report.inputs == {"age": ((1,), "float32")}
+    label, marks, age = (report.tasks[name] for name in tasks)
+    assert (label.labelled, label.missing, label.counts) == (3, 1, {"x": 2, "y": 1})
+    assert (marks.labelled, marks.missing) == (3, 1)
+    assert marks.counts == {"a": 2, "b": 0} and marks.missing_entries == {"a": 1, "b": 3}
+    assert age.mean == pytest.approx(7 / 3) and age.scale == pytest.approx(np.std([1, 2, 4]))
+    assert "1 missing values" in report.notes[0]
+    assert str(report) in capsys.readouterr().out
+    assert ["label", "class", "2", "3", "1"] in [line.split() for line in str(report).splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "parts"),
+    [
+        ("t.csv", "x,y\n1,0\n1\n", ["Row 2 of t.csv", "line 3", "1 cells instead of 2"]),
+        ("t.csv", "x,y\n1,0\n1,2,3\n", ["Row 2 of t.csv", "3 cells instead of 2"]),
+        ("t.jsonl", '{"x": 1, "y": 0}\n{"x": \n', ["Row 2 of t.jsonl", "not a JSON object"]),
+        ("t.json", '[{"x": 1, "y": 0}, 7]', ["Row 2 of t.json", "not a JSON object"]),
+    ],
+)
+def test_bad_row_is_named_or_skipped_with_a_count(tmp_path, name, text, parts):
+    path = tmp_path / name
+    path.write_text(text)
+    with pytest.raises(ValueError) as error:
+        load(path, {"y": "y"}, "x")
+    for part in [*parts, "on_error='skip'"]:
+        assert part in str(error.value)
+    report = describe(load(path, {"y": "y"}, "x", on_error="skip"))
+    assert report.examples == 1 and len(report.skipped) == 1
+    assert "skipped 1: row 2" in str(report)
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "message"),
+    [
+        ("t.csv", b"", "empty"),
+        ("t.csv", b"x,x\n1,2\n", "twice"),
+        ("t.csv", b'x,y\n1,"2\n', "Cannot read t.csv at line"),
+        ("t.csv", b"x,y\n\xff,1\n", "Cannot read t.csv"),
+        ("t.csv.gz", gzip.compress(CSV.encode())[:-9], "Cannot read t.csv.gz"),
+        ("t.csv.gz", b"x,y\n", "Cannot read t.csv.gz"),
+        ("t.json", b"[1", "Cannot read t.json"),
+        ("t.parquet", b"PAR1nothing", "Cannot read t.parquet"),
+        ("t.csv", b"x,y\n", "no examples"),
+    ],
+)
+def test_broken_file_is_named(tmp_path, name, data, message):
+    path = tmp_path / name
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=message):
+        load(path, {"y": "y"}, "x")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        ({"tasks": {"i": "incom"}}, ["'incom'", "task 'i'", "'income'?", "t.csv"]),
+        ({"inputs": ["agee"]}, ["'agee'", "'age'?", "inputs="]),
+        ({"inputs": None}, ["inputs=", "age, job, income"]),
+        ({"inputs": {"v": ["age", "job"]}}, ["'v'", "'cook'", "'job'", "row 1 of t.csv", "vocabular"]),
+        ({"inputs": {"v": ["age", "job"]}, "vocabularies": {"job": ["cook"]}}, ["'v'", "mixes"]),
+        ({"vocabularies": {"jobb": []}, "inputs": "job"}, ["'jobb'", "'job'?"]),
+        ({"split": "tests"}, ["'tests'", "'test'?"]),
+        ({"split": "train[:0]"}, ["empty"]),
+        ({"split": "train[a]"}, ["cannot be read"]),
+        ({"split": "train", "split_column": "splitt"}, ["'splitt'", "'split'?"]),
+        ({"split": "train", "fractions": {"train": 0.5, "test": 0.2}}, ["add up to 1"]),
+        ({"fractions": {"train": 1.0}}, ["split="]),
+        ({"check_finite": True}, ["'age'", "NaN", "row 3 of t.csv"]),
+        ({"on_error": "skp"}, ["'skp'", "'skip'?"]),
+        ({"batch_size": 0}, ["batch_size="]),
+        ({"seed": -1}, ["seed="]),
+        ({"labels": "labels.csv"}, ["labels="]),
+        ({"image_size": 8}, ["image_size="]),
+    ],
+)
+def test_bad_argument_is_named(tmp_path, arguments, parts):
+    path = tmp_path / "t.csv"
+    path.write_text(CSV)
+    with pytest.raises(ValueError) as error:
+        load(path, **{"tasks": {"i": "income"}, "inputs": "age", **arguments})
+    for part in parts:
+        assert part in str(error.value)
+
+
+def test_absent_file_has_a_near_match(tmp_path):
+    (tmp_path / "people.csv").write_text(CSV)
+    with pytest.raises(FileNotFoundError, match="'people.csv'?"):
+        load(tmp_path / "poeple.csv", {"i": "income"}, "age")
+
+
+def test_names_are_looked_up_in_the_data_folder(tmp_path, monkeypatch):
+    (tmp_path / "people.csv").write_text(CSV)
+    assert describe(load("people.csv", {"i": "income"}, "age", data_dir=tmp_path)).examples == 4
+    monkeypatch.setenv("MTLKERAS_DATA", str(tmp_path))
+    assert describe(load("people.csv", {"i": "income"}, "age")).examples == 4
+
+
+def test_table_statistics_equal_numpy(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text(CSV)
+    found = table_statistics(path, ["age"], ["job"])
+    assert found.mean["age"] == pytest.approx(np.mean([31, 45, 28]))
+    assert found.scale["age"] == pytest.approx(np.std([31, 45, 28]))
+    assert found.vocabularies["job"] == ("?", "cook", "smith")
+    train = table_statistics(path, ["age"], ["job"], split="train")
+    assert train.mean["age"] == 38 and train.vocabularies["job"] == ("?", "cook")
+    assert table_statistics({"c": [2.0, 2.0]}, ["c"]).scale["c"] == 1
+    with pytest.raises(ValueError, match=r"'job'.*'cook'.*row 1 of t.csv"):
+        table_statistics(path, ["job"])
+    with pytest.raises(ValueError, match="'age'"):
+        table_statistics(path, ["agee"])
