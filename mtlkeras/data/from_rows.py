@@ -112,7 +112,9 @@ def _decoded(pictures: Pictures, options: Options) -> tuple[np.ndarray | None, n
     skip, resized = options.on_error == "skip", options.image_size is not None
 
     def make() -> dict[str, np.ndarray]:
-        array, bad = decode_all(pictures, resized, bool(options.cache), skip, options.verbose)
+        array, bad = decode_all(
+            pictures, resized, bool(options.cache), skip, options.num_parallel, options.verbose
+        )
         found = {"bad": np.array(sorted(bad), np.int64)}
         return found if array is None else {**found, "pictures": array}
 

@@ -88,8 +88,8 @@ def find_idx(name: str, data_dir: Any = None) -> dict[str, tuple[Path, Path]]:
 
 def _folders(name: str, data_dir: Any) -> list[Path]:
     own = [Path(p) for p in (data_dir, os.environ.get("MTLKERAS_DATA")) if p]
-    shared = os.environ.get("XDG_DATA_DIRS") or "/usr/local/share:/usr/share"
-    roots = [*own, *(Path(p) / "datasets" for p in shared.split(os.pathsep) if p)]
+    system = os.environ.get("XDG_DATA_DIRS") or "/usr/local/share:/usr/share"
+    roots = [*own, *(Path(p) / "datasets" for p in system.split(os.pathsep) if p)]
     spellings = dict.fromkeys([name, name.replace("_", "-")])
     # A folder given by the caller may hold the files itself, unless its name says another set.
     direct = [

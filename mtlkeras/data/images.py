@@ -238,7 +238,7 @@ def _by_any_name(files: Sequence[str]) -> dict[str, str]:
 
 
 def decode_all(
-    pictures: Pictures, resized: bool, keep: bool, skip: bool, verbose: Any
+    pictures: Pictures, resized: bool, keep: bool, skip: bool, workers: int | None, verbose: Any
 ) -> tuple[Any, dict[int, str]]:
     """Decodes every picture once, several at a time.
 
@@ -247,6 +247,7 @@ def decode_all(
         resized: Whether pictures may differ in their size on disk.
         keep: Whether to return them, as one array.
         skip: Whether to go on after a picture that cannot be decoded.
+        workers: Pictures to decode at a time; `None` adapts.
         verbose: See `load`.
 
     Returns:
@@ -266,7 +267,7 @@ def decode_all(
         if kept is not None:
             kept[row] = picture
 
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(workers) as pool:
         done = pool.map(work, range(len(pictures.names)))
         try:
             for _ in track(done, len(pictures.names), "Decoding pictures", verbose):

@@ -15,7 +15,11 @@ from mtlkeras.specs import Spec, spec
 
 KINDS = ("class", "number", "multi", "array")
 _LARGEST_CLASS_ID = 9_999
-_YES_NO = {"0": 0, "1": 1, "False": 0, "True": 1, "false": 0, "true": 1, "no": 0, "yes": 1}
+_UNKNOWN = MISSING - 1
+_YES_NO = {
+    **{str(MISSING): MISSING, "0": 0, "1": 1},
+    **{"False": 0, "True": 1, "false": 0, "true": 1, "no": 0, "yes": 1},
+}
 
 RowName = Callable[[int], str]
 
@@ -179,13 +183,10 @@ def _encode_class(task: str, label: Label, column: Column, row_name: RowName) ->
         column = dataclasses.replace(column, missing=column.missing | (column.values == MISSING))
     classes = label.classes if label.classes is not None else distinct(column)
     meanings = _meanings(classes)
-    ids = np.full(len(column), MISSING, np.int32)
     spelt = words(column)
-    for row in np.flatnonzero(~column.missing).tolist():
-        identity = meanings.get(spelt[row])
-        if identity is None:
-            raise _not_a_class(task, spelt[row], meanings, row_name(row))
-        ids[row] = identity
+    ids = _looked_up(spelt, meanings, column.missing)
+    for row in np.flatnonzero(ids == _UNKNOWN).tolist():
+        raise _not_a_class(task, spelt[row], meanings, row_name(row))
     return Encoded(ids, "class", tuple(word(name) for name in classes))
 
 
@@ -251,16 +252,20 @@ def _names(label: Label, count: int) -> tuple[str, ...]:
 
 
 def _yes_no(task: str, name: str, column: Column, row_name: RowName) -> np.ndarray:
-    result = np.full(len(column), MISSING, np.int32)
     spelt = words(column)
-    for row in np.flatnonzero(~column.missing).tolist():
-        if spelt[row] not in _YES_NO and spelt[row] != str(MISSING):
-            raise ValueError(
-                f"Task '{task}': '{spelt[row]}' in column '{name}' of {row_name(row)} is neither 0 nor 1. "
-                "Give Label([...], kind='number') for numbers, or Label(..., missing=[...]) for no label."
-            )
-        result[row] = _YES_NO.get(spelt[row], MISSING)
+    result = _looked_up(spelt, _YES_NO, column.missing)
+    for row in np.flatnonzero(result == _UNKNOWN).tolist():
+        raise ValueError(
+            f"Task '{task}': '{spelt[row]}' in column '{name}' of {row_name(row)} is neither 0 nor 1. "
+            "Give Label([...], kind='number') for numbers, or Label(..., missing=[...]) for no label."
+        )
     return result
+
+
+def _looked_up(spelt: np.ndarray, meanings: Mapping[str, int], missing: np.ndarray) -> np.ndarray:
+    ids = np.array([meanings.get(w, _UNKNOWN) for w in spelt], np.int32)
+    ids[missing] = MISSING
+    return ids
 
 
 def _encode_lists(task: str, label: Label, column: Column, row_name: RowName) -> Encoded:

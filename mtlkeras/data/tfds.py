@@ -61,9 +61,17 @@ def prepared(builder: Any, verbose: Any) -> Any:
         print(f"Preparing {builder.info.full_name} in {builder.data_path}. This is done once.", flush=True)
     try:
         builder.download_and_prepare()
-    except (ConnectionError, urllib.error.URLError) as error:
+    except OSError as error:
+        if not _is_network(error):
+            raise
         raise _not_reached(builder, str(error)) from error
     return builder
+
+
+def _is_network(error: OSError) -> bool:
+    # TFDS downloads with requests, whose errors are no ConnectionError.
+    from_requests = type(error).__module__.split(".")[0] in ("requests", "urllib3")
+    return from_requests or isinstance(error, (ConnectionError, TimeoutError, urllib.error.URLError))
 
 
 def _check_reachable(builder: Any) -> None:

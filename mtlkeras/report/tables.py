@@ -75,11 +75,12 @@ def print_table(table: Table, title: str) -> None:
         print(f"{title}\n{markdown(table)}", flush=True)
         return
     header, rows = table
-    drawn = RichTable(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    drawn = RichTable(box=box.SIMPLE_HEAD)
     for i, name in enumerate(header):
         drawn.add_column(name, justify="left" if i < 2 else "right", no_wrap=True)
     for i, row in enumerate(rows):
         last_of_task = i + 1 == len(rows) or rows[i + 1][0] != row[0]
         first_of_task = i == 0 or rows[i - 1][0] != row[0]
         drawn.add_row(row[0] if first_of_task else "", *row[1:], end_section=last_of_task)
-    Console().print(drawn)
+    console = Console()
+    console.print(f"[bold]{title}[/bold]", drawn, sep="\n")

@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import zipfile
 from pathlib import Path
 from typing import Any
 
-import keras
-
 from mtlkeras._errors import near_match
 from mtlkeras.recipe import Recipe
+from mtlkeras.saving import load_model
 
 FORMAT = 1
 RUNS = "runs"
@@ -96,9 +94,7 @@ class RunFolder:
             raise FileNotFoundError(
                 f"{self.path} has no model: the run is {self.config['status']} and no epoch was completed."
             )
-        if not zipfile.is_zipfile(self.model_file):
-            raise ValueError(f"{self.model_file} is damaged: it is not a whole .keras file.")
-        return keras.saving.load_model(self.model_file)
+        return load_model(self.model_file)
 
 
 def _plain(value: Any) -> Any:

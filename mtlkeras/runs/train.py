@@ -14,12 +14,13 @@ from typing import Any
 
 import keras
 
+from mtlkeras import __version__
 from mtlkeras.hyperparameters import HyperParameters
 from mtlkeras.recipe import SPLITS, Recipe
 from mtlkeras.report import write_report
 from mtlkeras.runs.folder import RunFolder, check_run_dir, create_run
 
-_PACKAGES = ("mtlkeras", "keras", "tensorflow", "tensorflow-cpu", "jax", "numpy")
+_PACKAGES = ("keras", "tensorflow", "tensorflow-cpu", "jax", "numpy")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -223,7 +224,7 @@ def _config(job: Job) -> dict[str, Any]:
 
 
 def _versions() -> dict[str, str]:
-    versions = {"python": platform.python_version()}
+    versions = {"mtlkeras": __version__, "python": platform.python_version()}
     for name in _PACKAGES:
         try:
             versions[name] = importlib.metadata.version(name)

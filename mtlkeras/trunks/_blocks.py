@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 
+from mtlkeras.trunks._grouped import GroupedConv2D
 from mtlkeras.trunks._image import ImageTrunk, shorter_side
 
 # Keras' own default of 0.99 forgets the first steps only after hundreds of steps, more than
@@ -45,7 +46,8 @@ def conv(
         gamma: Initialiser of the normalisation's scale.
     """
     normalized = trunk.normalization in ("batch", "group", "layer")
-    x = keras.layers.Conv2D(
+    layer = keras.layers.Conv2D if groups == 1 else GroupedConv2D
+    x = layer(
         filters,
         kernel,
         strides=strides,
@@ -89,9 +91,9 @@ def fully_connected(trunk: Any, x: Any, units: int) -> dict[str, Any]:
     """
     if None in x.shape[1:]:
         raise ValueError(
-            f"{type(trunk).__name__} has fully connected layers, so the height and width of its images must be "
-            f"fixed; received maps of shape {tuple(x.shape[1:])}. Give keras.Input a full shape, or use ResNet or "
-            "GoogLeNet."
+            f"{type(trunk).__name__} has fully connected layers, so the height and width of its images must "
+            f"be fixed; received maps of shape {tuple(x.shape[1:])}. Give keras.Input a full shape, or use "
+            "ResNet or GoogLeNet."
         )
     x = keras.layers.Flatten(name="flatten")(x)
     taps = {}

@@ -101,8 +101,8 @@ def check_choice(trunk: Trunk, field: str, choices: tuple) -> None:
     value = getattr(trunk, field)
     if value not in choices:
         raise ValueError(
-            f"{type(trunk).__name__}: {field} must be one of {', '.join(map(repr, choices))}; received {value!r}."
-            f"{near_match(value, [c for c in choices if isinstance(c, str)])}"
+            f"{type(trunk).__name__}: {field} must be one of {', '.join(map(repr, choices))}; "
+            f"received {value!r}.{near_match(value, [c for c in choices if isinstance(c, str)])}"
         )
 
 

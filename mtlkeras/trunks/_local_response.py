@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 
@@ -38,10 +39,17 @@ class LocalResponseNormalization(keras.layers.Layer):
     def call(self, inputs: Any) -> Any:
         # Squares overflow float16 from 256 on.
         x = ops.cast(inputs, "float32")
-        channels, reach = inputs.shape[-1], self.size // 2
-        padded = ops.pad(ops.square(x), [[0, 0]] * (len(inputs.shape) - 1) + [[reach, reach]])
-        energy = sum(padded[..., i : i + channels] for i in range(self.size))
-        return ops.cast(x * ops.power(self.bias + self.alpha * energy, -self.beta), inputs.dtype)
+        energy = ops.matmul(ops.square(x), ops.convert_to_tensor(self._neighbours(inputs.shape[-1])))
+        # As exp and log, since the gradient of a power is several times slower.
+        return ops.cast(x * ops.exp(-self.beta * ops.log(self.bias + self.alpha * energy)), inputs.dtype)
+
+    def _neighbours(self, channels: int) -> np.ndarray:
+        """Returns the matrix with ones where two channels are neighbours.
+
+        Multiplying by it sums the neighbours, many times faster than adding shifted copies.
+        """
+        number = np.arange(channels)
+        return (np.abs(number[:, None] - number[None]) <= self.size // 2).astype("float32")
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return input_shape

@@ -131,8 +131,8 @@ class MLP(Trunk):
         if keras.backend.is_float_dtype(tensor.dtype) or tensor.dtype == "bool":
             return self._number(name, tensor)
         raise ValueError(
-            f"MLP: input '{name}' of dtype {tensor.dtype} holds categories, so it needs an entry in categories: "
-            f"the number of categories or their names, such as categories={{'{name}': 10}}. "
+            f"MLP: input '{name}' of dtype {tensor.dtype} holds categories, so it needs an entry in "
+            f"categories: the number of categories or their names, such as categories={{'{name}': 10}}. "
             f"If it holds amounts, make it a float input."
         )
 
@@ -144,7 +144,8 @@ class MLP(Trunk):
         for field, value in (("mean", mean), ("scale", scale)):
             if isinstance(value, tuple) and len(value) != x.shape[-1]:
                 raise ValueError(
-                    f"MLP: {field} of input '{name}' needs one number or {x.shape[-1]}; received {len(value)}."
+                    f"MLP: {field} of input '{name}' needs one number or {x.shape[-1]}; "
+                    f"received {len(value)}."
                 )
         if name not in (self.mean or {}) and name not in (self.scale or {}):
             return x
@@ -180,8 +181,8 @@ class MLP(Trunk):
             )
         if keras.backend.backend() != "tensorflow":
             raise ValueError(
-                f"MLP: the input '{name}' holds strings, which only the TensorFlow backend can look up inside a "
-                f"model. Make it a whole-number input of positions in categories['{name}']."
+                f"MLP: the input '{name}' holds strings, which only the TensorFlow backend can look up "
+                f"inside a model. Make it a whole-number input of positions in categories['{name}']."
             )
         return keras.layers.StringLookup(vocabulary=list(known), name=f"{name}_index")(tensor)
 
@@ -199,7 +200,8 @@ def _check_categories(name: str, known: Any) -> None:
         return
     if not isinstance(known, tuple) or not known or not all(isinstance(k, str) for k in known):
         raise ValueError(
-            f"MLP: categories of input '{name}' must be their number or a tuple of their names; received {known!r}."
+            f"MLP: categories of input '{name}' must be their number or a tuple of their names; "
+            f"received {known!r}."
         )
     if len(set(known)) != len(known):
         raise ValueError(f"MLP: categories of input '{name}' must be distinct; received {known!r}.")

@@ -20,17 +20,22 @@ from mtlkeras.trunks.base import Trunk, single_input
 
 # The preprocessing of each network by the names of its family; `None` for networks that have
 # it inside already.
-_FAMILIES: dict[str | None, str] = {
-    "tf": "InceptionResNetV2 InceptionV3 MobileNet MobileNetV2 NASNetLarge NASNetMobile ResNet50V2 ResNet101V2 "
-    "ResNet152V2 Xception",
-    "torch": "DenseNet121 DenseNet169 DenseNet201",
-    "caffe": "ResNet50 ResNet101 ResNet152 VGG16 VGG19",
-    None: "ConvNeXtTiny ConvNeXtSmall ConvNeXtBase ConvNeXtLarge ConvNeXtXLarge EfficientNetB0 EfficientNetB1 "
-    "EfficientNetB2 EfficientNetB3 EfficientNetB4 EfficientNetB5 EfficientNetB6 EfficientNetB7 EfficientNetV2B0 "
-    "EfficientNetV2B1 EfficientNetV2B2 EfficientNetV2B3 EfficientNetV2S EfficientNetV2M EfficientNetV2L "
-    "MobileNetV3Large MobileNetV3Small",
+_FAMILIES: dict[str | None, tuple[str, ...]] = {
+    "tf": (
+        "InceptionResNetV2 InceptionV3 MobileNet MobileNetV2 NASNetLarge NASNetMobile Xception",
+        "ResNet50V2 ResNet101V2 ResNet152V2",
+    ),
+    "torch": ("DenseNet121 DenseNet169 DenseNet201",),
+    "caffe": ("ResNet50 ResNet101 ResNet152 VGG16 VGG19",),
+    None: (
+        "ConvNeXtTiny ConvNeXtSmall ConvNeXtBase ConvNeXtLarge ConvNeXtXLarge",
+        "EfficientNetB0 EfficientNetB1 EfficientNetB2 EfficientNetB3",
+        "EfficientNetB4 EfficientNetB5 EfficientNetB6 EfficientNetB7",
+        "EfficientNetV2B0 EfficientNetV2B1 EfficientNetV2B2 EfficientNetV2B3",
+        "EfficientNetV2S EfficientNetV2M EfficientNetV2L MobileNetV3Large MobileNetV3Small",
+    ),
 }
-PREPROCESSING = {name: mode for mode, names in _FAMILIES.items() for name in names.split()}
+PREPROCESSING = {name: mode for mode, lines in _FAMILIES.items() for name in " ".join(lines).split()}
 """Mode of `mtlkeras.layers.ImagePreprocessing` by the network's name."""
 
 _MINIMUM = {"InceptionV3": 75, "InceptionResNetV2": 75, "Xception": 71}
@@ -160,8 +165,8 @@ def _with_imagenet_weights(name: str, build: Any, arguments: dict[str, Any]) -> 
         return build(weights="imagenet", **arguments)
     except Exception as error:  # Keras raises a bare Exception where a download fails.
         raise RuntimeError(
-            f"Pretrained('{name}', weights='imagenet'): the weights could not be had ({error}). Without network, "
-            "download them elsewhere and give the file: weights='path/to/weights.h5'."
+            f"Pretrained('{name}', weights='imagenet'): the weights could not be had ({error}). "
+            "Without network, download them elsewhere and give the file: weights='path/to/weights.h5'."
         ) from error
 
 
@@ -178,7 +183,7 @@ def _load_weights(network: Any, path: str, name: str) -> None:
             network.load_weights(path)
     except Exception as error:  # h5py, zipfile and Keras each have their own kinds.
         raise ValueError(
-            f"Pretrained('{name}'): the weights in '{path}' do not fit or cannot be read: {error}"
+            f"Pretrained('{name}'): the weights in '{path}' do not fit, or cannot be read: {error}"
         ) from error
 
 

@@ -73,7 +73,7 @@ class ResNet(ImageTrunk):
         cifar = isinstance(self.depth, int) and self.depth >= 8 and self.depth % 6 == 2
         if not cifar and self.depth not in _IMAGENET:
             raise ValueError(
-                f"ResNet: depth must be one of {', '.join(map(str, _IMAGENET))}, or 6n + 2 such as 8, 14 or 20; "
+                f"ResNet: depth must be one of {', '.join(map(str, _IMAGENET))}, or 6n + 2 such as 8 or 20; "
                 f"received {self.depth!r}."
             )
 

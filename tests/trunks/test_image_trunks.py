@@ -36,21 +36,25 @@ def arrays(outputs):
     return {key: keras.ops.convert_to_numpy(value) for key, value in outputs.items()}
 
 
-@pytest.mark.parametrize("shape", [(8, 8, 1), (28, 28, 1), (32, 32, 3), (64, 64, 3)], ids=str)
-@pytest.mark.parametrize("trunk", SMALL, ids=IDS)
-def test_builds_and_computes_finite_features(trunk, shape):
+# Side of the last map, by the order of SMALL. Channels vary too, since any number is taken.
+SIDES = {
+    (8, 8, 1): (2, 2, 2, 2, 1),
+    (28, 28, 2): (4, 3, 4, 7, 4),
+    (32, 32, 5): (4, 2, 4, 8, 4),
+    (64, 64, 3): (1, 2, 2, 16, 2),
+}
+
+
+@pytest.mark.parametrize("shape", SIDES, ids=str)
+@pytest.mark.parametrize("number", range(len(SMALL)), ids=IDS)
+def test_builds_and_computes_finite_features(number, shape):
+    trunk = SMALL[number]
     model, features = model_of(trunk, shape)
     outputs = arrays(model(pixels(shape)))
     assert isinstance(features, Features) and features.source is trunk
-    assert outputs["vector"].ndim == 2 and outputs["map"].ndim == 4
+    assert outputs["vector"].ndim == 2 and outputs["map"].shape[1] == SIDES[shape][number]
     assert all(np.isfinite(value).all() for value in outputs.values())
     assert np.ptp(outputs["vector"]) > 0
-
-
-@pytest.mark.parametrize("channels", [2, 5])
-def test_takes_any_number_of_channels(channels):
-    for trunk in SMALL:
-        assert model_of(trunk, (28, 28, channels))[1].vector.shape[0] is None
 
 
 @pytest.mark.parametrize("trunk", [*SMALL, *(kind() for kind in KINDS)], ids=repr)
@@ -105,11 +109,6 @@ def test_channels_of_googlenet():
     taps = GoogLeNet()(keras.Input((28, 28, 1))).taps
     assert [tap.shape[-1] for tap in taps.values()] == [192, 256, 480, 512, 512, 512, 528, 832, 832, 1024]
     assert list(taps)[:3] == ["stem", "inception_3a", "inception_3b"]
-
-
-def test_small_images_keep_a_map():
-    assert [model_of(trunk, (28, 28, 1))[1].map.shape[1] for trunk in SMALL] == [4, 3, 4, 7, 4]
-    assert [model_of(trunk, (8, 8, 1))[1].map.shape[1] for trunk in SMALL] == [2, 2, 2, 2, 1]
 
 
 def test_two_towers_see_half_of_the_channels():
@@ -185,9 +184,11 @@ def test_dropout_acts_in_training_only(trunk):
     np.testing.assert_array_equal(*still)
     moved = arrays(model(x, training=True))["vector"]
     assert np.mean(moved == 0) > np.mean(still[0] == 0) + 0.1
-    assert not any(
-        isinstance(y, keras.layers.Dropout) for y in model_of(trunk.replace(dropout=0.0), (8, 8, 1))[0].layers
-    )
+
+
+def test_no_dropout_layer_without_dropout():
+    model, _ = model_of(SMALL[0].replace(dropout=0.0), (8, 8, 1))
+    assert not any(isinstance(layer, keras.layers.Dropout) for layer in model.layers)
 
 
 @pytest.mark.parametrize(
@@ -199,7 +200,7 @@ def test_dropout_acts_in_training_only(trunk):
         (None, None),
     ],
 )
-@pytest.mark.parametrize("trunk", SMALL[:4], ids=IDS[:4])
+@pytest.mark.parametrize("trunk", [SMALL[0], SMALL[1], SMALL[3]], ids=["alexnet", "vgg", "resnet"])
 def test_normalisation_and_biases(trunk, normalization, layer):
     model, _ = model_of(trunk.replace(normalization=normalization), (8, 8, 1))
     convolutions = [x for x in model.layers if isinstance(x, keras.layers.Conv2D)]
@@ -309,7 +310,7 @@ def test_wrong_fields_and_inputs(make, message):
 # Leaving and training.
 
 
-@pytest.mark.parametrize("trunk", [*SMALL, GoogLeNet(width=8)], ids=[*IDS, "googlenet_local"])
+@pytest.mark.parametrize("trunk", SMALL, ids=IDS)
 def test_saves_and_loads(trunk, tmp_path):
     model, _ = model_of(trunk, (28, 28, 1))
     model.save(tmp_path / "trunk.keras")
@@ -338,7 +339,7 @@ def test_every_weight_gets_a_gradient_and_the_loss_falls(trunk):
 def test_half_precision():
     keras.config.set_dtype_policy("mixed_float16")
     try:
-        for trunk in SMALL:
+        for trunk in (SMALL[0], SMALL[3]):
             outputs = arrays(model_of(trunk, (28, 28, 1))[0](pixels((28, 28, 1))))
             assert outputs["vector"].dtype == np.float16 and np.isfinite(outputs["vector"]).all()
     finally:

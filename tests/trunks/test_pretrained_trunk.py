@@ -217,5 +217,5 @@ def test_weights_of_another_network_do_not_fit(tmp_path, plain):
     plain.save(tmp_path / "m.keras")
     plain.save_weights(tmp_path / "m.weights.h5")
     for name in ("m.keras", "m.weights.h5"):
-        with pytest.raises(ValueError, match="do not fit or cannot be read"):
+        with pytest.raises(ValueError, match="do not fit, or cannot be read"):
             Pretrained("MobileNetV2", str(tmp_path / name), options={"alpha": 0.5})(keras.Input(SHAPE))

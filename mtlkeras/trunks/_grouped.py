@@ -1,0 +1,26 @@
+"""Convolution in separate groups of channels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable("mtlkeras")
+class GroupedConv2D(keras.layers.Conv2D):
+    """A `keras.layers.Conv2D` with `groups`, computed as one convolution per group.
+
+    The arguments, weights and outputs are those of `keras.layers.Conv2D`. TensorFlow computes
+    the gradient of a grouped convolution on a CPU several times more slowly than this.
+    """
+
+    def convolution_op(self, inputs: Any, kernel: Any) -> Any:
+        maps = ops.split(inputs, self.groups, axis=-1)
+        kernels = ops.split(kernel, self.groups, axis=-1)
+        outputs = [
+            ops.conv(x, k, strides=list(self.strides), padding=self.padding, data_format=self.data_format)
+            for x, k in zip(maps, kernels, strict=True)
+        ]
+        return ops.concatenate(outputs, axis=-1)

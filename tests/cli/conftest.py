@@ -1,0 +1,77 @@
+"""A recipe that trains in a second, and one run of it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from mtlkeras.cli import main
+
+TINY = '''"""Sixty-four points: which side they lie on, and how far out.
+
+More of it.
+"""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import mtlkeras
+
+EPOCHS = 2
+BATCH_SIZE = 16
+SEED = 3
+MONITOR = "val_side_accuracy"
+RESULT = "better than chance"
+ADAPT = True
+
+
+def data(split, batch_size, data_dir=None):
+    rng = np.random.default_rng(["train", "valid", "test"].index(split))
+    x = rng.normal(size=(64 if split == "train" else 20, 4)).astype("float32")
+    y = {"side": (x[:, 0] > 0).astype("int32"), "far": 100 + 10 * np.abs(x).sum(1)}
+    return tf.data.Dataset.from_tensor_slices((x, y)).batch(batch_size)
+
+
+def build(hp):
+    assert hp.Fixed("steps_per_epoch", 0) == 4
+    with hp.name_scope("trunk"):
+        trunk = mtlkeras.trunks.MLP(depth=1, width=hp.Choice("units", [4, 8], default=8))
+    heads = {
+        "side": mtlkeras.heads.Classification(2, class_names=("left", "right")),
+        "far": mtlkeras.heads.Regression(),
+    }
+    model = mtlkeras.build_model((4,), trunk, heads)
+    model.compile(keras.optimizers.Adam(hp.Float("rate", 1e-4, 1.0, default=0.01)))
+    return model
+'''
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory) -> Path:
+    """The file of the tiny recipe."""
+    path = tmp_path_factory.mktemp("recipes") / "tiny.py"
+    path.write_text(TINY)
+    return path
+
+
+@pytest.fixture
+def in_tmp(tmp_path, monkeypatch) -> Path:
+    """An empty folder as the current one, without a folder of data in the environment."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MTLKERAS_DATA", raising=False)
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def trained(tiny, tmp_path_factory) -> Path:
+    """The folder of a finished run of the tiny recipe."""
+    before = os.getcwd()
+    os.chdir(tmp_path_factory.mktemp("trained"))
+    try:
+        assert main(["train", str(tiny), "--set", "trunk/units=4"]) == 0
+        return Path("runs/tiny-1").resolve()
+    finally:
+        os.chdir(before)

@@ -1,0 +1,216 @@
+"""`mtlkeras train`: what a run leaves, and what happens when it cannot."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+
+import keras
+import numpy as np
+import pytest
+
+import mtlkeras
+from mtlkeras.cli import main
+from mtlkeras.recipe import Recipe
+
+pytestmark = pytest.mark.tensorflow
+
+
+def _config(run):
+    return json.loads((run / "config.json").read_text())
+
+
+def _edited(tiny, folder, *changes, name="edited"):
+    text = tiny.read_text()
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    path = folder / f"{name}.py"
+    path.write_text(text)
+    return str(path)
+
+
+def test_run_says_what_was_run(trained, tiny):
+    config = _config(trained)
+    assert config["status"] == "finished"
+    assert config["recipe"] == "tiny"
+    assert config["settings"] == {"steps_per_epoch": 4, "trunk/units": 4, "rate": 0.01}
+    assert (config["seed"], config["epochs"], config["batch_size"]) == (3, 2, 16)
+    assert config["versions"]["keras"] == keras.__version__
+    assert (trained / "recipe.py").read_text() == tiny.read_text()
+
+
+def test_run_has_history_of_every_epoch(trained):
+    history = json.loads((trained / "history.json").read_text())
+    expected = {"loss", "side_loss", "side_accuracy", "far_loss", "far_mae"}
+    assert set(history) == expected | {f"val_{name}" for name in expected}
+    with (trained / "history.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["val_far_mae"]) for row in rows] == pytest.approx(history["val_far_mae"])
+
+
+def test_kept_model_is_that_of_the_best_epoch(trained, tiny):
+    config, history = _config(trained), json.loads((trained / "history.json").read_text())
+    assert config["best_epoch"] == 1 + int(np.argmax(history["val_side_accuracy"]))
+    metrics = json.loads((trained / "metrics.json").read_text())
+    best = {name: history[f"val_{name}"][config["best_epoch"] - 1] for name in metrics["valid"]}
+    assert metrics["valid"] == pytest.approx(best, rel=1e-4)
+    model = keras.saving.load_model(trained / "model.keras")
+    test = model.evaluate(Recipe(tiny).data("test", 16), verbose=0, return_dict=True)
+    assert metrics["test"] == pytest.approx(test, rel=1e-4)
+
+
+def test_regression_head_was_adapted_to_the_training_labels(trained, tiny):
+    labels = np.concatenate([y["far"] for _, y in Recipe(tiny).data("train", 16)])
+    model = keras.saving.load_model(trained / "model.keras")
+    answers = model.predict(np.zeros((1, 4)), verbose=0)["far"]
+    assert abs(float(answers[0, 0]) - labels.mean()) < 4 * labels.std()
+
+
+def test_run_has_pictures_and_page(trained):
+    for name in ("curves.png", "model.png"):
+        assert (trained / name).read_bytes().startswith(b"\x89PNG")
+    page = (trained / "report.md").read_text()
+    assert "| side      | test  |" in page
+    assert "better than chance" in page
+    assert "![Model](model.png)" in page
+
+
+def test_run_has_a_saved_model_that_answers_in_label_units(trained):
+    import tensorflow as tf
+
+    served = tf.saved_model.load(str(trained / "saved_model"))
+    x = np.zeros((2, 4), "float32")
+    model = keras.saving.load_model(trained / "model.keras")
+    assert set(served.serve(x)["side"].numpy()) <= {b"left", b"right"}
+    np.testing.assert_allclose(served.serve_raw(x)["far"], model.predict(x, verbose=0)["far"], rtol=1e-4)
+
+
+def test_table_has_a_row_for_each_task_and_split(tiny, in_tmp, capsys):
+    assert main(["train", str(tiny), "--epochs", "1", "--no-export"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[:2] for line in lines if line.strip().startswith(("side", "far"))] == [
+        ["side", "valid"],
+        ["far", "valid"],
+    ]
+    assert any("expected: better than chance" in line for line in lines)
+    assert not (in_tmp / "runs/tiny-1/saved_model").exists()
+
+
+def test_runs_are_numbered_and_quiet_prints_the_folder_only(tiny, in_tmp, capsys):
+    (in_tmp / "runs/tiny-1").mkdir(parents=True)
+    assert main(["train", str(tiny), "--epochs", "1", "--no-export", "--quiet"]) == 0
+    assert capsys.readouterr().out == "runs/tiny-2\n"
+
+
+def test_same_seed_gives_the_same_run(tiny, in_tmp):
+    for run, seed in (("a", "5"), ("b", "5"), ("c", "6")):
+        main(["train", str(tiny), "--epochs", "1", "--no-export", "--quiet", "--seed", seed, "--run-dir", run])
+    a, b, c = (json.loads((in_tmp / run / "metrics.json").read_text()) for run in "abc")
+    assert a == b
+    assert a != c
+
+
+def test_run_dir_is_kept_unless_overwritten(tiny, in_tmp, capsys):
+    arguments = ["train", str(tiny), "--epochs", "1", "--no-export", "--quiet", "--run-dir", "run"]
+    assert main(arguments) == 0
+    (in_tmp / "run/mine.txt").write_text("")
+    assert main(arguments) == 2
+    assert "run holds a run. Choose another --run-dir, or replace it with --overwrite." in capsys.readouterr().err
+    assert (in_tmp / "run/mine.txt").exists()
+    assert main([*arguments, "--overwrite"]) == 0
+    assert not (in_tmp / "run/mine.txt").exists()
+
+
+def test_folder_that_is_no_run_is_never_replaced(tiny, in_tmp, capsys):
+    (in_tmp / "thesis").mkdir()
+    (in_tmp / "thesis/config.json").write_text("{}")
+    assert main(["train", str(tiny), "--run-dir", "thesis", "--overwrite"]) == 2
+    assert "thesis exists and is not the folder of a run" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["digit"], "Unknown recipe 'digit' in the recipes; another one is given by the path of its .py file. "
+                    "Did you mean 'digits'?"),
+        (["nowhere/x.py"], "No recipe file nowhere/x.py."),
+        (["TINY", "--set", "rat=0.1"], "Unknown setting 'rat' in --set. Did you mean 'rate'?"),
+        (["TINY", "--set", "rate=fast"], "Setting 'rate' must be a number from 0.0001 to 1; received 'fast'."),
+        (["TINY", "--set", "trunk/units=5"], "Setting 'trunk/units' must be one of 4, 8; received '5'."),
+        (["TINY", "--set", "steps_per_epoch=5"], "Setting 'steps_per_epoch' is fixed"),
+        (["TINY", "--data-dir", "nowhere"], "--data-dir nowhere is not a folder."),
+        (["TINY", "--overwrite"], "--overwrite needs --run-dir"),
+        (["TINY", "--dtype-policy", "float17"], "float17"),
+    ],
+)
+def test_mistakes_are_told_in_a_line(words, message, tiny, in_tmp, capsys):
+    assert main(["train", *[str(tiny) if word == "TINY" else word for word in words]]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("mtlkeras: error: ")
+    assert message in error
+    assert "Traceback" not in error
+    assert not (in_tmp / "runs").exists()
+
+
+def test_debug_shows_the_traceback(in_tmp):
+    with pytest.raises(ValueError, match="Unknown recipe"):
+        main(["train", "digit", "--debug"])
+
+
+@pytest.mark.parametrize("words", [["--epochs", "0"], ["--set", "rate"], ["--epochs", "few"]])
+def test_words_that_cannot_be_read_are_refused_at_once(words, tiny, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        main(["train", str(tiny), *words])
+    assert exit_.value.code == 2
+    assert "expected" in capsys.readouterr().err
+
+
+def test_missing_data_tell_where_they_were_looked_for(tiny, in_tmp, capsys, monkeypatch):
+    recipe = _edited(
+        tiny,
+        in_tmp,
+        ("    rng = ", '    raise FileNotFoundError("No file points.csv.")\n    rng = '),
+        ("ADAPT", 'DATA = "Download points.csv from the attic."\nADAPT'),
+    )
+    monkeypatch.setenv("MTLKERAS_DATA", "/data")
+    assert main(["train", recipe]) == 2
+    assert (
+        "The data of recipe 'edited' are not there: No file points.csv. "
+        "Looked in --data-dir (not given) and MTLKERAS_DATA /data. Download points.csv from the attic."
+    ) in capsys.readouterr().err
+
+
+def test_nan_in_inputs_stops_when_asked(tiny, in_tmp):
+    recipe = _edited(tiny, in_tmp, ("    y = {", "    x[7, 0] = np.nan\n    y = {"))
+    with pytest.raises(Exception, match="NaN or infinity"):
+        main(["train", recipe, "--check-inputs", "--run-dir", "run"])
+    assert _config(in_tmp / "run")["status"] == "failed"
+
+
+def test_interrupted_run_is_recognised_and_can_be_used(tiny, in_tmp, capsys):
+    stop = (
+        "\n\nclass Stop(keras.callbacks.Callback):\n"
+        "    def on_epoch_end(self, epoch, logs=None):\n"
+        "        raise KeyboardInterrupt\n"
+        "\n\ndef callbacks():\n    return [Stop()]\n"
+    )
+    recipe = _edited(tiny, in_tmp, ('def build(hp):', f"{stop}\n\ndef build(hp):"))
+    assert main(["train", recipe, "--run-dir", "run"]) == 130
+    assert capsys.readouterr().err.endswith("mtlkeras: interrupted\nThe partial run is in run.\n")
+    config = _config(in_tmp / "run")
+    assert (config["status"], config["epochs_done"], config["best_epoch"]) == ("interrupted", 1, 1)
+    assert not list((in_tmp / "run").glob(".*"))
+    assert main(["evaluate", "run"]) == 0
+    assert "note: run is interrupted" in capsys.readouterr().err
+
+
+def test_jit_and_dtype_policy_reach_the_model(tiny, in_tmp):
+    main(["train", str(tiny), "--epochs", "1", "--no-export", "--quiet", "--run-dir", "run", "--jit",
+          "--dtype-policy", "mixed_bfloat16"])  # fmt: skip
+    config = _config(in_tmp / "run")
+    assert (config["jit"], config["dtype_policy"]) == (True, "mixed_bfloat16")
+    assert math.isfinite(json.loads((in_tmp / "run/metrics.json").read_text())["test"]["loss"])
+    model = mtlkeras.load_model(in_tmp / "run/model.keras")
+    assert model.get_layer("side").dtype_policy.name == "float32"
