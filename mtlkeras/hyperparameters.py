@@ -37,14 +37,18 @@ class HyperParameters:
     ```
     """
 
-    def __init__(self, settings: Mapping[str, Any] | None = None, fixed: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, settings: Mapping[str, Any] | None = None, fixed: Mapping[str, Any] | None = None
+    ) -> None:
         self.values: dict[str, Any] = {}
         self._settings = dict(settings or {})
         self._given = dict(fixed or {})
         self._fixed: set[str] = set(self._given)
         self._scopes: list[str] = []
 
-    def Choice(self, name: str, values: Sequence[Any], ordered: Any = None, default: Any = None, **_: Any) -> Any:
+    def Choice(
+        self, name: str, values: Sequence[Any], ordered: Any = None, default: Any = None, **_: Any
+    ) -> Any:
         """Returns one of `values`; the first of them unless there is a default."""
         default = values[0] if default is None else default
         return self._value(name, default, lambda full, text: _chosen(full, text, values))
@@ -118,7 +122,9 @@ class HyperParameters:
         known = [name for name in self.values if name not in self._fixed]
         for name in self._settings:
             if name in self._fixed:
-                raise ValueError(f"Setting '{name}' is fixed: the recipe takes it from the run or from its constants.")
+                raise ValueError(
+                    f"Setting '{name}' is fixed: the recipe takes it from the run or from its constants."
+                )
             if name not in known:
                 raise unknown_name("setting", name, known, "--set")
 

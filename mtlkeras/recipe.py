@@ -97,7 +97,9 @@ class Recipe:
         """
         model = self.module.build(hp)
         if not hasattr(model, "heads"):
-            raise ValueError(f"build(hp) of recipe '{self.name}' must return a MultiTaskModel; received {model!r}.")
+            raise ValueError(
+                f"build(hp) of recipe '{self.name}' must return a MultiTaskModel; received {model!r}."
+            )
         if not getattr(model, "compiled", False):
             raise ValueError(f"build(hp) of recipe '{self.name}' must compile the model.")
         known = [f"val_{name}" for name in model.get_metrics_result()]
@@ -109,10 +111,14 @@ class Recipe:
         for name, kind in _CONSTANTS.items():
             value = self._required(name)
             if not isinstance(value, kind) or isinstance(value, bool):
-                raise ValueError(f"{name} of recipe '{self.name}' must be of type {kind.__name__}; received {value!r}.")
+                raise ValueError(
+                    f"{name} of recipe '{self.name}' must be of type {kind.__name__}; received {value!r}."
+                )
         for name in ("EPOCHS", "BATCH_SIZE"):
             if self.constant(name) < 1:
-                raise ValueError(f"{name} of recipe '{self.name}' must be at least 1; received {self.constant(name)}.")
+                raise ValueError(
+                    f"{name} of recipe '{self.name}' must be at least 1; received {self.constant(name)}."
+                )
         for name, arguments in _FUNCTIONS.items():
             self._check_function(name, self._required(name), arguments)
         for name, arguments in _OPTIONAL_FUNCTIONS.items():
@@ -130,7 +136,8 @@ class Recipe:
             inspect.signature(value).bind(*arguments)
         except TypeError:
             raise ValueError(
-                f"Recipe '{self.name}' must define a function {name}({', '.join(arguments)}); received {value!r}."
+                f"Recipe '{self.name}' must define a function {name}({', '.join(arguments)}); "
+                f"received {value!r}."
             ) from None
 
 
@@ -168,7 +175,9 @@ def find_recipe(name: str) -> Path:
             raise FileNotFoundError(f"No recipe file {path}.")
         return path
     if name not in recipes():
-        raise unknown_name("recipe", name, recipes(), "the recipes; another one is given by the path of its .py file")
+        raise unknown_name(
+            "recipe", name, recipes(), "the recipes; another one is given by the path of its .py file"
+        )
     return recipes()[name]
 
 

@@ -9,7 +9,7 @@ import mtlkeras
 from mtlkeras.heads import Classification
 from mtlkeras.trunks import VGG, AlexNet, GoogLeNet, ResNet
 
-EPOCHS = 20
+EPOCHS = 12
 BATCH_SIZE = 128
 SEED = 0
 MONITOR = "val_article_accuracy"
@@ -29,7 +29,7 @@ GROUPS = {
 }
 SPLITS = {"train": "train[:55000]", "valid": "train[55000:]", "test": "test"}
 TRUNKS = {
-    "resnet": ResNet(depth=8, width=32, l2=1e-4),
+    "resnet": ResNet(depth=8, width=32, l2=2.5e-4),
     "alexnet": AlexNet(width=32, fc_units=256, normalization="batch", l2=1e-4),
     "vgg": VGG(depth=11, width=16, fc_units=256, normalization="batch", l2=1e-4),
     "googlenet": GoogLeNet(width=16, normalization="batch", l2=1e-4),
@@ -44,6 +44,7 @@ def data(split, batch_size, data_dir=None):
             "group": mtlkeras.data.Label("label", classes=GROUPS),
         },
         split=SPLITS[split],
+        shuffle=split == "train",
         batch_size=batch_size,
         seed=SEED,
         cache=True,
@@ -55,7 +56,7 @@ def data(split, batch_size, data_dir=None):
     return tf.data.Dataset.zip(dataset, seeds).map(augment, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
 
 
-def augment(batch, seed, most=2):
+def augment(batch, seed, most=1):
     """Mirrors half of the images and shifts each by up to `most` pixels."""
     images, labels = batch
     count, height, width = tf.shape(images)[0], images.shape[1], images.shape[2]
@@ -75,14 +76,14 @@ def build(hp):
         trunk=TRUNKS[hp.Choice("trunk", list(TRUNKS))],
         heads={
             "article": Classification(len(ARTICLES), class_names=ARTICLES),
-            "group": Classification(len(GROUPS), class_names=tuple(GROUPS)),
+            "group": Classification(len(GROUPS), class_names=tuple(GROUPS), loss_weight=0.5),
         },
     )
     rate = keras.optimizers.schedules.CosineDecay(
         0.0,
-        warmup_target=hp.Float("learning_rate", 1e-3, 1.0, sampling="log", default=0.05),
-        warmup_steps=steps // 20,
-        decay_steps=steps - steps // 20,
+        warmup_target=hp.Float("learning_rate", 1e-3, 1.0, sampling="log", default=0.1),
+        warmup_steps=steps // 6,
+        decay_steps=steps - steps // 6,
     )
     model.compile(keras.optimizers.SGD(rate, momentum=0.9, nesterov=True))
     return model

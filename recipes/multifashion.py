@@ -24,7 +24,12 @@ ITEM, CANVAS = 28, 36
 
 def data(split, batch_size, data_dir=None):
     items = mtlkeras.data.load(
-        "fashion_mnist", {"article": "label"}, split=SPLITS[split], shuffle=False, batch_size=1000, data_dir=data_dir
+        "fashion_mnist",
+        {"article": "label"},
+        split=SPLITS[split],
+        shuffle=False,
+        batch_size=1000,
+        data_dir=data_dir,
     )
     images, labels = mtlkeras.data.to_arrays(items)
     # Every picture is once on the left, and once on the right of another.

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from mtlkeras.cli.arguments import parser
+from mtlkeras.cli.errors import user_message
 
 USER_ERROR, INTERRUPTED = 2, 130
 
@@ -30,10 +31,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         getattr(commands, args.command)(args)
     except KeyboardInterrupt as error:
         return _report("interrupted", error, INTERRUPTED)
-    except (ValueError, OSError, ImportError) as error:
-        if args.debug:
+    except Exception as error:
+        message = user_message(error)
+        if args.debug or message is None:
             raise
-        return _report(f"error: {error}", error, USER_ERROR)
+        return _report(f"error: {message}", error, USER_ERROR)
     return 0
 
 

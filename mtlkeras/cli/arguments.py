@@ -11,7 +11,9 @@ FORMATS = ("tf_saved_model", "onnx", "litert")
 
 def parser() -> argparse.ArgumentParser:
     """Returns the parser of all commands."""
-    top = argparse.ArgumentParser("mtlkeras", description="Multi-task models: train, evaluate, predict, export.")
+    top = argparse.ArgumentParser(
+        "mtlkeras", description="Multi-task models: train, evaluate, predict, export."
+    )
     top.add_argument("--version", action="version", version=f"mtlkeras {__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _train(commands)
@@ -34,15 +36,24 @@ def _train(commands: argparse._SubParsersAction) -> None:
     train.add_argument("--epochs", type=_count, metavar="N", help="number of epochs, instead of the recipe's")
     train.add_argument("--batch-size", type=_count, metavar="N", help="examples in a batch")
     train.add_argument("--seed", type=int, metavar="N", help="seed of initial weights, dropout and the like")
-    train.add_argument("--run-dir", metavar="DIR", help="folder of the run; by default the next runs/RECIPE-N")
+    train.add_argument(
+        "--run-dir", metavar="DIR", help="folder of the run; by default the next runs/RECIPE-N"
+    )
     train.add_argument("--overwrite", action="store_true", help="replace the run in --run-dir")
     _data_dir(train)
     train.add_argument(
-        "--set", dest="settings", action="append", default=[], type=_setting, metavar="KEY=VALUE",
+        "--set",
+        dest="settings",
+        action="append",
+        default=[],
+        type=_setting,
+        metavar="KEY=VALUE",
         help="value of a hyperparameter of the recipe; may be given several times",
     )
     train.add_argument("--check-inputs", action="store_true", help="stop at NaN or infinity in the inputs")
-    train.add_argument("--jit", action=argparse.BooleanOptionalAction, help="compile the training step with XLA or not")
+    train.add_argument(
+        "--jit", action=argparse.BooleanOptionalAction, help="compile the training step with XLA or not"
+    )
     train.add_argument("--dtype-policy", metavar="POLICY", help="Keras dtype policy, such as mixed_bfloat16")
     train.add_argument("--no-export", dest="export", action="store_false", help="write no SavedModel")
     train.add_argument("--quiet", action="store_true", help="print nothing but the run folder")
@@ -71,9 +82,13 @@ def _predict(commands: argparse._SubParsersAction) -> None:
 def _export(commands: argparse._SubParsersAction) -> None:
     export = _add(commands, "export", "export the model of a run for serving")
     _run(export)
-    export.add_argument("--format", choices=FORMATS, default=FORMATS[0], help="%(choices)s; by default the first")
     export.add_argument(
-        "--output", metavar="PATH", help="where to write it; by default named like the run, in the current folder"
+        "--format", choices=FORMATS, default=FORMATS[0], help="%(choices)s; by default the first"
+    )
+    export.add_argument(
+        "--output",
+        metavar="PATH",
+        help="where to write it; by default named like the run, in the current folder",
     )
 
 
@@ -88,7 +103,9 @@ def _split(command: argparse._ActionsContainer, default: str | None) -> None:
 
 
 def _data_dir(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--data-dir", metavar="DIR", help="folder of the data sets; by default MTLKERAS_DATA")
+    command.add_argument(
+        "--data-dir", metavar="DIR", help="folder of the data sets; by default MTLKERAS_DATA"
+    )
 
 
 def _count(text: str) -> int:

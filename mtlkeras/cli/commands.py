@@ -38,7 +38,9 @@ def train(args: argparse.Namespace) -> None:
         print(run)
         return
     config = run.config
-    title = f"{recipe.name}, epoch {config['best_epoch']} of {config['epochs_done']} (best {config['monitor']})"
+    title = (
+        f"{recipe.name}, epoch {config['best_epoch']} of {config['epochs_done']} (best {config['monitor']})"
+    )
     print_table(task_table(run.read_json("metrics.json"), config["tasks"]), title)
     say(f"expected: {config['expected']}")
     say(f"results: {run.file('report.md')} ({config['seconds']:.0f} s)")
@@ -46,7 +48,17 @@ def train(args: argparse.Namespace) -> None:
 
 def _options(args: argparse.Namespace) -> TrainOptions:
     given = vars(args)
-    names = ("epochs", "batch_size", "seed", "run_dir", "data_dir", "overwrite", "check_inputs", "jit", "export")
+    names = (
+        "epochs",
+        "batch_size",
+        "seed",
+        "run_dir",
+        "data_dir",
+        "overwrite",
+        "check_inputs",
+        "jit",
+        "export",
+    )
     # A progress bar redraws its line, which is noise in a file or pipe.
     verbose = 0 if args.quiet else 1 if sys.stdout.isatty() else 2
     return TrainOptions(
@@ -112,7 +124,9 @@ def recipes(args: argparse.Namespace) -> None:
     """Lists the recipes."""
     found = known_recipes()
     if not found:
-        raise FileNotFoundError("This installation has no recipes. A recipe of your own is given by its path.")
+        raise FileNotFoundError(
+            "This installation has no recipes. A recipe of your own is given by its path."
+        )
     width = max(map(len, found))
     for name, path in found.items():
         print(f"{name:{width}}  {describe_recipe(path)}")

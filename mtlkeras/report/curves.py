@@ -46,7 +46,14 @@ def _draw(axis: Any, history: Mapping[str, Any], prefix: str, names: Sequence[st
             if full in history:
                 epochs = range(1, len(history[full]) + 1)
                 text = label if len(names) == 1 else f"{name}, {label}"
-                axis.plot(epochs, history[full], style, color=colour, label=text, marker="." if len(epochs) < 3 else None)
+                axis.plot(
+                    epochs,
+                    history[full],
+                    style,
+                    color=colour,
+                    label=text,
+                    marker="." if len(epochs) < 3 else None,
+                )
     if names:
         if best:
             axis.axvline(best, color="0.7", linewidth=1, zorder=0)

@@ -65,7 +65,9 @@ def trunk_box(model: Any) -> Box:
     specs = [layer.trunk for layer in model.trunk.layers if hasattr(layer, "trunk")]
     what = _wrapped(repr(specs[0])) if specs else [f"{len(model.trunk.layers)} layers"]
     outputs = keras.tree.flatten(model.trunk.output)
-    return Box("trunk", "shared trunk", [*what, f"{model.trunk.count_params():,} weights", *map(_shape, outputs[:3])])
+    return Box(
+        "trunk", "shared trunk", [*what, f"{model.trunk.count_params():,} weights", *map(_shape, outputs[:3])]
+    )
 
 
 def head_boxes(model: Any) -> list[Box]:
@@ -107,7 +109,11 @@ def _box(axis: Any, box: Box, x: float, y: float) -> None:
     from matplotlib.patches import FancyBboxPatch
 
     corner = (x, y - box.height / 2)
-    shape = {"boxstyle": "round,pad=0,rounding_size=0.08", "facecolor": _FILLS[box.kind], "edgecolor": "0.35"}
+    shape: dict[str, Any] = {
+        "boxstyle": "round,pad=0,rounding_size=0.08",
+        "facecolor": _FILLS[box.kind],
+        "edgecolor": "0.35",
+    }
     axis.add_patch(FancyBboxPatch(corner, _WIDTH, box.height, **shape))
     top = y + box.height / 2 - 0.12 - _LINE / 2
     axis.text(x + 0.12, top, box.title, va="center", fontsize=10, fontweight="bold")
@@ -116,7 +122,9 @@ def _box(axis: Any, box: Box, x: float, y: float) -> None:
 
 
 def _arrow(axis: Any, start: tuple[float, float], end: tuple[float, float], label: str | None = None) -> None:
-    axis.annotate("", end, start, arrowprops={"arrowstyle": "-|>", "color": "0.35", "shrinkA": 0, "shrinkB": 0})
+    axis.annotate(
+        "", end, start, arrowprops={"arrowstyle": "-|>", "color": "0.35", "shrinkA": 0, "shrinkB": 0}
+    )
     if label:
         x, y = (start[0] + end[0]) / 2, (start[1] + end[1]) / 2
         axis.text(x, y, label, fontsize=7, ha="center", va="center", backgroundcolor="white")

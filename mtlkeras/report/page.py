@@ -53,7 +53,8 @@ def _draw_all(folder: Path, model: Any, config: Mapping[str, Any], history: Any)
 def _page(folder: Path, config: Mapping[str, Any], table: str, pictures: Mapping[str, str]) -> str:
     parts = [
         f"# {config['recipe']}: {config['about']}",
-        f"Results of epoch {config['best_epoch']} of {config['epochs_done']}, the best by `{config['monitor']}`.",
+        f"Results of epoch {config['best_epoch']} of {config['epochs_done']}, the best by "
+        f"`{config['monitor']}`.",
         table,
         f"Expected: {config['expected']}",
         *(f"![{title}]({name})" for name, title in pictures.items()),
@@ -67,7 +68,7 @@ def _page(folder: Path, config: Mapping[str, Any], table: str, pictures: Mapping
 
 _FILES = {
     "model.keras": "the model of the best epoch; `keras.saving.load_model` after `import mtlkeras`",
-    "saved_model": "the same for serving without mtlkeras: `tf.saved_model.load`, then `serve` or `serve_raw`",
+    "saved_model": "the same for use without mtlkeras: `tf.saved_model.load`, then `serve` or `serve_raw`",
     "metrics.json": "the results above, not rounded",
     "history.json": "all values of all epochs; `history.csv` is the same as a table",
     "config.json": "what was run, with which versions",

@@ -61,7 +61,9 @@ def markdown(table: Table) -> str:
 
 
 def _line(row: Sequence[str], widths: Sequence[int]) -> str:
-    aligned = [text.ljust(w) if i < 2 else text.rjust(w) for i, (text, w) in enumerate(zip(row, widths, strict=True))]
+    aligned = [
+        text.ljust(w) if i < 2 else text.rjust(w) for i, (text, w) in enumerate(zip(row, widths, strict=True))
+    ]
     return f"| {' | '.join(aligned)} |"
 
 

@@ -127,7 +127,9 @@ def check_run_dir(path: Any, overwrite: bool) -> None:
     if not _is_run(path):
         raise FileExistsError(f"{path} exists and is not the folder of a run. Choose another --run-dir.")
     if not overwrite:
-        raise FileExistsError(f"{path} holds a run. Choose another --run-dir, or replace it with --overwrite.")
+        raise FileExistsError(
+            f"{path} holds a run. Choose another --run-dir, or replace it with --overwrite."
+        )
 
 
 def _is_run(path: Path) -> bool:
@@ -176,6 +178,5 @@ def find_run(name: str) -> RunFolder:
         raise FileNotFoundError(f"{name} is not the folder of a run: it has no config.json of one.")
     known = sorted(path.parent.name for path in Path(RUNS).glob("*/config.json"))
     raise FileNotFoundError(
-        f"No run '{name}'.{near_match(Path(name).name, known)} "
-        f"Runs in {RUNS}/: {', '.join(known) or 'none'}."
+        f"No run '{name}'.{near_match(Path(name).name, known)} Runs in {RUNS}/: {', '.join(known) or 'none'}."
     )

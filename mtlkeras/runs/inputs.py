@@ -40,14 +40,14 @@ def _read(path: Path, inputs: Any) -> Any:
         raise FileNotFoundError(f"No input file {path}.")
     ending = path.suffix.lower()
     if ending == ".npy":
-        return _fitted(np.load(path), _single(path, inputs), path.name)
+        return _packed(inputs, _fitted(np.load(path), _single(path, inputs), path.name))
     if ending == ".npz":
         with np.load(path) as arrays:
             return _by_name(inputs, {name: arrays[name] for name in arrays.files}, path)
     if ending == ".csv":
         return _read_csv(path, inputs)
     if ending in PICTURES:
-        return _read_picture(path, _single(path, inputs))
+        return _packed(inputs, _read_picture(path, _single(path, inputs)))
     raise ValueError(f"Cannot read {path}: expected {KINDS}.")
 
 
@@ -55,8 +55,15 @@ def _single(path: Path, inputs: Any) -> Any:
     flat = keras.tree.flatten(inputs)
     if len(flat) != 1:
         names = ", ".join(repr(x.name) for x in flat)
-        raise ValueError(f"{path.name} is one array, but the model has {len(flat)} inputs: {names}. Use .npz or .csv.")
+        raise ValueError(
+            f"{path.name} is one array, but the model has {len(flat)} inputs: {names}. Use .npz or .csv."
+        )
     return flat[0]
+
+
+def _packed(inputs: Any, array: np.ndarray) -> Any:
+    """Returns the array of the only input in the structure that the model takes."""
+    return keras.tree.map_structure(lambda _: array, inputs)
 
 
 def _by_name(inputs: Any, arrays: Mapping[str, Any], path: Path) -> Any:
@@ -78,7 +85,9 @@ def _read_csv(path: Path, inputs: Any) -> Any:
         raise ValueError(f"{path.name} has no rows below its header.")
     short = next((i for i, row in enumerate(rows) if len(row) != len(rows[0])), None)
     if short is not None:
-        raise ValueError(f"Line {short + 1} of {path.name} has {len(rows[short])} columns, the header {len(rows[0])}.")
+        raise ValueError(
+            f"Line {short + 1} of {path.name} has {len(rows[short])} columns, the header {len(rows[0])}."
+        )
     columns = {name: np.array(values) for name, *values in zip(*rows, strict=True)}
     flat = keras.tree.flatten(inputs)
     if len(flat) == 1 and flat[0].name not in columns:
@@ -101,7 +110,8 @@ def _fitted(array: np.ndarray, x: Any, what: str) -> np.ndarray:
     if array.ndim == 1 and shape == (1,):
         array = array[:, None]
     if not _fits(array.shape[1:], shape):
-        raise ValueError(f"{what} has the shape {array.shape}; the model takes (examples, {str(shape)[1:]}.")
+        expected = ", ".join(["examples", *map(str, shape)])
+        raise ValueError(f"{what} has the shape {array.shape}; the model takes ({expected}).")
     return array
 
 
@@ -131,8 +141,8 @@ def _read_picture(path: Path, x: Any) -> np.ndarray:
         raise ValueError(f"{path.name} is a picture, but the model takes inputs of shape {shape}.")
     if "float" in x.dtype:
         raise ValueError(
-            f"{path.name} has pixels 0 to 255, and the model takes numbers whose scale only its recipe knows. "
-            "Give an .npy file, or let the recipe define read(path, data_dir)."
+            f"{path.name} has pixels 0 to 255, and the model takes numbers whose scale only its "
+            "recipe knows. Give an .npy file, or let the recipe define read(path, data_dir)."
         )
     size = None if None in shape[:2] else shape[:2]
     picture = keras.utils.load_img(path, color_mode=modes[shape[-1]], target_size=size)

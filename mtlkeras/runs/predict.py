@@ -35,7 +35,9 @@ def head_of(inputs: Any, limit: int | None) -> Any:
 def json_lines(labels: Mapping[str, np.ndarray]) -> Iterator[str]:
     """Yields a JSON object per example, with each task's answer as `predict_labels` gives it."""
     for answers in zip(*labels.values(), strict=True):
-        yield json.dumps({task: _plain(a) for task, a in zip(labels, answers, strict=True)}, ensure_ascii=False)
+        yield json.dumps(
+            {task: _plain(a) for task, a in zip(labels, answers, strict=True)}, ensure_ascii=False
+        )
 
 
 def _plain(value: Any) -> Any:

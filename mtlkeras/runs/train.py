@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.metadata
 import importlib.util
+import itertools
 import os
 import platform
 import time
@@ -142,7 +143,9 @@ def train(job: Job, say: Callable[[str], None]) -> RunFolder:
         write_report(run.path, job.model, run.config, history, metrics)
     except BaseException as error:
         status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-        run.write_config(status=status, error=f"{type(error).__name__}: {error}", seconds=time.monotonic() - start)
+        run.write_config(
+            status=status, error=f"{type(error).__name__}: {error}", seconds=time.monotonic() - start
+        )
         error.add_note(f"The partial run is in {run}.")
         raise
     run.write_config(status="finished")
@@ -168,7 +171,6 @@ def _callbacks(job: Job, run: RunFolder) -> list[Any]:
     callbacks: list[Any] = [
         keras.callbacks.ModelCheckpoint(part, monitor=monitor, save_best_only=True),
         KeepRun(run, part),
-        keras.callbacks.CSVLogger(run.file("history.csv")),
     ]
     if importlib.util.find_spec("tensorboard") and keras.backend.backend() == "tensorflow":
         callbacks.append(keras.callbacks.TensorBoard(str(run.file("tensorboard")), write_graph=False))
@@ -196,6 +198,8 @@ class KeepRun(keras.callbacks.Callback):
             self._best = epoch + 1
             os.replace(self._part, self._run.model_file)
         self._run.write_json("history.json", self._history)
+        rows = [["epoch", *self._history], *zip(itertools.count(1), *self._history.values(), strict=False)]
+        self._run.write_text("history.csv", "".join(f"{','.join(map(str, row))}\n" for row in rows))
         self._run.write_config(epochs_done=epoch + 1, best_epoch=self._best)
 
 

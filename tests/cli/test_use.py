@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 
@@ -86,7 +87,8 @@ def test_recipe_may_read_inputs_itself(trained, tiny, in_tmp, capsys):
     for name in ("config.json", "model.keras"):
         (run / name).write_bytes((trained / name).read_bytes())
     (run / "recipe.py").write_text(
-        tiny.read_text() + "\n\ndef read(path, data_dir):\n    return np.loadtxt(path, dtype='float32')[None]\n"
+        tiny.read_text()
+        + "\n\ndef read(path, data_dir):\n    return np.loadtxt(path, dtype='float32')[None]\n"
     )
     (in_tmp / "x.txt").write_text("1 2 3 4")
     assert main(["predict", "run", "--input", "x.txt"]) == 0
@@ -107,8 +109,7 @@ def test_export_writes_a_saved_model_once(trained, in_tmp, capsys):
 
 
 def test_export_format_that_needs_more_packages_is_told(trained, in_tmp, capsys):
-    pytest.importorskip("tensorflow")
-    if __import__("importlib.util").util.find_spec("tf2onnx"):
+    if importlib.util.find_spec("tf2onnx"):
         pytest.skip("tf2onnx is installed")
     assert main(["export", str(trained), "--format", "onnx"]) == 2
     assert "pip install tf2onnx" in capsys.readouterr().err
@@ -118,4 +119,8 @@ def test_recipes_are_listed_with_what_they_are_about(capsys):
     assert main(["recipes"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == list(recipes())
-    assert next(line for line in lines if line.startswith("digits")).split(maxsplit=1)[1].startswith("Handwritten")
+    assert (
+        next(line for line in lines if line.startswith("digits"))
+        .split(maxsplit=1)[1]
+        .startswith("Handwritten")
+    )
