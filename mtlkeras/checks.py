@@ -129,29 +129,33 @@ def check_dataset(dataset: Any, heads: Mapping[str, Head]) -> Any:
     """Returns a `tf.data.Dataset` that checks each batch's class labels as it is read."""
     import tensorflow as tf
 
-    check_spec(dataset.element_spec, heads)
     spec = dataset.element_spec
+    check_spec(spec, heads)
     if not isinstance(spec, tuple) or len(spec) < 2:
         return dataset
-    labels = by_task(spec[1], heads, "labels")
-    counts = {task: heads[task].class_count(part.shape) for task, part in labels.items()}
-    counts = {task: count for task, count in counts.items() if count is not None}
+    found = {
+        task: heads[task].class_count(part.shape) for task, part in by_task(spec[1], heads, "labels").items()
+    }
+    counts = {task: count for task, count in found.items() if count is not None}
     if not counts:
         return dataset
 
     def checked(*batch: Any) -> Any:
         labels = by_task(batch[1], heads, "labels")
-        checks = []
-        for task, count in counts.items():
-            y = labels[task]
-            known = tf.cast(tf.where(tf.math.is_nan(y), -1.0, y) if y.dtype.is_floating else y, tf.int64)
-            inside = tf.reduce_all((known >= -1) & (known < count))
-            text = f"{_MARK}Labels of task '{task}': a label is outside the classes 0 to {count - 1}.{_END}"
-            checks.append(tf.debugging.Assert(inside, [text]))
-        with tf.control_dependencies([c for c in checks if c is not None]):
+        failures = [_outside(task, labels[task], count) for task, count in counts.items()]
+        with tf.control_dependencies([failure for failure in failures if failure is not None]):
             return tf.nest.map_structure(tf.identity, batch)
 
     return dataset.map(checked, num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def _outside(task: str, y: Any, count: int) -> Any:
+    """Returns the operation that fails if a label is neither missing nor one of the classes."""
+    import tensorflow as tf
+
+    known = tf.cast(tf.where(tf.math.is_nan(y), -1.0, y) if y.dtype.is_floating else y, tf.int64)
+    text = f"{_MARK}Labels of task '{task}': a label is outside the classes 0 to {count - 1}.{_END}"
+    return tf.debugging.Assert(tf.reduce_all((known >= -1) & (known < count)), [text])
 
 
 def label_error(error: Exception) -> str | None:

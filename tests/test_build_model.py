@@ -58,6 +58,23 @@ def test_any_functional_model_is_a_trunk_with_its_layers_as_taps():
     assert model.trunk.get_layer("first") is body.get_layer("first")
 
 
+@pytest.mark.parametrize("with_input", [True, False])
+def test_a_sequential_model_is_a_trunk(with_input):
+    layers = [keras.Input((6, 6, 1))] * with_input + [keras.layers.Conv2D(5, 3), keras.layers.Flatten()]
+    model = mtlkeras.build_model((6, 6, 1), keras.Sequential(layers), {"a": Classification(2)})
+    assert model.get_layer("a_logits").kernel.shape == (80, 2)
+    assert model.predict(examples(3)[0], verbose=0)["a"].shape == (3, 2)
+
+
+def test_a_subclassed_model_is_no_trunk():
+    class Body(keras.Model):
+        def call(self, inputs):
+            return inputs
+
+    with pytest.raises(ValueError, match="is not functional"):
+        mtlkeras.build_model((6, 6, 1), Body(), {"a": Classification(2)})
+
+
 def test_hidden_layers_dropout_and_regularisers_of_a_head():
     head = Classification(2, hidden=(6, 5), dropout=0.5, l1=0.1, l2=0.2)
     model = tiny_model({"a": head})

@@ -195,7 +195,7 @@ def check_class_indices(y: np.ndarray, num_classes: int, names: tuple[str, ...] 
     if y.dtype.kind in "USO":
         known = f" Its class names are {', '.join(names)}." if names else ""
         raise ValueError(
-            f"expected class indices 0 to {num_classes - 1}, received text such as {y.flat[0]!r}.{known}"
+            f"expected class indices 0 to {num_classes - 1}, received text such as {str(y.flat[0])!r}.{known}"
         )
     if y.dtype.kind == "b":
         return
@@ -205,5 +205,5 @@ def check_class_indices(y: np.ndarray, num_classes: int, names: tuple[str, ...] 
         row = tuple(int(i) for i in np.argwhere(wrong)[0])
         raise ValueError(
             f"label {y[row]} of example {row[0]} is outside the classes 0 to {num_classes - 1} "
-            f"({int(wrong.sum())} such labels)."
+            f"(number of such labels: {int(wrong.sum())})."
         )

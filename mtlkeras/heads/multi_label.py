@@ -116,8 +116,8 @@ class MultiLabel(Head):
 
     def labels(self, outputs: np.ndarray) -> np.ndarray:
         """Returns per example the tuple of names (or indices) of the labels that hold."""
-        names = self.label_names or tuple(range(self.num_labels))
-        rows = np.asarray(outputs) >= self.threshold
-        answers = np.empty(len(rows), object)
-        answers[:] = [tuple(name for name, yes in zip(names, row, strict=True) if yes) for row in rows]
+        names: tuple = self.label_names or tuple(range(self.num_labels))
+        answers = np.empty(len(outputs), object)
+        for i, row in enumerate(np.asarray(outputs) >= self.threshold):
+            answers[i] = tuple(name for name, yes in zip(names, row, strict=True) if yes)
         return answers

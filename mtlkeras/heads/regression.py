@@ -116,6 +116,6 @@ class Regression(Head):
 
     def check(self, y: np.ndarray) -> None:
         if y.dtype.kind in "USO":
-            raise ValueError(f"expected numbers, received text such as {y.flat[0]!r}.")
+            raise ValueError(f"expected numbers, received text such as {str(y.flat[0])!r}.")
         if np.isinf(y.astype("float64")).any():
             raise ValueError(f"label of example {int(np.argwhere(np.isinf(y))[0][0])} is infinite.")

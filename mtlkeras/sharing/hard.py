@@ -62,6 +62,15 @@ def open_trunk(trunk: Any, inputs: Any) -> tuple[Any, Features]:
             lambda x: keras.Input(batch_shape=x.shape, dtype=x.dtype, name=x.name), inputs
         )
         return inner, trunk(inner)
+    if isinstance(trunk, keras.Sequential):
+        if not trunk.built:
+            trunk.build(keras.tree.flatten(inputs)[0].shape)
+        trunk = keras.Model(trunk.inputs[0], trunk.outputs[0], name=trunk.name)
+    if not hasattr(trunk, "output"):
+        raise ValueError(
+            f"trunk: the model '{trunk.name}' ({type(trunk).__name__}) is not functional, so its outputs are "
+            f"not known before it runs. Make it with keras.Model(inputs, outputs)."
+        )
     return trunk.input, features_of_model(trunk)
 
 
