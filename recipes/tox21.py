@@ -15,7 +15,7 @@ import mtlkeras
 from mtlkeras.heads import Classification
 from mtlkeras.trunks import MLP
 
-EPOCHS = 20
+EPOCHS = 8
 BATCH_SIZE = 64
 SEED = 0
 MONITOR = "val_loss"
@@ -41,7 +41,7 @@ def data(split, batch_size, data_dir=None):
     )
     smiles, labels = mtlkeras.data.to_arrays(molecules)
     return mtlkeras.data.load(
-        ({"ngrams": fingerprints(smiles)}, labels),
+        (fingerprints(smiles), labels),
         tasks={assay: assay for assay in ASSAYS},
         shuffle=split == "train",
         batch_size=batch_size,
@@ -64,7 +64,7 @@ def build(hp):
     model = mtlkeras.build_model(
         inputs=keras.Input((BITS,), name="ngrams"),
         trunk=MLP(
-            depth=hp.Choice("depth", [1, 2]),
+            depth=hp.Choice("depth", [2, 1, 3]),
             width=hp.Choice("width", [512, 256, 1024]),
             dropout=hp.Choice("dropout", [0.5, 0.2, 0.0]),
             l2=hp.Choice("l2", [1e-4, 1e-5, 1e-3]),

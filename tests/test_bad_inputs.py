@@ -15,6 +15,7 @@ import pytest
 
 import mtlkeras
 from mtlkeras.heads import Classification, MultiLabel
+from tests.data.toy_builder import ToyFruit
 from tests.support import TinyTrunk, examples, tiny_model
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "bad_inputs.md"
@@ -45,6 +46,28 @@ def truncated(tmp_path: Path):
     content = (tmp_path / "cut.keras").read_bytes()
     (tmp_path / "cut.keras").write_bytes(content[: len(content) // 2])
     return mtlkeras.load_model(tmp_path / "cut.keras")
+
+
+def loaded(tmp_path: Path, tasks, column="colour", rows=("red", "blue"), **arguments):
+    """A table of two rows with an input and a column of labels."""
+    table = tmp_path / "table.csv"
+    table.write_text(f"x,{column}\n" + "".join(f"{i},{row}\n" for i, row in enumerate(rows)))
+    return list(mtlkeras.data.load(table, tasks, inputs=["x"], **arguments))
+
+
+def tfds_feature(tmp_path: Path):
+    builder = ToyFruit(data_dir=tmp_path)
+    builder.download_and_prepare()
+    return mtlkeras.data.load(builder, {"colour": "color"}, split="train")
+
+
+def unknown_class(tmp_path: Path):
+    return loaded(tmp_path, {"colour": mtlkeras.data.Label("colour", classes=("red", "blau"))})
+
+
+def nan_input():
+    x = np.array([[1.0], [np.nan]], "float32")
+    return list(mtlkeras.data.load((x, {"a": np.zeros(2, int)}), {"a": "a"}, check_finite=True))
 
 
 def built(heads, trunk=None, shape=(6, 6, 1)):
@@ -98,6 +121,11 @@ CASES: dict[str, Callable] = {
     "Names that do not fit the classes": lambda: Classification(3, class_names=("a", "b")),
     "Ordinal head with two classes": lambda: mtlkeras.heads.Ordinal(2),
     "Unknown field of a spec": lambda: MultiLabel(2).replace(treshold=0.3),
+    "Unknown column of a table": lambda tmp_path: loaded(tmp_path, {"colour": "color"}),
+    "Class that a table's label does not have": unknown_class,
+    "Feature that a TFDS data set lacks": tfds_feature,
+    "Missing file": lambda: mtlkeras.data.load("flowers.csv", {"a": "a"}, inputs=["x"]),
+    "NaN in the inputs, checked on request": nan_input,
     "Export onto an existing folder": exported,
     "Unknown export format": lambda: tiny_model().export("served", format="onxx"),
     "Truncated `.keras` file": truncated,
@@ -110,7 +138,7 @@ def message_of(case: Callable, tmp_path: Path) -> str:
         if case.__code__.co_argcount and case.__code__.co_varnames[0] == "tmp_path"
         else {}
     )
-    with pytest.raises((ValueError, FileExistsError)) as caught:
+    with pytest.raises((ValueError, FileExistsError, FileNotFoundError)) as caught:
         case(**arguments)
     return f"`{type(caught.value).__name__}`: {caught.value}".replace(str(tmp_path), "runs").replace(
         "|", "\\|"

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any, ClassVar
 
 import keras
 
 from mtlkeras.features import Features
-from mtlkeras.specs import Spec, SpecT
+from mtlkeras.specs import Spec
 
 
 class Trunk(Spec):
@@ -27,16 +26,6 @@ class Trunk(Spec):
             inputs: A `keras.Input`, or a dict of them.
         """
         raise NotImplementedError
-
-    @classmethod
-    def tune(cls: type[SpecT], hp: Any, **fixed: Any) -> SpecT:
-        for field in dataclasses.fields(cls):  # type: ignore[arg-type]
-            choices = field.metadata.get("space", {}).get("choices", ())
-            if None in choices and field.name not in fixed:
-                # A KerasTuner choice has values of one type, so `None` is drawn by its name.
-                by_name = {str(choice): choice for choice in choices}
-                fixed[field.name] = by_name[hp.Choice(field.name, list(by_name), default=str(field.default))]
-        return super().tune(hp, **fixed)  # type: ignore[misc]
 
 
 def single_input(trunk: Trunk, inputs: Any, rank: int, expected: str) -> Any:

@@ -40,19 +40,18 @@ def counts(labels, classes):
 
 @pytest.mark.parametrize("recipe", ["adult", "tox21", "coffee_leaf", "clothing"], indirect=True)
 def test_a_step_of_training_lowers_the_loss_of_its_batch(recipe):
-    batch = next(iter(recipe.data("valid", 8)))
-    model = recipe.build(
-        HyperParameters({"learning_rate": "1e-3"}, fixed={"epochs": 9, "steps_per_epoch": 9})
-    )
+    batch = next(iter(recipe.data("valid", 4)))
+    hp = HyperParameters({"learning_rate": "1e-3"}, fixed={"epochs": 9, "steps_per_epoch": 9})
+    model = recipe.build(hp)
+    # A few steps are sooner done than compiled.
+    model.run_eagerly = True
     first = model.train_on_batch(*batch, return_dict=True)["loss"]
-    for _ in range(4):
-        last = model.train_on_batch(*batch, return_dict=True)["loss"]
-        model.reset_metrics()
+    model.reset_metrics()
+    last = model.train_on_batch(*batch, return_dict=True)["loss"]
     assert np.isfinite(first)
     assert last < first
     x, y = batch
-    shapes = {task: tuple(output.shape[:1]) for task, output in model(x).items()}
-    assert shapes == {task: (8,) for task in y}
+    assert {task: len(output) for task, output in model(x).items()} == dict.fromkeys(y, 4)
 
 
 @use("adult")
@@ -83,7 +82,7 @@ def test_adult_is_standardised_by_its_training_split(recipe):
 @use("tox21")
 def test_tox21_keeps_missing_labels(recipe):
     parts = [to_arrays(recipe.data(split, 512)) for split in ("train", "valid", "test")]
-    assert [x["ngrams"].shape for x, _ in parts] == [(6433, 4096), (804, 4096), (777, 4096)]
+    assert [x.shape for x, _ in parts] == [(6433, 4096), (804, 4096), (777, 4096)]
     labels = {task: np.concatenate([y[task] for _, y in parts]) for task in recipe.module.ASSAYS}
     assert {task: tuple(counts(labels[task], 2))[::-1] for task in TOX21} == TOX21
     assert sorted(set(np.concatenate(list(labels.values())).tolist())) == [-1, 0, 1]

@@ -79,15 +79,16 @@ def test_tune_gives_the_default_first_and_then_what_is_drawn(kind):
     hp = keras_tuner.HyperParameters()
     assert kind.tune(hp) == kind()
     assert {"width", "l1", "l2", "dropout", "normalization"} <= set(hp.values)
-    hp.values.update(width="32", l2=1e-4, normalization="group")
-    assert kind.tune(hp) == kind(width=32, l2=1e-4, normalization="group")
+    hp.values.update(width="32", l2=1e-4, dropout=0.0)
+    assert kind.tune(hp) == kind(width=32, l2=1e-4, dropout=0.0)
     assert kind.tune(hp, width=24).width == 24
 
 
-def test_tune_draws_none_by_its_name():
+def test_tune_draws_a_normalisation():
     hp = keras_tuner.HyperParameters()
-    assert VGG.tune(hp).normalization is None
-    assert hp.values["normalization"] == "None"
+    ResNet.tune(hp)
+    hp.values["normalization"] = "group"
+    assert ResNet.tune(hp).normalization == "group"
 
 
 def test_tune_refuses_an_unknown_field():
@@ -98,6 +99,7 @@ def test_tune_refuses_an_unknown_field():
 # Shapes and structure after the papers.
 
 
+@pytest.mark.tensorflow  # As for the counts: nothing here depends on the backend.
 def test_shapes_of_the_papers_networks():
     # Narrow networks: the maps' sizes do not depend on the width.
     inputs = keras.Input((224, 224, 3))
@@ -112,6 +114,7 @@ def test_shapes_of_the_papers_networks():
     assert sides(resnet) == [56, 56, 28, 14, 7]
 
 
+@pytest.mark.tensorflow
 def test_channels_of_googlenet():
     taps = GoogLeNet()(keras.Input((28, 28, 1))).taps
     assert [tap.shape[-1] for tap in taps.values()] == [192, 256, 480, 512, 512, 512, 528, 832, 832, 1024]
@@ -239,6 +242,7 @@ def test_whole_number_pixels_are_scaled():
     np.testing.assert_allclose(out[0]["vector"], out[1]["vector"], rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.tensorflow
 def test_images_of_varying_size():
     inputs = keras.Input((None, None, 3))
     for trunk in (ResNet(width=4), GoogLeNet(width=4)):

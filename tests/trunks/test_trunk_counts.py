@@ -9,6 +9,9 @@ import pytest
 
 from mtlkeras.trunks import VGG, AlexNet, GoogLeNet, ResNet
 
+# Counts and shapes do not depend on the backend, and JAX takes long to make so many weights.
+pytestmark = pytest.mark.tensorflow
+
 
 @pytest.fixture(autouse=True)
 def zero_kernels(monkeypatch):
