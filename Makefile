@@ -12,8 +12,9 @@ INSTALLED := $(VENV)/.installed
 
 # Two processes: each holds TensorFlow (0.6 GiB), and most of a test is single-threaded tracing.
 TEST_WORKERS ?= 2
-# What must hold on every backend; the rest needs tf.data or tf.distribute.
-JAX_TESTS := tests
+# What must hold on every backend; data, exports and the command line need TensorFlow.
+JAX_TESTS := $(wildcard $(addprefix tests/,test_specs.py test_objective.py test_build_model.py test_logs.py \
+	test_bad_inputs.py heads layers metrics trunks))
 
 # TensorFlow's greeting about instruction sets and oneDNN; warnings and errors still show.
 export TF_CPP_MIN_LOG_LEVEL ?= 1

@@ -117,6 +117,9 @@ class MultiTaskModel(keras.Model):
 
     def get_compile_config(self) -> dict[str, Any]:
         config = super().get_compile_config()
+        if config and self.optimizer is not None and not self.optimizer.built:
+            # Loading makes all of the optimizer's variables, so saving before a first step must too.
+            self.optimizer.build(self.trainable_variables)
         if config:
             config.update(keras.saving.serialize_keras_object(dict(self._task_config)))
         return config

@@ -11,7 +11,7 @@ import numpy as np
 import mtlkeras
 from mtlkeras.heads import Classification
 
-EPOCHS = 20
+EPOCHS = 10
 BATCH_SIZE = 256
 SEED = 0
 MONITOR = "val_loss"

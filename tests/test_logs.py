@@ -93,6 +93,11 @@ def test_save_load_keeps_outputs_names_optimizer_and_specs(tmp_path):
     assert int(model.optimizer.iterations) == 2
 
 
+def test_saved_before_a_first_step_it_loads_without_a_warning(tmp_path):
+    tiny_model(optimizer="adam").save(tmp_path / "model.keras")
+    assert keras.saving.load_model(tmp_path / "model.keras").optimizer.built
+
+
 def test_clone_keeps_class_heads_and_trunk():
     clone = keras.models.clone_model(tiny_model())
     assert isinstance(clone, mtlkeras.MultiTaskModel)

@@ -27,7 +27,12 @@ class HardSharing(Sharing):
     Example:
 
     ```python
-    model = mtlkeras.build_model(inputs, trunk, heads, sharing=mtlkeras.sharing.HardSharing())
+    model = mtlkeras.build_model(
+        inputs=(8,),
+        trunk=mtlkeras.trunks.MLP(),
+        heads={"y": mtlkeras.heads.Regression()},
+        sharing=mtlkeras.sharing.HardSharing(),
+    )
     ```
     """
 

@@ -52,7 +52,11 @@ def expected(plain):
     return numpy_of(call(plain, x))
 
 
-@pytest.fixture(scope="module", params=["w.weights.h5", "model.h5", "with_top.keras", "nested.keras"])
+FILES = ["w.weights.h5", "model.h5", "with_top.keras", "nested.keras"]
+
+
+# JAX takes long to make a network of this many layers.
+@pytest.fixture(scope="module", params=FILES if keras.backend.backend() == "tensorflow" else FILES[:1])
 def weights_file(request, plain, tmp_path_factory):
     path = tmp_path_factory.mktemp("weights") / request.param
     if request.param == "model.h5":
@@ -77,6 +81,7 @@ def test_weights_from_a_file_give_the_networks_own_outputs(weights_file, expecte
     np.testing.assert_allclose(numpy_of(outputs["vector"]), expected.mean((1, 2)), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.tensorflow
 def test_random_weights_and_max_pooling():
     model, features = model_of(SMALL.replace(pooling="max"), (64, 64, 3))
     outputs = call(model, np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3)).astype("uint8"))
@@ -84,6 +89,7 @@ def test_random_weights_and_max_pooling():
     assert features.kinds == ["vector", "map"]
 
 
+@pytest.mark.tensorflow
 def test_one_channel_is_repeated():
     gray, _ = model_of(SMALL, (32, 32, 1))
     colour, _ = model_of(SMALL)
@@ -97,6 +103,7 @@ def test_one_channel_is_repeated():
     )
 
 
+@pytest.mark.tensorflow
 def test_networks_with_preprocessing_of_their_own_take_whole_numbers():
     model, _ = model_of(Pretrained("MobileNetV3Small", options=OPTIONS))
     reference = keras.applications.MobileNetV3Small(
@@ -123,6 +130,7 @@ def test_inner_layers_are_taps():
         features.get("vector", at="block_6_expand_rel")
 
 
+@pytest.mark.tensorflow
 def test_counted_names_are_no_taps():
     names = list(Pretrained("Xception")(keras.Input((71, 71, 3))).taps)
     assert "block1_conv1" in names and not [
@@ -130,6 +138,7 @@ def test_counted_names_are_no_taps():
     ]
 
 
+@pytest.mark.tensorflow
 def test_frozen():
     frozen, _ = model_of(SMALL.replace(trainable=False))
     free, _ = model_of(SMALL)
@@ -139,6 +148,7 @@ def test_frozen():
     np.testing.assert_array_equal(numpy_of(frozen(x, training=True)["map"]), numpy_of(frozen(x)["map"]))
 
 
+@pytest.mark.tensorflow
 def test_saves_and_loads_without_the_weights_file(tmp_path, plain):
     file = tmp_path / "w.weights.h5"
     plain.save_weights(file)
@@ -211,6 +221,7 @@ def test_wrong_fields_and_inputs(make, message, tmp_path):
         make(tmp_path)
 
 
+@pytest.mark.tensorflow
 def test_weights_of_another_network_do_not_fit(tmp_path, plain):
     plain.save(tmp_path / "m.keras")
     plain.save_weights(tmp_path / "m.weights.h5")
