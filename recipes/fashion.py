@@ -30,9 +30,9 @@ GROUPS = {
 SPLITS = {"train": "train[:55000]", "valid": "train[55000:]", "test": "test"}
 TRUNKS = {
     "resnet": ResNet(depth=8, width=32, l2=2.5e-4),
-    "alexnet": AlexNet(width=32, fc_units=256, normalization="batch", l2=1e-4),
+    "alexnet": AlexNet(width=24, fc_units=256, normalization="batch", l2=1e-4),
     "vgg": VGG(depth=11, width=16, fc_units=256, normalization="batch", l2=1e-4),
-    "googlenet": GoogLeNet(width=16, normalization="batch", l2=1e-4),
+    "googlenet": GoogLeNet(width=8, normalization="batch", l2=1e-4),
 }
 
 

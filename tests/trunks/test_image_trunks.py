@@ -58,7 +58,9 @@ SIDES = {
 
 # Sizes of maps do not depend on the backend, and building is slow on JAX.
 @pytest.mark.parametrize("shape", list(SIDES) if TENSORFLOW else [(28, 28, 2)], ids=str)
-@pytest.mark.parametrize("number", range(len(SMALL)), ids=IDS)
+@pytest.mark.parametrize(
+    "number", [pytest.param(i, id=case.id, marks=case.marks) for i, case in enumerate(CASES)]
+)
 def test_builds_and_computes_finite_features(number, shape):
     trunk = SMALL[number]
     model, features = model_of(trunk, shape)
@@ -290,6 +292,7 @@ def test_too_small_an_image(trunk, shape, message):
         trunk(keras.Input(shape))
 
 
+@pytest.mark.tensorflow
 @pytest.mark.parametrize(
     "trunk, side",
     [(AlexNet(stem="imagenet"), 63), (VGG(stem="imagenet"), 32), (GoogLeNet(stem="imagenet"), 32)],
