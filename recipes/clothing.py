@@ -18,7 +18,7 @@ EPOCHS = 30
 BATCH_SIZE = 64
 SEED = 0
 MONITOR = "val_loss"
-RESULT = "test"
+RESULT = "test accuracy of about 0.72 for the kind and AUC of 0.83 for children's clothes"
 DATA = "images.zip with labels.csv beside it, in a folder named clothing (24 MB)."
 
 KINDS = (

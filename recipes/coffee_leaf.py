@@ -18,7 +18,7 @@ EPOCHS = 30
 BATCH_SIZE = 32
 SEED = 0
 MONITOR = "val_loss"
-RESULT = "test"
+RESULT = "test accuracy of about 0.88 for stress and 0.77 for severity, AUC of 0.94 for the findings"
 DATA = "images.zip with labels.csv beside it, in a folder named coffee-leaf (26 MB)."
 
 # Class names and what stands for them in labels.csv.

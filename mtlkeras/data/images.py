@@ -69,7 +69,7 @@ class Pictures:
             with tf.device("CPU:0"):
                 picture = _decoder(self.size, self.channels)(self.read(name)).numpy()
         except (tf.errors.OpError, zipfile.BadZipFile, OSError) as error:
-            reason = f"Cannot decode image '{name}': {_first_line(error)}"
+            reason = f"Cannot decode image '{name}': {_reason(error)}"
             raise ValueError(f"{reason} Pass on_error='skip' to leave such pictures out.") from error
         return picture
 
@@ -278,5 +278,10 @@ def decode_all(
     return kept, bad
 
 
-def _first_line(error: Exception) -> str:
-    return str(getattr(error, "message", error)).strip().splitlines()[0].rstrip(".") + "."
+def _reason(error: Exception) -> str:
+    """Returns what went wrong, in one line.
+
+    TensorFlow puts it last, after where in the code it came about and before the node's name.
+    """
+    text = str(getattr(error, "message", error)).split("[[{{node")[0].strip()
+    return (text.splitlines() or [type(error).__name__])[-1].strip().rstrip(".") + "."

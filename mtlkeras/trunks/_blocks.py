@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from mtlkeras.trunks._grouped import GroupedConv2D
+from mtlkeras.layers.grouped import GroupedConv2D
 from mtlkeras.trunks._image import ImageTrunk, shorter_side
 
 # Keras' own default of 0.99 forgets the first steps only after hundreds of steps, more than

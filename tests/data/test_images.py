@@ -79,12 +79,19 @@ def _spoil(source, name, data):
             new.writestr(other, content)
 
 
-@pytest.mark.parametrize("data", [b"", b"no picture", png(3, 60, 60)[:-40]])
-def test_corrupt_picture_is_named(source, data):
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "Input is empty"),
+        (b"no picture", "Unknown image file format"),
+        (png(3, 60, 60)[:-40], "Invalid PNG data"),
+    ],
+)
+def test_corrupt_picture_is_named(source, data, reason):
     _spoil(source, "sub/c.png", data)
     with pytest.raises(tf.errors.InvalidArgumentError, match="Cannot decode image 'sub/c.png'"):
         to_arrays(load(source, TASKS, image_size=4))
-    with pytest.raises(ValueError, match="Cannot decode image 'sub/c.png'.*on_error='skip'"):
+    with pytest.raises(ValueError, match=f"Cannot decode image 'sub/c.png': {reason}.*on_error='skip'"):
         load(source, TASKS, image_size=4, cache=True)
 
 

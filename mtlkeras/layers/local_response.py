@@ -26,6 +26,16 @@ class LocalResponseNormalization(keras.layers.Layer):
 
     Reference: Krizhevsky, Sutskever and Hinton 2012, ImageNet Classification with Deep
     Convolutional Neural Networks, section 3.3, whose constants are the defaults.
+
+    Raises:
+        ValueError: If `size` is even or below 1.
+
+    Example:
+
+    ```python
+    layer = mtlkeras.layers.LocalResponseNormalization()
+    layer(np.ones((1, 2, 2, 8))).shape  # (1, 2, 2, 8)
+    ```
     """
 
     def __init__(

@@ -14,6 +14,13 @@ class GroupedConv2D(keras.layers.Conv2D):
 
     The arguments, weights and outputs are those of `keras.layers.Conv2D`. TensorFlow computes
     the gradient of a grouped convolution on a CPU several times more slowly than this.
+
+    Example:
+
+    ```python
+    layer = mtlkeras.layers.GroupedConv2D(8, 3, groups=2)
+    layer(np.ones((1, 6, 6, 4))).shape  # (1, 4, 4, 8)
+    ```
     """
 
     def convolution_op(self, inputs: Any, kernel: Any) -> Any:

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from mtlkeras.trunks._local_response import LocalResponseNormalization
+from mtlkeras.layers.local_response import LocalResponseNormalization
 
 
 def brute_force(x, size=5, bias=2.0, alpha=1e-4, beta=0.75):

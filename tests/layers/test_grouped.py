@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from mtlkeras.trunks._grouped import GroupedConv2D
+from mtlkeras.layers.grouped import GroupedConv2D
 
 
 @pytest.mark.parametrize("options", [{}, {"strides": 2, "padding": "same"}], ids=str)
