@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 import keras
 
 from mtlkeras.features import Features
+from mtlkeras.layers.local_response import LocalResponseNormalization
 from mtlkeras.specs import spec, tunable
 from mtlkeras.trunks._blocks import conv, fully_connected, max_pool
 from mtlkeras.trunks._image import ImageTrunk, check_choice, check_positive
-from mtlkeras.layers.local_response import LocalResponseNormalization
 
 # Channels of the five convolutions by number of towers.
 _CHANNELS = {1: (64, 192, 384, 256, 256), 2: (96, 256, 384, 384, 256)}

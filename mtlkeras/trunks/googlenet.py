@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 import keras
 
 from mtlkeras.features import Features
+from mtlkeras.layers.local_response import LocalResponseNormalization
 from mtlkeras.specs import spec, tunable
 from mtlkeras.trunks._blocks import conv, dropped, max_pool
 from mtlkeras.trunks._image import ImageTrunk, check_choice
-from mtlkeras.layers.local_response import LocalResponseNormalization
 
 # Table 1: channels of 1x1; 3x3 reduction, 3x3; 5x5 reduction, 5x5; pooling's projection.
 _INCEPTIONS = {
