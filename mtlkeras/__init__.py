@@ -32,11 +32,13 @@ __all__ = [
     "metrics",
     "sharing",
     "spec",
+    "training",
     "trunks",
+    "tuning",
 ]
 
 # Modules that hold nothing a saved model needs.
-_ON_FIRST_USE = ("data",)
+_ON_FIRST_USE = ("data", "training", "tuning")
 
 
 def __getattr__(name: str) -> ModuleType:

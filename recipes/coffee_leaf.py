@@ -43,15 +43,11 @@ def data(split, batch_size, data_dir=None):
         cache=True,
         data_dir=data_dir,
     )
-    if split != "train":
-        return dataset
-    seeds = tf.data.Dataset.random(SEED, rerandomize_each_iteration=True)
-    return tf.data.Dataset.zip(dataset, seeds).map(augment, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
+    return mtlkeras.data.augment(dataset, augment, SEED) if split == "train" else dataset
 
 
-def augment(batch, seed):
+def augment(images, labels, seed):
     """Turns each picture upside down, from left to right, or both, each with a chance of one half."""
-    images, labels = batch
     for axis in (1, 2):
         drawn = tf.random.stateless_uniform((tf.shape(images)[0], 1, 1, 1), [seed, axis]) < 0.5
         images = tf.where(drawn, tf.reverse(images, [axis]), images)

@@ -50,15 +50,11 @@ def data(split, batch_size, data_dir=None):
         cache=True,
         data_dir=data_dir,
     )
-    if split != "train":
-        return dataset
-    seeds = tf.data.Dataset.random(SEED, rerandomize_each_iteration=True)
-    return tf.data.Dataset.zip(dataset, seeds).map(augment, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
+    return mtlkeras.data.augment(dataset, augment, SEED) if split == "train" else dataset
 
 
-def augment(batch, seed, most=1):
+def augment(images, labels, seed, most=1):
     """Mirrors half of the images and shifts each by up to `most` pixels."""
-    images, labels = batch
     count, height, width = tf.shape(images)[0], images.shape[1], images.shape[2]
     drawn = tf.random.stateless_uniform((2, count, 1), [seed, 0], maxval=2 * most + 1, dtype=tf.int32)
     mirrored = tf.random.stateless_uniform((count, 1), [seed, 1]) < 0.5

@@ -12,11 +12,12 @@ FORMATS = ("tf_saved_model", "onnx", "litert")
 def parser() -> argparse.ArgumentParser:
     """Returns the parser of all commands."""
     top = argparse.ArgumentParser(
-        "mtlkeras", description="Multi-task models: train, evaluate, predict, export."
+        "mtlkeras", description="Multi-task models: train, tune, evaluate, predict, export."
     )
     top.add_argument("--version", action="version", version=f"mtlkeras {__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _train(commands)
+    _tune(commands)
     _evaluate(commands)
     _predict(commands)
     _export(commands)
@@ -32,7 +33,11 @@ def _add(commands: argparse._SubParsersAction, name: str, about: str) -> argpars
 
 def _train(commands: argparse._SubParsersAction) -> None:
     train = _add(commands, "train", "train a recipe into a run folder")
-    train.add_argument("recipe", metavar="RECIPE", help="name of a recipe, or path of a recipe's .py file")
+    train.add_argument(
+        "recipe",
+        metavar="RECIPE",
+        help="name of a recipe, or path of a recipe's .py file; with --resume also the folder of a run",
+    )
     train.add_argument("--epochs", type=_count, metavar="N", help="number of epochs, instead of the recipe's")
     train.add_argument("--batch-size", type=_count, metavar="N", help="examples in a batch")
     train.add_argument("--seed", type=int, metavar="N", help="seed of initial weights, dropout and the like")
@@ -40,6 +45,11 @@ def _train(commands: argparse._SubParsersAction) -> None:
         "--run-dir", metavar="DIR", help="folder of the run; by default the next runs/RECIPE-N"
     )
     train.add_argument("--overwrite", action="store_true", help="replace the run in --run-dir")
+    train.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with the run in --run-dir, or with the recipe's latest one; start it if it is not there",
+    )
     _data_dir(train)
     train.add_argument(
         "--set",
@@ -57,6 +67,78 @@ def _train(commands: argparse._SubParsersAction) -> None:
     train.add_argument("--dtype-policy", metavar="POLICY", help="Keras dtype policy, such as mixed_bfloat16")
     train.add_argument("--no-export", dest="export", action="store_false", help="write no SavedModel")
     train.add_argument("--quiet", action="store_true", help="print nothing but the run folder")
+
+
+def _tune(commands: argparse._SubParsersAction) -> None:
+    tune = _add(commands, "tune", "search the hyperparameters of a recipe into a folder")
+    tune.add_argument("recipe", metavar="RECIPE", help="name of a recipe, or path of a recipe's .py file")
+    tune.add_argument(
+        "--tuner", metavar="NAME", help="bayesian (by default), random, grid or hyperband, as in KerasTuner"
+    )
+    tune.add_argument(
+        "--objective",
+        metavar="NAME",
+        help="a metric such as val_loss, or delta, rank or weighted over all tasks",
+    )
+    tune.add_argument(
+        "--reference",
+        dest="references",
+        action="append",
+        default=[],
+        type=_reference,
+        metavar="RUN|KEY=VALUE",
+        help="for delta and rank: a run, or a value by task or metric; may be given several times",
+    )
+    tune.add_argument(
+        "--weight",
+        dest="weights",
+        action="append",
+        default=[],
+        type=_number_setting,
+        metavar="KEY=VALUE",
+        help="for weighted: a weight by task or metric; may be given several times",
+    )
+    for name, about in _LIMITS.items():
+        tune.add_argument(name, type=_count, metavar="N", help=about)
+    tune.add_argument("--max-minutes", type=_positive, metavar="M", help="begin no trial after M minutes")
+    tune.add_argument("--seed", type=int, metavar="N", help="seed of the search and of the initial weights")
+    tune.add_argument(
+        "--run-dir", metavar="DIR", help="folder of the search; by default the next runs/RECIPE-search-N"
+    )
+    tune.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with the search in --run-dir, or with the recipe's last one",
+    )
+    tune.add_argument(
+        "--workers", type=_count, default=1, metavar="N", help="processes on this machine; 1 by default"
+    )
+    tune.add_argument(
+        "--chief-timeout",
+        type=_positive,
+        default=120.0,
+        metavar="S",
+        help="seconds that a worker waits for its chief, 120 by default",
+    )
+    _data_dir(tune)
+    tune.add_argument(
+        "--set",
+        dest="settings",
+        action="append",
+        default=[],
+        type=_setting,
+        metavar="KEY=VALUE",
+        help="hold a hyperparameter at a value; may be given several times",
+    )
+
+
+_LIMITS = {
+    "--trials": "most trials; 20 by default, for hyperband as many as it needs",
+    "--epochs": "epochs of a trial, for hyperband the most, instead of the recipe's",
+    "--batch-size": "examples in a batch",
+    "--max-parameters": "train no model with more weights",
+    "--max-flops": "train no model with more floating-point operations per example",
+}
 
 
 def _evaluate(commands: argparse._SubParsersAction) -> None:
@@ -119,3 +201,25 @@ def _setting(text: str) -> tuple[str, str]:
     if not name or not equals:
         raise argparse.ArgumentTypeError(f"expected KEY=VALUE, received {text!r}")
     return name, value
+
+
+def _positive(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a number greater than zero, received {text!r}")
+    return value
+
+
+def _number_setting(text: str) -> tuple[str, float]:
+    name, value = _setting(text)
+    try:
+        return name, float(value)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected KEY=NUMBER, received {text!r}") from None
+
+
+def _reference(text: str) -> str | tuple[str, float]:
+    return _number_setting(text) if "=" in text else text

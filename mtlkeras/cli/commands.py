@@ -10,10 +10,11 @@ from typing import Any
 
 import keras
 
+from mtlkeras.cli.tune import tune as tune
 from mtlkeras.recipe import Recipe, describe_recipe, find_recipe
 from mtlkeras.recipe import recipes as known_recipes
 from mtlkeras.report import print_table, task_table
-from mtlkeras.runs.folder import RunFolder, find_run
+from mtlkeras.runs.folder import RunFolder, check_run_dir, find_run, is_run, last_run
 from mtlkeras.runs.inputs import read_inputs
 from mtlkeras.runs.predict import first_examples, head_of, json_lines
 from mtlkeras.runs.train import TrainOptions, prepare
@@ -24,16 +25,19 @@ _ENDINGS = {"tf_saved_model": "_saved_model", "onnx": ".onnx", "litert": ".tflit
 
 def train(args: argparse.Namespace) -> None:
     """Trains a recipe."""
+    if args.overwrite and args.resume:
+        raise ValueError("--overwrite and --resume do not go together: replace the run, or go on with it.")
     if args.overwrite and not args.run_dir:
         raise ValueError("--overwrite needs --run-dir, the folder of the run to replace.")
     _check_data_dir(args.data_dir)
     say: Callable[[str], None] = (lambda text: None) if args.quiet else _say
-    recipe = Recipe(find_recipe(args.recipe))
+    recipe, options, run = _to_train(args)
     say(f"{recipe.name}: {recipe.about}")
-    job = prepare(recipe, _options(args))
-    sizes = ", ".join(f"{split} {_batches(dataset)}" for split, dataset in job.data.items())
-    say(f"batches of {job.batch_size}: {sizes}; {job.model.count_params():,} weights; {job.epochs} epochs")
-    run = train_job(job, say)
+    if run is None or run.config["status"] != "finished":
+        job = prepare(recipe, options)
+        sizes = ", ".join(f"{split} {_batches(dataset)}" for split, dataset in job.data.items())
+        say(f"batches of {job.batch_size}: {sizes}; {job.model.count_params():,} weights; {job.epochs} epochs")
+        run = train_job(job, say, run)
     if args.quiet:
         print(run)
         return
@@ -44,6 +48,26 @@ def train(args: argparse.Namespace) -> None:
     print_table(task_table(run.read_json("metrics.json"), config["tasks"]), title)
     say(f"expected: {config['expected']}")
     say(f"results: {run.file('report.md')} ({config['seconds']:.0f} s)")
+
+
+def _to_train(args: argparse.Namespace) -> tuple[Recipe, TrainOptions, RunFolder | None]:
+    """Returns recipe, options, and the run to go on with or `None` for a new one."""
+    options = _options(args)
+    if args.resume and not args.run_dir and is_run(Path(args.recipe)):
+        run = RunFolder(args.recipe)
+        return run.recipe(), options.continued(run), run
+    recipe = Recipe(find_recipe(args.recipe))
+    if not args.resume:
+        if args.run_dir:
+            check_run_dir(args.run_dir, args.overwrite)
+        return recipe, options, None
+    if args.run_dir and not is_run(Path(args.run_dir)):
+        check_run_dir(args.run_dir, overwrite=False)
+        return recipe, options, None
+    run = RunFolder(args.run_dir) if args.run_dir else last_run(recipe.name)
+    if run.config["recipe"] != recipe.name:
+        raise ValueError(f"{run} is a run of recipe '{run.config['recipe']}', not of '{recipe.name}'.")
+    return run.recipe(), options.continued(run), run
 
 
 def _options(args: argparse.Namespace) -> TrainOptions:

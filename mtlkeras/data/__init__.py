@@ -1,6 +1,7 @@
 """Data sets for several tasks: loading, describing, checking."""
 
 from mtlkeras._missing import MISSING
+from mtlkeras.data.augmentation import augment
 from mtlkeras.data.finite import check_finite
 from mtlkeras.data.idx import find_idx, read_idx
 from mtlkeras.data.labels import Label
@@ -16,6 +17,7 @@ __all__ = [
     "LoadReport",
     "TableStatistics",
     "TaskReport",
+    "augment",
     "check_finite",
     "describe",
     "find_idx",

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from mtlkeras.data.report import attach, find
+from mtlkeras.data.report import attach, find_all
 
 _ORDER = "_mtlkeras_order"
 
@@ -35,6 +35,11 @@ class EpochOrder:
         return [self.seed, epoch]
 
 
+def attach_order(dataset: Any, order: EpochOrder) -> Any:
+    """Puts an order on a data set, for `set_epoch` to find."""
+    return attach(dataset, _ORDER, order)
+
+
 def shuffled_range(length: int, order: EpochOrder) -> Any:
     """A data set of `0 .. length - 1`, in a new order in each epoch."""
     import tensorflow as tf
@@ -44,7 +49,7 @@ def shuffled_range(length: int, order: EpochOrder) -> Any:
         return tf.ensure_shape(drawn, (length,))
 
     numbers = tf.data.Dataset.from_tensors(0).map(draw).unbatch()
-    return attach(numbers.apply(tf.data.experimental.assert_cardinality(length)), _ORDER, order)
+    return attach_order(numbers.apply(tf.data.experimental.assert_cardinality(length)), order)
 
 
 def shuffled_stream(stream: Any, buffer: int, order: EpochOrder) -> Any:
@@ -72,7 +77,7 @@ def shuffled_stream(stream: Any, buffer: int, order: EpochOrder) -> Any:
     shuffled = tf.data.Dataset.from_tensors(0).map(draw).flat_map(shuffle)
     if cardinality >= 0:
         shuffled = shuffled.apply(tf.data.experimental.assert_cardinality(cardinality))
-    return attach(shuffled, _ORDER, order)
+    return attach_order(shuffled, order)
 
 
 def set_epoch(dataset: Any, epoch: int) -> bool:
@@ -82,7 +87,7 @@ def set_epoch(dataset: Any, epoch: int) -> bool:
     data set counts from 0 how often reading began.
 
     Args:
-        dataset: A data set made by `mtlkeras.data.load`, or one made from it.
+        dataset: A data set made by `mtlkeras.data.load` or `augment`, or one made from it.
         epoch: Number of the epoch, from 0.
 
     Returns:
@@ -95,8 +100,7 @@ def set_epoch(dataset: Any, epoch: int) -> bool:
     mtlkeras.data.set_epoch(train, 7)  # before model.fit(train, initial_epoch=7, ...)
     ```
     """
-    order = find(dataset, _ORDER)
-    if order is None:
-        return False
-    order.epoch = epoch
-    return True
+    orders = find_all(dataset, _ORDER)
+    for order in orders:
+        order.epoch = epoch
+    return bool(orders)

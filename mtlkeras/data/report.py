@@ -123,18 +123,22 @@ def _number(value: int | None) -> str:
 
 
 def attach(dataset: Any, name: str, value: Any) -> Any:
-    """Puts something on a data set that `find` gives back, also after `map` and the like."""
+    """Puts something on a data set that `find_all` gives back, also after `map` and the like."""
     setattr(dataset, name, value)
     return dataset
 
 
+def find_all(dataset: Any, name: str) -> list[Any]:
+    """Returns all that was attached by a name to a data set or to those it was made of."""
+    found = [getattr(dataset, name)] if hasattr(dataset, name) else []
+    # A data set made by map, batch and the like knows the ones it came from.
+    parents = dataset._inputs() if hasattr(dataset, "_inputs") else ()
+    return found + [value for parent in parents for value in find_all(parent, name)]
+
+
 def find(dataset: Any, name: str) -> Any:
-    """Returns what was attached to a data set or to the one it was made of, or `None`."""
-    found = getattr(dataset, name, None)
-    if found is None and hasattr(dataset, "_inputs"):
-        # A data set made by map, batch and the like knows the one it came from.
-        found = next((f for f in (find(parent, name) for parent in dataset._inputs()) if f is not None), None)
-    return found
+    """Returns what was attached to a data set or to the nearest one it was made of, or `None`."""
+    return next(iter(find_all(dataset, name)), None)
 
 
 def with_report(dataset: Any, report: LoadReport) -> Any:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from typing import Any
 
 import keras
+
+_INVERSE_SOFTPLUS_OF_1 = math.log(math.expm1(1.0))
 
 
 @keras.saving.register_keras_serializable("mtlkeras")
@@ -119,12 +122,12 @@ class OrdinalOutput(TaskOutput):
 
     def build(self, input_shape: Any) -> None:
         count = self.head.num_classes - 1
-        # softplus(0.5413) = 1: thresholds start one unit apart, centred at zero.
+        # Thresholds start one unit apart, centred at zero.
         self.first = self.add_weight(
             shape=(1,), name="first_threshold", initializer=keras.initializers.Constant(-(count - 1) / 2)
         )
         self.steps = self.add_weight(
-            shape=(count - 1,), name="threshold_steps", initializer=keras.initializers.Constant(0.5413)
+            shape=(count - 1,), name="threshold_steps", initializer=keras.initializers.Constant(_INVERSE_SOFTPLUS_OF_1)
         )
 
     def thresholds(self) -> Any:

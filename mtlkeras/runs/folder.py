@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from mtlkeras._errors import near_match
+from mtlkeras._files import written_aside
 from mtlkeras.recipe import Recipe
 from mtlkeras.saving import load_model
 
 FORMAT = 1
 RUNS = "runs"
 """Name of the folder, below the current one, that holds the runs."""
+
+
+_FIRST_FILES = {"recipe.py", ".config.json.part"}
 
 
 class RunFolder:
@@ -44,6 +49,28 @@ class RunFolder:
         return self.file("model.keras")
 
     @property
+    def state_file(self) -> Path:
+        """The whole state of training after the last epoch that was completed."""
+        return self.file("state.npz")
+
+    @contextlib.contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Keeps other processes from training into the folder; ends with the process at the latest.
+
+        Raises:
+            BlockingIOError: If another process is training into it.
+        """
+        import fcntl
+
+        # The recipe is written once, so the lock stays on the same file.
+        with self.file("recipe.py").open("r+") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise BlockingIOError(f"Another process is training into {self.path}.") from None
+            yield
+
+    @property
     def config(self) -> dict[str, Any]:
         """What was run.
 
@@ -71,9 +98,8 @@ class RunFolder:
 
     def write_text(self, name: str, text: str) -> None:
         """Writes a text file in one step."""
-        part = self.file(f".{name}.part")
-        part.write_text(text, encoding="utf-8")
-        os.replace(part, self.file(name))
+        with written_aside(self.file(name)) as part:
+            part.write_text(text, encoding="utf-8")
 
     def read_json(self, name: str) -> Any:
         """Reads a JSON file of the run."""
@@ -102,37 +128,46 @@ def _plain(value: Any) -> Any:
     return value.item() if hasattr(value, "item") else str(value)
 
 
-def create_run(recipe: Recipe, path: Any = None, overwrite: bool = False) -> RunFolder:
+def create_run(recipe: Recipe, path: Any = None, overwrite: bool = False, **config: Any) -> RunFolder:
     """Makes the folder of a new run and puts the recipe into it.
 
     Args:
         recipe: The recipe.
         path: The folder; `None` for the first free one of `runs/<recipe>-1`, `-2`, ...
         overwrite: Whether a run that is there is replaced.
+        **config: What is run, for `config.json`.
 
     Raises:
         FileExistsError: If the folder has something in it that may not be replaced.
     """
     run = RunFolder(_next_free(recipe.name) if path is None else _cleared(Path(path), overwrite))
     run.file("recipe.py").write_bytes(recipe.path.read_bytes())
-    run.write_config(recipe=recipe.name, status="running")
+    # Last, and in one step: a folder with this file is a run.
+    run.write_config(recipe=recipe.name, status="running", **config)
     return run
 
 
 def check_run_dir(path: Any, overwrite: bool) -> None:
     """Raises `FileExistsError` if a new run may not be written to a folder."""
     path = Path(path)
-    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+    if not path.exists() or _is_beginning(path):
         return
-    if not _is_run(path):
+    if not is_run(path):
         raise FileExistsError(f"{path} exists and is not the folder of a run. Choose another --run-dir.")
     if not overwrite:
         raise FileExistsError(
-            f"{path} holds a run. Choose another --run-dir, or replace it with --overwrite."
+            f"{path} holds a run. Choose another --run-dir, go on with it by --resume, "
+            "or replace it by --overwrite."
         )
 
 
-def _is_run(path: Path) -> bool:
+def _is_beginning(path: Path) -> bool:
+    """Whether a folder is empty, or what is left of making a run that was killed at once."""
+    return path.is_dir() and {file.name for file in path.iterdir()} <= _FIRST_FILES
+
+
+def is_run(path: Path) -> bool:
+    """Whether a folder holds a run."""
     try:
         config = json.loads((path / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -162,6 +197,19 @@ def _next_free(name: str) -> Path:
             return path
 
 
+def last_run(recipe: str) -> RunFolder:
+    """Returns the latest run of a recipe in `runs`.
+
+    Raises:
+        FileNotFoundError: If there is none.
+    """
+    found = [path for path in Path(RUNS).glob(f"{recipe}-*") if is_run(path)]
+    runs = [RunFolder(path) for path in found if RunFolder(path).config["recipe"] == recipe]
+    if not runs:
+        raise FileNotFoundError(f"There is no run of {recipe} in {RUNS}/ to go on with.")
+    return max(runs, key=lambda run: run.config.get("started", ""))
+
+
 def find_run(name: str) -> RunFolder:
     """Returns a run that is there.
 
@@ -172,7 +220,7 @@ def find_run(name: str) -> RunFolder:
         FileNotFoundError: If there is none, with the nearest one in `runs`.
     """
     for path in (Path(name), Path(RUNS) / name):
-        if _is_run(path):
+        if is_run(path):
             return RunFolder(path)
     if Path(name).is_dir():
         raise FileNotFoundError(f"{name} is not the folder of a run: it has no config.json of one.")

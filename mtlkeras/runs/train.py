@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib.metadata
 import importlib.util
@@ -19,7 +20,8 @@ from mtlkeras import __version__
 from mtlkeras.hyperparameters import HyperParameters
 from mtlkeras.recipe import SPLITS, Recipe
 from mtlkeras.report import write_report
-from mtlkeras.runs.folder import RunFolder, check_run_dir, create_run
+from mtlkeras.runs.folder import RunFolder, create_run
+from mtlkeras.training import Backup, StopOnNonFinite
 
 _PACKAGES = ("keras", "tensorflow", "tensorflow-cpu", "jax", "numpy")
 
@@ -56,6 +58,41 @@ class TrainOptions:
     export: bool = True
     verbose: int = 2
 
+    def to_config(self) -> dict[str, Any]:
+        """Returns what a run must keep to go on as it began."""
+        config = {n: v for n, v in dataclasses.asdict(self).items() if n not in _NOT_KEPT}
+        if self.data_dir is not None:
+            config["data_dir"] = str(Path(self.data_dir).resolve())
+        return {**config, "settings": {name: str(value) for name, value in self.settings.items()}}
+
+    def continued(self, run: RunFolder) -> TrainOptions:
+        """Returns the options with which a run that broke off goes on: those it began with.
+
+        What is given here must be the same. The folder of the data may have moved.
+
+        Raises:
+            ValueError: If an option differs; it is named.
+        """
+        before, now = run.config["options"], self.to_config()
+        for field in dataclasses.fields(self):
+            name = field.name
+            if name in _NOT_KEPT or name == "data_dir" or now[name] in (before[name], _default(field)):
+                continue
+            raise ValueError(
+                f"The run in {run} began with {name}={before[name]!r} and cannot go on with {now[name]!r}. "
+                "Leave it out, or train into another --run-dir."
+            )
+        here = {n: getattr(self, n) for n in _NOT_KEPT} | {"run_dir": str(run), "overwrite": False}
+        return TrainOptions(**{**before, **here, "data_dir": self.data_dir or before["data_dir"]})
+
+
+# What concerns this process only.
+_NOT_KEPT = ("run_dir", "overwrite", "verbose")
+
+
+def _default(field: dataclasses.Field) -> Any:
+    return {} if field.default is dataclasses.MISSING else field.default
+
 
 @dataclasses.dataclass
 class Job:
@@ -77,10 +114,7 @@ def prepare(recipe: Recipe, options: TrainOptions) -> Job:
     Raises:
         ValueError: If a setting does not exist or does not fit, or the recipe has a fault.
         FileNotFoundError: If the data are not there.
-        FileExistsError: If the folder of the run is taken.
     """
-    if options.run_dir is not None:
-        check_run_dir(options.run_dir, options.overwrite)
     seed = recipe.constant("SEED") if options.seed is None else options.seed
     epochs = options.epochs or recipe.constant("EPOCHS")
     batch_size = options.batch_size or recipe.constant("BATCH_SIZE")
@@ -118,59 +152,91 @@ def count_batches(dataset: Any) -> int:
     return count
 
 
-def train(job: Job, say: Callable[[str], None]) -> RunFolder:
+def train(job: Job, say: Callable[[str], None], run: RunFolder | None = None) -> RunFolder:
     """Trains, evaluates the best epoch once on the test split, and writes all results.
 
     Args:
         job: What `prepare` gave.
         say: Takes a line of text for the user.
+        run: A run that broke off, to go on with; `None` for a new one.
 
     Returns:
         The folder of the run. Its status tells how far it came if an exception ends it.
     """
-    run = create_run(job.recipe, job.options.run_dir, job.options.overwrite)
-    run.write_config(**_config(job))
+    if run is None:
+        run = create_run(job.recipe, job.options.run_dir, job.options.overwrite, **_config(job))
+    with run.claimed():
+        _train_into(run, job, say)
+    return run
+
+
+def _train_into(run: RunFolder, job: Job, say: Callable[[str], None]) -> None:
     say(f"training into {run}")
-    start = time.monotonic()
+    clock = Clock(run.config.get("seconds", 0.0))
     try:
-        history = _fit(job, run)
+        _fit(job, run, clock, say)
         metrics = {split: _evaluate(job, split) for split in ("valid", "test")}
         run.write_json("metrics.json", metrics)
         if job.options.export and keras.backend.backend() == "tensorflow":
             say("writing the SavedModel and the report")
-            job.model.export(str(run.file("saved_model")))
-        run.write_config(seconds=time.monotonic() - start)
-        write_report(run.path, job.model, run.config, history, metrics)
+            # A SavedModel takes its name when it is whole, so one that is there is this run's.
+            if not run.file("saved_model").exists():
+                job.model.export(str(run.file("saved_model")))
+        run.write_config(seconds=clock.seconds())
+        write_report(run.path, job.model, run.config, run.read_json("history.json"), metrics)
+        run.write_config(status="finished")
     except BaseException as error:
         status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-        run.write_config(
-            status=status, error=f"{type(error).__name__}: {error}", seconds=time.monotonic() - start
-        )
-        error.add_note(f"The partial run is in {run}.")
+        with contextlib.suppress(OSError):  # The disk may be full, which is then the error to show.
+            run.write_config(
+                status=status, error=f"{type(error).__name__}: {error}", seconds=clock.seconds()
+            )
+        error.add_note(_how_to_go_on(run))
         raise
-    run.write_config(status="finished")
-    return run
 
 
-def _fit(job: Job, run: RunFolder) -> dict[str, list[float]]:
+class Clock:
+    """Measures the seconds of a run, also over several processes."""
+
+    def __init__(self, before: float) -> None:
+        self._start = time.monotonic() - before
+
+    def seconds(self) -> float:
+        return time.monotonic() - self._start
+
+
+def _how_to_go_on(run: RunFolder) -> str:
+    done = f"the state after epoch {run.config.get('epochs_done')}" if run.state_file.exists() else "no epoch"
+    return f"The partial run is in {run}, with {done}. To go on: mtlkeras train {run} --resume"
+
+
+def _fit(job: Job, run: RunFolder, clock: Clock, say: Callable[[str], None]) -> None:
     own = job.recipe.function("callbacks")
-    history = job.model.fit(
-        job.data["train"],
-        validation_data=job.data["valid"],
-        epochs=job.epochs,
-        verbose=job.options.verbose,
-        callbacks=[*_callbacks(job, run), *(own() if own else [])],
-    )
+    callbacks = [*_callbacks(job, run, clock), *(own() if own else [])]
+    train = job.data["train"]
+    backup = Backup(run.state_file, callbacks, train, job.seed)
+    if backup.epoch:
+        say(f"going on after epoch {backup.epoch} of {job.epochs}")
+    if not backup.stopped and backup.epoch < job.epochs:
+        job.model.fit(
+            train,
+            validation_data=job.data["valid"],
+            epochs=job.epochs,
+            initial_epoch=backup.epoch,
+            verbose=job.options.verbose,
+            callbacks=[*callbacks, backup],
+        )
     job.model.load_weights(run.model_file)
-    return history.history
 
 
-def _callbacks(job: Job, run: RunFolder) -> list[Any]:
+def _callbacks(job: Job, run: RunFolder, clock: Clock) -> list[Any]:
     part = run.file(".model.part.keras")
+    part.unlink(missing_ok=True)
     monitor = job.recipe.constant("MONITOR")
     callbacks: list[Any] = [
+        StopOnNonFinite(run.state_file),
         keras.callbacks.ModelCheckpoint(part, monitor=monitor, save_best_only=True),
-        KeepRun(run, part),
+        KeepRun(run, part, clock),
     ]
     if importlib.util.find_spec("tensorboard") and keras.backend.backend() == "tensorflow":
         callbacks.append(keras.callbacks.TensorBoard(str(run.file("tensorboard")), write_graph=False))
@@ -183,24 +249,28 @@ class KeepRun(keras.callbacks.Callback):
     Args:
         run: The run's folder.
         part: Where a checkpoint of the best epoch is written before it becomes the run's.
+        clock: Measures the time that the run takes.
     """
 
-    def __init__(self, run: RunFolder, part: Path) -> None:
+    def __init__(self, run: RunFolder, part: Path, clock: Clock) -> None:
         super().__init__()
-        self._run, self._part = run, part
-        self._history: dict[str, list[float]] = {}
-        self._best = 0
+        self._run, self._part, self._clock = run, part, clock
+        # Public, as what a callback remembers is part of the run's state.
+        self.history: dict[str, list[float]] = {}
+        self.best_epoch = 0
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         for name, value in (logs or {}).items():
-            self._history.setdefault(name, []).append(float(value))
+            self.history.setdefault(name, []).append(float(value))
         if self._part.exists():
-            self._best = epoch + 1
+            self.best_epoch = epoch + 1
             os.replace(self._part, self._run.model_file)
-        self._run.write_json("history.json", self._history)
-        rows = [["epoch", *self._history], *zip(itertools.count(1), *self._history.values(), strict=False)]
+        self._run.write_json("history.json", self.history)
+        rows = [["epoch", *self.history], *zip(itertools.count(1), *self.history.values(), strict=False)]
         self._run.write_text("history.csv", "".join(f"{','.join(map(str, row))}\n" for row in rows))
-        self._run.write_config(epochs_done=epoch + 1, best_epoch=self._best)
+        self._run.write_config(
+            epochs_done=epoch + 1, best_epoch=self.best_epoch, seconds=self._clock.seconds()
+        )
 
 
 def _evaluate(job: Job, split: str) -> dict[str, float]:
@@ -215,8 +285,9 @@ def _config(job: Job) -> dict[str, Any]:
         "epochs": job.epochs,
         "batch_size": job.batch_size,
         "seed": job.seed,
-        "data_dir": None if job.options.data_dir is None else str(Path(job.options.data_dir).resolve()),
+        "data_dir": job.options.to_config()["data_dir"],
         "settings": job.hp.values,
+        "options": job.options.to_config(),
         "dtype_policy": keras.config.dtype_policy().name,
         "jit": bool(job.model.jit_compile),
         "tasks": list(job.model.heads),

@@ -123,7 +123,7 @@ def test_run_dir_is_kept_unless_overwritten(tiny, in_tmp, capsys):
     (in_tmp / "run/mine.txt").write_text("")
     assert main(["train", str(tiny), "--run-dir", "run"]) == 2
     assert (
-        "run holds a run. Choose another --run-dir, or replace it with --overwrite."
+        "run holds a run. Choose another --run-dir, go on with it by --resume, or replace it by --overwrite."
         in capsys.readouterr().err
     )
     assert (in_tmp / "run/mine.txt").exists()
@@ -202,7 +202,8 @@ def test_nan_in_inputs_stops_when_asked(tiny, in_tmp, capsys):
     )
     assert main(["train", recipe, "--check-inputs", "--run-dir", "run"]) == 2
     assert capsys.readouterr().err == (
-        "mtlkeras: error: The input has NaN or infinity\nThe partial run is in run.\n"
+        "mtlkeras: error: The input has NaN or infinity\n"
+        "The partial run is in run, with no epoch. To go on: mtlkeras train run --resume\n"
     )
     assert _config(in_tmp / "run")["status"] == "failed"
 
@@ -216,7 +217,7 @@ def test_interrupted_run_is_recognised_and_can_be_used(tiny, in_tmp, capsys):
     )
     recipe = _edited(tiny, in_tmp, ("def build(hp):", f"{stop}\n\ndef build(hp):"))
     assert main(["train", recipe, "--run-dir", "run"]) == 130
-    assert capsys.readouterr().err.endswith("mtlkeras: interrupted\nThe partial run is in run.\n")
+    assert "mtlkeras: interrupted\nThe partial run is in run, with no epoch." in capsys.readouterr().err
     config = _config(in_tmp / "run")
     assert (config["status"], config["epochs_done"], config["best_epoch"]) == ("interrupted", 1, 1)
     assert not list((in_tmp / "run").glob(".*"))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from mtlkeras.data import load, set_epoch
+from mtlkeras.data import augment, load, set_epoch
 
 
 def rows(seed=0, count=50, **options):
@@ -70,3 +71,33 @@ def test_fit_sees_every_example_each_epoch():
     dataset = rows(shuffle=True, batch_size=16)
     history = model.fit(dataset, epochs=2, verbose=0, shuffle=False)
     assert next(v for k, v in history.history.items() if k.endswith("size")) == [50, 50]
+
+
+def test_augmentation_repeats_by_seed_and_epoch():
+    def mark(x, y, seed):
+        return tf.fill(tf.shape(x), tf.random.stateless_uniform((), [seed, 0])), y
+
+    def drawn(dataset):
+        return [float(x[0, 0]) for x, _ in dataset]
+
+    def make(seed=3):
+        return augment(rows(count=12, batch_size=4, shuffle=True), mark, seed)
+
+    first = make()
+    epochs = [drawn(first) for _ in range(3)]
+    assert int(first.cardinality()) == 3
+    assert len({value for epoch in epochs for value in epoch}) == 9
+    resumed = make()
+    assert set_epoch(resumed, 2)
+    assert drawn(resumed) == epochs[2]
+    assert drawn(make(seed=4)) != epochs[0]
+
+
+def test_epoch_is_set_for_order_and_augmentation():
+    def shift(x, y, seed):
+        return tf.cast(x, "float32") + tf.random.stateless_uniform((), [seed, 0], -0.4, 0.4), y
+
+    first, resumed = (augment(rows(shuffle=True), shift) for _ in range(2))
+    epochs = [[float(v) for x, _ in first for v in x[:, 0]] for _ in range(2)]
+    set_epoch(resumed, 1)
+    assert [float(v) for x, _ in resumed for v in x[:, 0]] == epochs[1]

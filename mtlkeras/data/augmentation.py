@@ -1,0 +1,56 @@
+"""Random changes to training examples that repeat: a function of seed, epoch and batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from mtlkeras.data.order import EpochOrder, attach_order
+
+
+def augment(dataset: Any, function: Callable[[Any, Any, Any], tuple[Any, Any]], seed: int = 0) -> Any:
+    """Applies a random function to each batch of a data set.
+
+    The function's randomness comes from a seed that differs from batch to batch and from
+    epoch to epoch. A run that is resumed sees the pictures that it would have seen: `set_epoch`
+    sets the epoch here as well.
+
+    Args:
+        dataset: A batched data set of `(inputs, labels)`.
+        function: Takes inputs, labels and a seed, and returns inputs and labels. The seed is an
+            int64 number for the functions `tf.random.stateless_*`, as in `seed=[seed, 0]`.
+        seed: Seed of all.
+
+    Returns:
+        A data set of the changed batches, as many as before.
+
+    Example:
+
+    ```python
+    import tensorflow as tf
+
+    def add_noise(x, y, seed):
+        return x + tf.random.stateless_normal(tf.shape(x), [seed, 0]), y
+
+    train = mtlkeras.data.load({"x": np.arange(9.0), "y": np.arange(9)}, {"y": "y"}, "x")
+    train = mtlkeras.data.augment(train, add_noise, seed=1)
+    ```
+    """
+    import tensorflow as tf
+
+    order = EpochOrder(seed)
+
+    def draw(_: Any) -> Any:
+        return tf.ensure_shape(tf.numpy_function(order.draw_seeds, [], tf.int64), (2,))
+
+    def of_epoch(drawn: Any) -> Any:
+        return tf.data.Dataset.counter().map(lambda step: (drawn[0], step))
+
+    def change(batch: tuple[Any, Any], place: tuple[Any, Any]) -> tuple[Any, Any]:
+        epoch, step = place
+        drawn = tf.random.stateless_uniform((), [epoch, step], minval=None, maxval=None, dtype=tf.int64)
+        return function(*batch, drawn)
+
+    seeds = attach_order(tf.data.Dataset.from_tensors(0).map(draw).flat_map(of_epoch), order)
+    changed = tf.data.Dataset.zip(dataset, seeds).map(change, num_parallel_calls=tf.data.AUTOTUNE)
+    return changed.apply(tf.data.experimental.assert_cardinality(dataset.cardinality())).prefetch(2)
