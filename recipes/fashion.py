@@ -9,7 +9,7 @@ import mtlkeras
 from mtlkeras.heads import Classification
 from mtlkeras.trunks import VGG, AlexNet, GoogLeNet, ResNet
 
-EPOCHS = 12
+EPOCHS = 16
 BATCH_SIZE = 128
 SEED = 0
 MONITOR = "val_article_accuracy"
@@ -72,7 +72,7 @@ def build(hp):
         trunk=TRUNKS[hp.Choice("trunk", list(TRUNKS))],
         heads={
             "article": Classification(len(ARTICLES), class_names=ARTICLES),
-            "group": Classification(len(GROUPS), class_names=tuple(GROUPS), loss_weight=0.5),
+            "group": Classification(len(GROUPS), class_names=tuple(GROUPS)),
         },
     )
     rate = keras.optimizers.schedules.CosineDecay(

@@ -28,9 +28,7 @@ def test_heads_and_model_know_the_direction_of_every_logged_name():
     directions = log_directions(tiny_model())
     assert set(directions) == set(tiny_model().get_metrics_result())
     assert log_directions(all_heads()) == directions
-    assert {name: directions[name] for name in DIRECTIONS if name in directions} == {
-        name: direction for name, direction in DIRECTIONS.items() if name in directions
-    }
+    assert directions == DIRECTIONS
     assert None not in directions.values()
 
 
