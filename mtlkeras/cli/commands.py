@@ -17,7 +17,7 @@ from mtlkeras.report import print_table, task_table
 from mtlkeras.runs.folder import RunFolder, check_run_dir, find_run, is_run, last_run
 from mtlkeras.runs.inputs import read_inputs
 from mtlkeras.runs.predict import first_examples, head_of, json_lines
-from mtlkeras.runs.train import TrainOptions, prepare
+from mtlkeras.runs.train import TrainOptions, choose_fastest, prepare
 from mtlkeras.runs.train import train as train_job
 
 _ENDINGS = {"tf_saved_model": "_saved_model", "onnx": ".onnx", "litert": ".tflite"}
@@ -36,7 +36,10 @@ def train(args: argparse.Namespace) -> None:
     if run is None or run.config["status"] != "finished":
         job = prepare(recipe, options)
         sizes = ", ".join(f"{split} {_batches(dataset)}" for split, dataset in job.data.items())
-        say(f"batches of {job.batch_size}: {sizes}; {job.model.count_params():,} weights; {job.epochs} epochs")
+        weights = f"{job.model.count_params():,} weights"
+        say(f"batches of {job.batch_size}: {sizes}; {weights}; {job.epochs} epochs")
+        if options.fast and run is None:
+            choose_fastest(job, say)
         run = train_job(job, say, run)
     if args.quiet:
         print(run)
@@ -81,6 +84,7 @@ def _options(args: argparse.Namespace) -> TrainOptions:
         "overwrite",
         "check_inputs",
         "jit",
+        "fast",
         "export",
     )
     # A progress bar redraws its line, which is noise in a file or pipe.

@@ -127,7 +127,9 @@ class OrdinalOutput(TaskOutput):
             shape=(1,), name="first_threshold", initializer=keras.initializers.Constant(-(count - 1) / 2)
         )
         self.steps = self.add_weight(
-            shape=(count - 1,), name="threshold_steps", initializer=keras.initializers.Constant(_INVERSE_SOFTPLUS_OF_1)
+            shape=(count - 1,),
+            name="threshold_steps",
+            initializer=keras.initializers.Constant(_INVERSE_SOFTPLUS_OF_1),
         )
 
     def thresholds(self) -> Any:

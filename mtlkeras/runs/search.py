@@ -67,6 +67,7 @@ def _run_trials(plan: Plan, run: RunFolder, say: Callable[[str], None], watch: W
     if plan.role is None:
         os.environ.update(parallel.local_environment())
         arguments = ["tune", str(plan.recipe.path), "--run-dir", str(run), "--resume"]
+        arguments += ["--chief-timeout", str(plan.options.chief_timeout)]
         workers = parallel.Workers(plan.options.workers, arguments, os.environ, run.file("workers"), say)
     try:
         tuner = _tuner(plan, run)

@@ -1,8 +1,7 @@
 """KerasTuner's tuners, made to survive a kill. Needs KerasTuner, so it is imported when used.
 
 KerasTuner 1.4.8 writes its files in place, sends a trial that ended a moment before a kill to be
-trained again, forgets where a grid search was, rounds the values of a worker's trial to 32 bits,
-and tells a chief nothing of why a trial failed.
+trained again, forgets where a grid search was, and tells a chief nothing of why a trial failed.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import keras_tuner
-from keras_tuner.engine.trial import Trial, TrialStatus
+from keras_tuner.engine.trial import TrialStatus
 
 from mtlkeras.runs.folder import RunFolder
 
@@ -48,11 +47,6 @@ class _Durable:
 
     def _save_trial(self: Any, trial: Any) -> None:
         _write(os.path.join(self._get_trial_dir(trial.trial_id), "trial.json"), trial.get_state())
-
-    def end_trial(self: Any, trial: Any) -> None:
-        # A worker's are those of the chief, but with numbers rounded on the way.
-        trial.hyperparameters = self.trials[trial.trial_id].hyperparameters
-        super().end_trial(trial)  # type: ignore[misc]
 
     def reload(self: Any) -> None:
         super().reload()  # type: ignore[misc]
@@ -164,10 +158,6 @@ class _Searching:
 
     def on_trial_begin(self: Any, trial: Any) -> None:
         self._idle = 0
-        if self.chief is not None:
-            # The chief's message rounds numbers to 32 bits; its file does not.
-            noted = os.path.join(self.get_trial_dir(trial.trial_id), "trial.json")
-            trial.hyperparameters = Trial.load(noted).hyperparameters
         self.on_change()
 
     def on_trial_end(self: Any, trial: Any) -> None:

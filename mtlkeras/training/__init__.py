@@ -2,5 +2,6 @@
 
 from mtlkeras.training.backup import Backup
 from mtlkeras.training.divergence import StopOnNonFinite
+from mtlkeras.training.fast import StepTime, measure_steps
 
-__all__ = ["Backup", "StopOnNonFinite"]
+__all__ = ["Backup", "StepTime", "StopOnNonFinite", "measure_steps"]

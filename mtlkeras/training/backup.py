@@ -95,12 +95,12 @@ class Backup(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self._logs.append({name: float(value) for name, value in (logs or {}).items()})
-        arrays = {f"variable_{i}": _array(v) for i, v in enumerate(_variables(self.model))}
+        arrays = {f"variable_{i}": _array(v) for i, v in enumerate(state_of(self.model))}
         info = {
             "format": FORMAT,
             "epoch": epoch + 1,
             "stopped": bool(self.model.stop_training),
-            "variables": [_described(v) for v in _variables(self.model)],
+            "variables": [_described(v) for v in state_of(self.model)],
             "logs": self._logs,
             "callbacks": [_memory(c, f"callback_{i}", arrays) for i, c in enumerate(self._callbacks)],
         }
@@ -121,7 +121,7 @@ class Backup(keras.callbacks.Callback):
         info, arrays = _read(self._path)
         if not self.model.optimizer.built:
             self.model.optimizer.build(self.model.trainable_variables)
-        variables = _variables(self.model)
+        variables = state_of(self.model)
         mine, theirs = [_described(v) for v in variables], info["variables"]
         if mine != theirs:
             there, here = next((b, a) for a, b in itertools.zip_longest(mine, theirs) if a != b)
@@ -142,8 +142,8 @@ class Backup(keras.callbacks.Callback):
         self._logs = info["logs"]
 
 
-def _variables(model: Any) -> list[Any]:
-    """All that training changes: weights, states of seeds, and the optimizer's variables."""
+def state_of(model: Any) -> list[Any]:
+    """Returns the variables of all that training changes: of weights, seeds and the optimizer."""
     return [*model.trainable_variables, *model.non_trainable_variables, *model.optimizer.variables]
 
 
