@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,6 +24,8 @@ def tune(args: argparse.Namespace) -> None:
     from mtlkeras.runs.search import search
     from mtlkeras.runs.search_plan import SearchOptions, prepare_search
 
+    # Every trial is a new model, which TensorFlow warns of as retracing.
+    logging.getLogger("tensorflow").addFilter(lambda record: "retracing" not in record.getMessage())
     if args.data_dir is not None and not Path(args.data_dir).is_dir():
         raise FileNotFoundError(f"--data-dir {args.data_dir} is not a folder.")
     recipe = Recipe(find_recipe(args.recipe))

@@ -30,7 +30,8 @@ def accuracy(recipe, folder, policy):
 def test_digits_within_half_a_point_of_float32(tmp_path):
     recipe = Recipe(find_recipe("digits"))
     found = {
-        policy: accuracy(recipe, tmp_path, policy) for policy in ("float32", "mixed_bfloat16", "mixed_float16")
+        policy: accuracy(recipe, tmp_path, policy)
+        for policy in ("float32", "mixed_bfloat16", "mixed_float16")
     }
     print(found)
     for policy, value in found.items():

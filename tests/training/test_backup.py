@@ -43,9 +43,7 @@ class Training:
 
     def __init__(self, path, epochs, patience=3, stops_at=None):
         self.model = build()
-        self.stop = keras.callbacks.EarlyStopping(
-            "val_y_loss", patience=patience, restore_best_weights=True
-        )
+        self.stop = keras.callbacks.EarlyStopping("val_y_loss", patience=patience, restore_best_weights=True)
         self.plateau = keras.callbacks.ReduceLROnPlateau("val_loss", patience=1)
         self.noise = Noise()
         callbacks = [self.stop, self.plateau, self.noise]
@@ -80,9 +78,7 @@ def test_goes_on_to_the_same_weights_and_logs(tmp_path, parts):
     for mine, theirs in zip(values(resumed.model), values(whole.model), strict=True):
         np.testing.assert_array_equal(mine, theirs)
     for mine, theirs in zip(resumed.model.optimizer.variables, whole.model.optimizer.variables, strict=True):
-        np.testing.assert_array_equal(
-            keras.ops.convert_to_numpy(mine), keras.ops.convert_to_numpy(theirs)
-        )
+        np.testing.assert_array_equal(keras.ops.convert_to_numpy(mine), keras.ops.convert_to_numpy(theirs))
     assert resumed.noise.drawn == whole.noise.drawn
     assert (resumed.plateau.wait, resumed.plateau.best) == (whole.plateau.wait, whole.plateau.best)
 
@@ -104,9 +100,7 @@ def test_state_of_another_model_is_refused(tmp_path):
     Training(tmp_path / "state.npz", 1)
     for other in (build(width=9), build(optimizer=keras.optimizers.SGD(0.1, momentum=0.9))):
         with pytest.raises(ValueError, match="another model or optimizer: variable .* there, .* here"):
-            other.fit(
-                X, Y, epochs=2, callbacks=[Backup(tmp_path / "state.npz")], verbose=0, initial_epoch=1
-            )
+            other.fit(X, Y, epochs=2, callbacks=[Backup(tmp_path / "state.npz")], verbose=0, initial_epoch=1)
     with pytest.raises(ValueError, match="memory of 3 callbacks; received 0"):
         build().fit(X, Y, epochs=2, callbacks=[Backup(tmp_path / "state.npz")], verbose=0, initial_epoch=1)
 

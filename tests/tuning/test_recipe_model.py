@@ -129,7 +129,10 @@ BRANCH = """
             "def build(hp):\n    raise KeyError('oh')",
             "recipe 'signs' does not build with its default values: KeyError: 'oh' Nothing was",
         ),
-        (f"def build(hp):{BRANCH}", "does not build with other values (kind=bad): KeyError: 'no such thing'"),
+        (
+            f"def build(hp):{BRANCH}",
+            "does not build with other values (kind=bad, width=4): KeyError: 'no such thing'",
+        ),
     ],
 )
 def test_a_space_that_does_not_build_is_told_with_its_values(new, message, recipe):
