@@ -3,8 +3,22 @@
 import keras
 
 if keras.backend.backend() == "tensorflow":
-    from mtlkeras._backend.tensorflow import recover_state, replica_count, sum_over_replicas
+    from mtlkeras._backend.tensorflow import (
+        Trainer,
+        divisible,
+        is_chief,
+        recover_state,
+        replica_count,
+        sum_over_replicas,
+    )
 else:
-    from mtlkeras._backend.jax import recover_state, replica_count, sum_over_replicas
+    from mtlkeras._backend.jax import (  # type: ignore[assignment]
+        Trainer,
+        divisible,
+        is_chief,
+        recover_state,
+        replica_count,
+        sum_over_replicas,
+    )
 
-__all__ = ["recover_state", "replica_count", "sum_over_replicas"]
+__all__ = ["Trainer", "divisible", "is_chief", "recover_state", "replica_count", "sum_over_replicas"]

@@ -23,6 +23,7 @@ CHIEF_ID = "chief"
 _VARIABLES = ("KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT")
 _RESTARTS = 10
 _USER_ERROR = 2
+_CALL_SECONDS = 600  # The surrogate of a Bayesian search may take a while.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,17 +62,21 @@ class Chief:
             )
 
     def check(self) -> None:
-        """Raises a fatal `ConnectionError` if the chief is gone; KerasTuner would wait for an hour."""
+        """Raises a fatal `ConnectionError` if the chief is gone."""
         if not self._answers_in_time():
-            from keras_tuner.errors import FatalError
+            raise self.lost()
 
-            class ChiefLostError(FatalError, ConnectionError):
-                """Ends the search in this process, which KerasTuner does for fatal errors only."""
+    def lost(self) -> Exception:
+        """Returns the error for a chief that is gone."""
+        from keras_tuner.errors import FatalError
 
-            raise ChiefLostError(
-                f"The chief at {self.ip}:{self.port} no longer answers. What it has noted is kept: start "
-                "it and the workers again with --resume."
-            )
+        class ChiefLostError(FatalError, ConnectionError):
+            """Ends the search in this process, which KerasTuner does for fatal errors only."""
+
+        return ChiefLostError(
+            f"The chief at {self.ip}:{self.port} no longer answers. What it has noted is kept: start "
+            "it and the workers again with --resume."
+        )
 
     def _answers_in_time(self) -> bool:
         end = time.monotonic() + self.seconds
@@ -81,9 +86,36 @@ class Chief:
             time.sleep(0.5)
         return True
 
+    def calls(self, stub: Any) -> Calls:
+        """Returns the calls to the chief that end when it is gone."""
+        return Calls(stub, self)
+
     def callback(self) -> keras.callbacks.Callback:
         """Returns a callback that ends a training whose result nobody would take."""
         return _WatchChief(self)
+
+
+class Calls:
+    """The calls that a worker makes to its chief; KerasTuner's own wait an hour for one that is gone.
+
+    Args:
+        stub: KerasTuner's own, as in `tuner.oracle.stub`.
+        chief: The chief.
+    """
+
+    def __init__(self, stub: Any, chief: Chief) -> None:
+        self._stub, self._chief = stub, chief
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        import grpc
+
+        def call(request: Any, **kwargs: Any) -> Any:
+            try:
+                return getattr(self._stub, name)(request, timeout=_CALL_SECONDS)
+            except grpc.RpcError as error:
+                raise self._chief.lost() from error
+
+        return call
 
 
 class _WatchChief(keras.callbacks.Callback):

@@ -82,7 +82,8 @@ def rebuild_command(config: Mapping[str, Any], best: TrialRow, searched: Sequenc
         searched: Names of the values that were searched.
     """
     options = config["options"]
-    recipe = config["recipe"] if config["recipe"] in recipes() else config["recipe_path"]
+    known = str(recipes().get(config["recipe"])) == config["recipe_path"]
+    recipe = config["recipe"] if known else config["recipe_path"]
     values = {**{name: best.values[name] for name in searched if name in best.values}, **options["settings"]}
     epochs, batch_size = (values.pop(name, options[name]) for name in (EPOCHS, BATCH_SIZE))
     words = ["mtlkeras", "train", recipe, "--epochs", epochs, "--batch-size", batch_size]

@@ -150,10 +150,8 @@ class _Searching:
         self.save()
 
     def pre_create_trial(self: Any) -> None:
-        if self.chief is not None:
-            self.chief.check()
-            # While the chief has nothing to give, KerasTuner asks again without a pause.
-            time.sleep(min(self._idle, 1) * 0.5)
+        # While a chief has nothing to give, KerasTuner asks again without a pause.
+        time.sleep(min(self._idle, 1) * 0.5)
         self._idle += 1
 
     def on_trial_begin(self: Any, trial: Any) -> None:
@@ -161,8 +159,6 @@ class _Searching:
         self.on_change()
 
     def on_trial_end(self: Any, trial: Any) -> None:
-        if self.chief is not None:
-            self.chief.check()
         super().on_trial_end(trial)  # type: ignore[misc]
         self.on_change()
 
@@ -221,7 +217,9 @@ def make_tuner(kind: str, oracle: Any, hypermodel: Any, folder: Path, chief: Any
         tuner = cls(
             oracle=oracle, hypermodel=hypermodel, directory=str(folder.parent), project_name=folder.name
         )
-    tuner.chief = chief
+    if chief is not None:
+        tuner.chief = chief
+        tuner.oracle.stub = chief.calls(tuner.oracle.stub)
     return tuner
 
 

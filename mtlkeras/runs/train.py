@@ -213,9 +213,7 @@ def _train_into(run: RunFolder, job: Job, say: Callable[[str], None]) -> None:
     except BaseException as error:
         status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
         with contextlib.suppress(OSError):  # The disk may be full, which is then the error to show.
-            run.write_config(
-                status=status, error=f"{type(error).__name__}: {error}", seconds=clock.seconds()
-            )
+            run.write_config(status=status, error=f"{type(error).__name__}: {error}", seconds=clock.seconds())
         error.add_note(_how_to_go_on(run))
         raise
 

@@ -35,8 +35,8 @@ def objective(model_or_heads: Any, names: str | Sequence[Any] | None = None) -> 
 
     ```python
     heads = {"kind": mtlkeras.heads.Classification(3), "size": mtlkeras.heads.Regression()}
-    mtlkeras.tuning.objective(heads, "val_size_rmse").direction  # "min"
-    [o.name for o in mtlkeras.tuning.objective(heads)]  # ["val_kind_accuracy", "val_size_rmse"]
+    mtlkeras.tuning.objective(heads, "val_size_mae").direction  # "min"
+    [o.name for o in mtlkeras.tuning.objective(heads)]  # ["val_kind_accuracy", "val_size_mae"]
     ```
     """
     directions = log_directions(model_or_heads)

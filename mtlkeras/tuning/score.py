@@ -120,7 +120,7 @@ def multi_task_objective(
     ```python
     heads = {"kind": mtlkeras.heads.Classification(3), "size": mtlkeras.heads.Regression()}
     score = mtlkeras.tuning.multi_task_objective(heads, reference={"kind": 0.8, "size": 2.0})
-    score({"val_kind_accuracy": 0.88, "val_size_rmse": 1.8})  # 0.1: both are 10 % better
+    score({"val_kind_accuracy": 0.88, "val_size_mae": 1.8})  # 0.1: both are 10 % better
     # keras_tuner.RandomSearch(build, objective=score.objective, ...)
     # tuner.search(..., callbacks=[score.callback(), ...])
     ```

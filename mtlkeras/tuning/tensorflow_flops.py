@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -16,7 +18,20 @@ def count(model: Any) -> int:
     graph = tf.function(lambda x: model(x, training=False)).get_concrete_function(specs).graph
     builder = tf.compat.v1.profiler.ProfileOptionBuilder
     options = builder(builder.float_operation()).with_empty_output().build()
-    return int(tf.compat.v1.profiler.profile(graph, options=options).total_float_ops)
+    with _quiet():
+        return int(tf.compat.v1.profiler.profile(graph, options=options).total_float_ops)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps back what the profiler warns of: that it calls a deprecated function of its own."""
+    logger = tf.get_logger()
+    level = logger.level
+    logger.setLevel("ERROR")
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _one_example(x: Any) -> tf.TensorSpec:

@@ -253,13 +253,22 @@ def callbacks():
 def start(*words: object) -> subprocess.Popen:
     command = [sys.executable, "-m", "mtlkeras.cli", "tune", *map(str, words)]
     environment = {**os.environ, "PYTHONPATH": str(Path(mtlkeras.__file__).parent.parent)}
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    with open("said", "wb") as said:
+        return subprocess.Popen(command, env=environment, stdout=said, stderr=said)
+
+
+def ended(process: subprocess.Popen) -> str:
+    """Waits for a process to end well; returns what it said."""
+    code = process.wait(timeout=240)
+    said = Path("said").read_text()
+    assert code == 0, said
+    return said
 
 
 def wait_for(condition, process: subprocess.Popen, seconds: float = 120) -> None:
     end = time.monotonic() + seconds
     while not condition():
-        assert process.poll() is None and time.monotonic() < end, process.communicate()[0].decode()
+        assert process.poll() is None and time.monotonic() < end, Path("said").read_text()
         time.sleep(0.05)
 
 
@@ -286,9 +295,7 @@ def test_killed_three_times_a_search_of_8_trials_ends_with_8_and_trains_none_twi
         time.sleep(moments.uniform(0, 3))
         process.kill()
         process.wait()
-    last = start(*words, "--resume")
-    out = last.communicate()[0].decode()
-    assert last.returncode == 0, out
+    ended(start(*words, "--resume"))
     rows = table(folder)
     assert [r["trial"] for r in rows] == list("01234567")
     assert {r["status"] for r in rows} == {"COMPLETED"}
@@ -303,8 +310,7 @@ def test_two_workers_share_the_trials_and_one_that_dies_is_replaced(counting, in
     wait_for(lambda: len(list(folder.glob("trials/*/outcome.json"))) >= 2, process)
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     os.kill(int(children[0]), signal.SIGKILL)
-    out = process.communicate()[0].decode()
-    assert process.returncode == 0, out
+    out = ended(process)
     assert re.search(r"worker tuner\d was killed by SIGKILL; it is started again and takes up its trial", out)
     rows = json.loads((folder / "trials.json").read_text())
     assert [r["status"] for r in rows] == ["COMPLETED"] * 8
@@ -326,8 +332,6 @@ def test_workers_end_when_their_chief_is_killed_and_the_search_goes_on(counting,
         assert time.monotonic() < end
         time.sleep(0.2)
     assert any("no longer answers" in log.read_text() for log in folder.glob("workers/*.log"))
-    last = start(*words, "--resume")
-    out = last.communicate()[0].decode()
-    assert last.returncode == 0, out
+    ended(start(*words, "--resume"))
     assert statuses(folder) == ["COMPLETED"] * 6
     assert len(set(Path("trained").read_text().splitlines())) == 6

@@ -1,0 +1,154 @@
+"""Trainings whose weights and logs must not depend on the number of devices.
+
+`python -m tests.distribute.cases FILE STRATEGY CASE...` runs them and writes what came out; the tests compare.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+
+import keras
+import numpy as np
+
+import mtlkeras
+from tests.support import examples, tiny_model
+
+EPOCHS, BATCH = 3, 12
+
+
+def sgd(**clip):
+    return lambda: keras.optimizers.SGD(0.3, momentum=0.9, **clip)
+
+
+def adam(**clip):
+    return lambda: keras.optimizers.Adam(0.01, **clip)
+
+
+def scaled(**clip):
+    return lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(0.01, **clip), initial_scale=64.0)
+
+
+# Optimizer, number of examples, share of missing labels.
+CASES = {
+    "plain": (sgd(), 24, 0.0),
+    "adam": (adam(), 24, 0.0),
+    "missing": (sgd(), 24, 0.5),
+    "uneven": (sgd(), 23, 0.5),
+    "clipnorm": (sgd(clipnorm=0.05), 23, 0.5),
+    "clipvalue": (sgd(clipvalue=0.02), 23, 0.5),
+    "global_clipnorm": (sgd(global_clipnorm=0.1), 23, 0.5),
+    "adam_clipped": (adam(global_clipnorm=0.1), 23, 0.5),
+    "scaled_clipped": (scaled(global_clipnorm=0.1), 23, 0.5),
+}
+
+
+def run(case, scope):
+    """Trains a case; returns weights by number and logs by name."""
+    optimizer, count, missing = CASES[case]
+    keras.utils.clear_session(free_memory=False)
+    keras.utils.set_random_seed(0)
+    x, y = examples(count, missing=missing, seed=1)
+    y["kind"][:6] = -1  # The first replica's part of the first batch has no label for `kind`.
+    with scope():
+        model = tiny_model(l2=0.01, optimizer=optimizer(), loss_weights={"kind": 2.0})
+    weight = {"size": np.random.default_rng(2).random(count).astype("float32")}
+    history = model.fit(
+        x,
+        y,
+        batch_size=BATCH,
+        epochs=EPOCHS,
+        shuffle=False,
+        verbose=0,
+        sample_weight=weight,
+        validation_data=(x, y),
+    ).history
+    logs = model.evaluate(x, y, batch_size=BATCH, verbose=0, return_dict=True)
+    outputs = model.predict(x, batch_size=BATCH, verbose=0)
+    return _packed(model, {**history, **{f"end_{k}": v for k, v in logs.items()}}, outputs)
+
+
+def run_from_files(scope):
+    """Trains from a shuffled, augmented `mtlkeras.data` pipeline of odd batches."""
+    import tensorflow as tf
+
+    keras.utils.clear_session(free_memory=False)
+    keras.utils.set_random_seed(0)
+    x, y = examples(23, missing=0.3, seed=1)
+    tasks = {task: task for task in y}
+    data = mtlkeras.data.load(
+        {"image": x, **{t: v[:, 0] if v.ndim == 2 else v for t, v in y.items()}},
+        {"kind": tasks["kind"], "grade": tasks["grade"]},
+        "image",
+        batch_size=7,
+        shuffle=True,
+        seed=5,
+    )
+
+    def shift(images, labels, seed):
+        return images + tf.random.stateless_normal((), [seed, 0], stddev=0.1), labels
+
+    data = mtlkeras.data.augment(data, shift, seed=5)
+    heads = {
+        "kind": mtlkeras.heads.Classification(3),
+        "grade": mtlkeras.heads.Ordinal(4),
+    }
+    with scope():
+        model = tiny_model(heads, optimizer=keras.optimizers.SGD(0.3, momentum=0.9))
+    history = model.fit(data, epochs=EPOCHS, verbose=0).history
+    return _packed(model, history, {})
+
+
+def _packed(model, logs, outputs):
+    weights = {f"weight_{i}": keras.ops.convert_to_numpy(v) for i, v in enumerate(model.weights)}
+    numbers = {f"log_{name}": np.asarray(value, "float64") for name, value in logs.items()}
+    return {**weights, **numbers, **{f"output_{task}": np.asarray(v) for task, v in outputs.items()}}
+
+
+def assert_equal(found, expected, case):
+    """Compares with one device; returns the largest difference of a weight."""
+    assert found.keys() == expected.keys()
+    largest = 0.0
+    for name, value in expected.items():
+        tolerance = {"atol": 1e-6, "rtol": 0} if name.startswith("weight") else {"atol": 2e-6, "rtol": 1e-5}
+        np.testing.assert_allclose(found[name], value, **tolerance, err_msg=f"{case}: {name}")
+        if name.startswith("weight"):
+            largest = max(largest, float(np.abs(found[name] - value).max()))
+    return largest
+
+
+def save(path, results):
+    arrays = {f"{case}/{name}": value for case, found in results.items() for name, value in found.items()}
+    np.savez(path, **arrays)
+
+
+def read(path):
+    results: dict = {}
+    with np.load(path) as file:
+        for key in file.files:
+            case, name = key.split("/", 1)
+            results.setdefault(case, {})[name] = file[key]
+    return results
+
+
+def _multi_worker(path, names):
+    import tensorflow as tf
+
+    options = tf.distribute.experimental.CommunicationOptions(
+        implementation=tf.distribute.experimental.CommunicationImplementation.RING
+    )
+    strategy = tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
+    results = {case: run(case, strategy.scope) for case in names}
+    results["files"] = run_from_files(strategy.scope)
+    save(path, results)
+
+
+def _jax(path, names):
+    assert len(keras.distribution.list_devices()) == 2
+    alone = {f"alone_{case}": run(case, contextlib.nullcontext) for case in names}
+    keras.distribution.set_distribution(keras.distribution.DataParallel())
+    save(path, {**alone, **{case: run(case, contextlib.nullcontext) for case in names}})
+
+
+if __name__ == "__main__":
+    {"multi_worker": _multi_worker, "jax": _jax}[sys.argv[2]](sys.argv[1], sys.argv[3:])
