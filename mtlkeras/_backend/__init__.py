@@ -3,10 +3,11 @@
 import keras
 
 if keras.backend.backend() == "tensorflow":
+    from mtlkeras._backend.multi_worker import is_chief
     from mtlkeras._backend.tensorflow import (
         Trainer,
         divisible,
-        is_chief,
+        make_strategy,
         recover_state,
         replica_count,
         sum_over_replicas,
@@ -16,9 +17,18 @@ else:
         Trainer,
         divisible,
         is_chief,
+        make_strategy,
         recover_state,
         replica_count,
         sum_over_replicas,
     )
 
-__all__ = ["Trainer", "divisible", "is_chief", "recover_state", "replica_count", "sum_over_replicas"]
+__all__ = [
+    "Trainer",
+    "divisible",
+    "is_chief",
+    "make_strategy",
+    "recover_state",
+    "replica_count",
+    "sum_over_replicas",
+]

@@ -24,9 +24,18 @@ def sum_over_replicas(tensor: Any) -> Any:
     return context.all_reduce(tf.distribute.ReduceOp.SUM, tensor)
 
 
-def is_chief() -> bool:
-    """Returns whether this process writes the files: the only one, or the first of several."""
-    return multi_worker.is_chief(tf.distribute.get_strategy())
+def make_strategy(name: str) -> tf.distribute.Strategy:
+    """Returns a strategy; see `mtlkeras.training.strategy`."""
+    gpus = tf.config.list_logical_devices("GPU")
+    if name == "multi_worker":
+        return multi_worker.make_strategy()
+    if name == "one_device":
+        return tf.distribute.OneDeviceStrategy(gpus[0].name if gpus else "CPU:0")
+    if gpus:
+        return tf.distribute.MirroredStrategy()
+    cpus = [device.name for device in tf.config.list_logical_devices("CPU")]
+    # The collectives for CPUs take one shape of model in a process, and one step an execution.
+    return tf.distribute.MirroredStrategy(cpus, cross_device_ops=tf.distribute.ReductionToOneDevice())
 
 
 def gather_names(names: tuple[str, ...], indices: Any) -> Any:

@@ -69,6 +69,11 @@ def _train(commands: argparse._SubParsersAction) -> None:
         action="store_true",
         help="measure a few steps, and choose XLA and the steps per execution by that",
     )
+    train.add_argument(
+        "--strategy",
+        choices=("one_device", "mirrored", "multi_worker"),
+        help="devices to train on: %(choices)s; by default one, without tf.distribute",
+    )
     train.add_argument("--dtype-policy", metavar="POLICY", help="Keras dtype policy, such as mixed_bfloat16")
     train.add_argument("--no-export", dest="export", action="store_false", help="write no SavedModel")
     train.add_argument("--quiet", action="store_true", help="print nothing but the run folder")

@@ -16,8 +16,9 @@ from mtlkeras.recipe import recipes as known_recipes
 from mtlkeras.report import print_table, task_table
 from mtlkeras.runs.folder import RunFolder, check_run_dir, find_run, is_run, last_run
 from mtlkeras.runs.inputs import read_inputs
+from mtlkeras.runs.options import TrainOptions, writes_files
 from mtlkeras.runs.predict import first_examples, head_of, json_lines
-from mtlkeras.runs.train import TrainOptions, choose_fastest, prepare
+from mtlkeras.runs.train import choose_fastest, prepare
 from mtlkeras.runs.train import train as train_job
 
 _ENDINGS = {"tf_saved_model": "_saved_model", "onnx": ".onnx", "litert": ".tflite"}
@@ -41,6 +42,8 @@ def train(args: argparse.Namespace) -> None:
         if options.fast and run is None:
             choose_fastest(job, say)
         run = train_job(job, say, run)
+    if not writes_files(options):
+        return
     if args.quiet:
         print(run)
         return
@@ -61,7 +64,7 @@ def _to_train(args: argparse.Namespace) -> tuple[Recipe, TrainOptions, RunFolder
         return run.recipe(), options.continued(run), run
     recipe = Recipe(find_recipe(args.recipe))
     if not args.resume:
-        if args.run_dir:
+        if args.run_dir and writes_files(options):
             check_run_dir(args.run_dir, args.overwrite)
         return recipe, options, None
     if args.run_dir and not is_run(Path(args.run_dir)):
@@ -85,6 +88,7 @@ def _options(args: argparse.Namespace) -> TrainOptions:
         "check_inputs",
         "jit",
         "fast",
+        "strategy",
         "export",
     )
     # A progress bar redraws its line, which is noise in a file or pipe.

@@ -6,11 +6,11 @@ import contextlib
 import dataclasses
 import importlib.metadata
 import importlib.util
-import itertools
-import os
 import platform
+import shutil
+import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,82 +21,12 @@ from mtlkeras.hyperparameters import HyperParameters
 from mtlkeras.recipe import SPLITS, Recipe
 from mtlkeras.report import write_report
 from mtlkeras.runs.folder import RunFolder, create_run
-from mtlkeras.training import Backup, StopOnNonFinite, measure_steps
+from mtlkeras.runs.keep import Clock, KeepRun
+from mtlkeras.runs.options import TrainOptions, writes_files
+from mtlkeras.training import Backup, StopOnNonFinite, measure_steps, strategy
 from mtlkeras.training.fast import use_steps
 
 _PACKAGES = ("keras", "tensorflow", "tensorflow-cpu", "jax", "numpy")
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainOptions:
-    """What a run takes from its caller instead of from the recipe; `None` means the recipe's.
-
-    Args:
-        epochs: Number of epochs.
-        batch_size: Examples in a batch.
-        seed: Seed of the initial weights, dropout and the like. Splits do not depend on it.
-        run_dir: Folder of the run; `None` for the next `runs/<recipe>-N`.
-        data_dir: Folder of the data.
-        settings: Values of hyperparameters by name.
-        overwrite: Whether a run in `run_dir` is replaced.
-        check_inputs: Whether NaN or infinity in an input is an error.
-        jit: Whether the training step is compiled by XLA; `None` leaves it to Keras.
-        steps_per_execution: Training steps between two returns to Python.
-        fast: Whether to measure a few steps, and choose `jit` and `steps_per_execution` by that.
-        dtype_policy: Keras' dtype policy, such as `"mixed_bfloat16"`.
-        export: Whether a SavedModel is written.
-        verbose: Keras' verbosity: 0 silent, 1 a progress bar, 2 a line an epoch.
-    """
-
-    epochs: int | None = None
-    batch_size: int | None = None
-    seed: int | None = None
-    run_dir: str | None = None
-    data_dir: str | None = None
-    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    overwrite: bool = False
-    check_inputs: bool = False
-    jit: bool | None = None
-    steps_per_execution: int | None = None
-    fast: bool = False
-    dtype_policy: str | None = None
-    export: bool = True
-    verbose: int = 2
-
-    def to_config(self) -> dict[str, Any]:
-        """Returns what a run must keep to go on as it began."""
-        config = {n: v for n, v in dataclasses.asdict(self).items() if n not in _NOT_KEPT}
-        if self.data_dir is not None:
-            config["data_dir"] = str(Path(self.data_dir).resolve())
-        return {**config, "settings": {name: str(value) for name, value in self.settings.items()}}
-
-    def continued(self, run: RunFolder) -> TrainOptions:
-        """Returns the options with which a run that broke off goes on: those it began with.
-
-        What is given here must be the same. The folder of the data may have moved.
-
-        Raises:
-            ValueError: If an option differs; it is named.
-        """
-        before, now = run.config["options"], self.to_config()
-        for field in dataclasses.fields(self):
-            name = field.name
-            if name in _NOT_KEPT or name == "data_dir" or now[name] in (before[name], _default(field)):
-                continue
-            raise ValueError(
-                f"The run in {run} began with {name}={before[name]!r} and cannot go on with {now[name]!r}. "
-                "Leave it out, or train into another --run-dir."
-            )
-        here = {n: getattr(self, n) for n in _NOT_KEPT} | {"run_dir": str(run), "overwrite": False}
-        return TrainOptions(**{**before, **here, "data_dir": self.data_dir or before["data_dir"]})
-
-
-# What concerns this process only.
-_NOT_KEPT = ("run_dir", "overwrite", "verbose", "fast")
-
-
-def _default(field: dataclasses.Field) -> Any:
-    return {} if field.default is dataclasses.MISSING else field.default
 
 
 @dataclasses.dataclass
@@ -111,6 +41,11 @@ class Job:
     data: dict[str, Any]
     hp: HyperParameters
     model: Any
+    devices: Any = None
+
+    def scope(self) -> contextlib.AbstractContextManager:
+        """Returns the scope of the strategy that the job trains with."""
+        return self.devices.scope() if self.devices else contextlib.nullcontext()
 
 
 def prepare(recipe: Recipe, options: TrainOptions) -> Job:
@@ -120,6 +55,8 @@ def prepare(recipe: Recipe, options: TrainOptions) -> Job:
         ValueError: If a setting does not exist or does not fit, or the recipe has a fault.
         FileNotFoundError: If the data are not there.
     """
+    # First of all, as several workers can only be joined before anything else is done.
+    devices = strategy(options.strategy) if options.strategy else None
     seed = recipe.constant("SEED") if options.seed is None else options.seed
     epochs = options.epochs or recipe.constant("EPOCHS")
     batch_size = options.batch_size or recipe.constant("BATCH_SIZE")
@@ -133,7 +70,8 @@ def prepare(recipe: Recipe, options: TrainOptions) -> Job:
         data = {split: check_finite(dataset) for split, dataset in data.items()}
     steps = count_batches(data["train"])
     hp = HyperParameters(options.settings, fixed={"epochs": epochs, "steps_per_epoch": steps})
-    model = recipe.build(hp)
+    with devices.scope() if devices else contextlib.nullcontext():
+        model = recipe.build(hp)
     hp.check()
     if options.jit is not None:
         model.jit_compile = options.jit
@@ -141,7 +79,7 @@ def prepare(recipe: Recipe, options: TrainOptions) -> Job:
         model.steps_per_execution = options.steps_per_execution
     if recipe.adapt:
         model.adapt(data["train"])
-    return Job(recipe, options, epochs, batch_size, seed, data, hp, model)
+    return Job(recipe, options, epochs, batch_size, seed, data, hp, model, devices)
 
 
 def count_batches(dataset: Any) -> int:
@@ -186,27 +124,41 @@ def train(job: Job, say: Callable[[str], None], run: RunFolder | None = None) ->
         run: A run that broke off, to go on with; `None` for a new one.
 
     Returns:
-        The folder of the run. Its status tells how far it came if an exception ends it.
+        The folder of the run. Its status tells how far it came if an exception ends it. A
+        process that is not the first of several workers writes aside, and removes it.
     """
-    if run is None:
-        run = create_run(job.recipe, job.options.run_dir, job.options.overwrite, **_config(job))
-    with run.claimed():
-        _train_into(run, job, say)
+    with contextlib.ExitStack() as stack:
+        if not writes_files(job.options):
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "run"
+            run = _copied(run, folder) if run else None
+            job.options = dataclasses.replace(job.options, run_dir=str(folder))
+        if run is None:
+            run = create_run(job.recipe, job.options.run_dir, job.options.overwrite, **_config(job))
+        with run.claimed():
+            _train_into(run, job, say)
     return run
+
+
+def _copied(run: RunFolder, folder: Path) -> RunFolder:
+    shutil.copytree(run.path, folder)
+    return RunFolder(folder)
 
 
 def _train_into(run: RunFolder, job: Job, say: Callable[[str], None]) -> None:
     say(f"training into {run}")
     clock = Clock(run.config.get("seconds", 0.0))
     try:
-        _fit(job, run, clock, say)
-        metrics = {split: _evaluate(job, split) for split in ("valid", "test")}
+        with job.scope():
+            _fit(job, run, clock, say)
+            metrics = {split: _evaluate(job, split) for split in ("valid", "test")}
         run.write_json("metrics.json", metrics)
         if job.options.export and keras.backend.backend() == "tensorflow":
             say("writing the SavedModel and the report")
             # A SavedModel takes its name when it is whole, so one that is there is this run's.
             if not run.file("saved_model").exists():
-                job.model.export(str(run.file("saved_model")))
+                # The model of several devices is exported as that of one.
+                model = run.model() if job.options.strategy else job.model
+                model.export(str(run.file("saved_model")))
         run.write_config(seconds=clock.seconds())
         write_report(run.path, job.model, run.config, run.read_json("history.json"), metrics)
         run.write_config(status="finished")
@@ -216,16 +168,6 @@ def _train_into(run: RunFolder, job: Job, say: Callable[[str], None]) -> None:
             run.write_config(status=status, error=f"{type(error).__name__}: {error}", seconds=clock.seconds())
         error.add_note(_how_to_go_on(run))
         raise
-
-
-class Clock:
-    """Measures the seconds of a run, also over several processes."""
-
-    def __init__(self, before: float) -> None:
-        self._start = time.monotonic() - before
-
-    def seconds(self) -> float:
-        return time.monotonic() - self._start
 
 
 def _how_to_go_on(run: RunFolder) -> str:
@@ -264,36 +206,6 @@ def _callbacks(job: Job, run: RunFolder, clock: Clock) -> list[Any]:
     if importlib.util.find_spec("tensorboard") and keras.backend.backend() == "tensorflow":
         callbacks.append(keras.callbacks.TensorBoard(str(run.file("tensorboard")), write_graph=False))
     return callbacks
-
-
-class KeepRun(keras.callbacks.Callback):
-    """Keeps the files of a run up to date after each epoch, each of them whole.
-
-    Args:
-        run: The run's folder.
-        part: Where a checkpoint of the best epoch is written before it becomes the run's.
-        clock: Measures the time that the run takes.
-    """
-
-    def __init__(self, run: RunFolder, part: Path, clock: Clock) -> None:
-        super().__init__()
-        self._run, self._part, self._clock = run, part, clock
-        # Public, as what a callback remembers is part of the run's state.
-        self.history: dict[str, list[float]] = {}
-        self.best_epoch = 0
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        for name, value in (logs or {}).items():
-            self.history.setdefault(name, []).append(float(value))
-        if self._part.exists():
-            self.best_epoch = epoch + 1
-            os.replace(self._part, self._run.model_file)
-        self._run.write_json("history.json", self.history)
-        rows = [["epoch", *self.history], *zip(itertools.count(1), *self.history.values(), strict=False)]
-        self._run.write_text("history.csv", "".join(f"{','.join(map(str, row))}\n" for row in rows))
-        self._run.write_config(
-            epochs_done=epoch + 1, best_epoch=self.best_epoch, seconds=self._clock.seconds()
-        )
 
 
 def _evaluate(job: Job, split: str) -> dict[str, float]:

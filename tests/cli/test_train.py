@@ -12,7 +12,8 @@ import pytest
 from mtlkeras.cli import main
 from mtlkeras.recipe import Recipe
 from mtlkeras.runs.folder import create_run
-from mtlkeras.runs.train import TrainOptions, prepare
+from mtlkeras.runs.options import TrainOptions
+from mtlkeras.runs.train import prepare
 
 pytestmark = pytest.mark.tensorflow
 

@@ -1,6 +1,7 @@
 """Trainings whose weights and logs must not depend on the number of devices.
 
-`python -m tests.distribute.cases FILE STRATEGY CASE...` runs them and writes what came out; the tests compare.
+`python -m tests.distribute.cases FILE STRATEGY CASE...` runs them and writes what came out, for tests to
+compare.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ def adam(**clip):
 
 
 def scaled(**clip):
-    return lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(0.01, **clip), initial_scale=64.0)
+    return lambda: keras.optimizers.LossScaleOptimizer(
+        keras.optimizers.Adam(0.01, **clip), initial_scale=64.0
+    )
 
 
 # Optimizer, number of examples, share of missing labels.

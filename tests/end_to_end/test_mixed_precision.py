@@ -7,7 +7,8 @@ import statistics
 import pytest
 
 from mtlkeras.recipe import Recipe, find_recipe
-from mtlkeras.runs.train import TrainOptions, prepare, train
+from mtlkeras.runs.options import TrainOptions
+from mtlkeras.runs.train import prepare, train
 
 pytestmark = [pytest.mark.slow, pytest.mark.tensorflow]
 
@@ -34,6 +35,6 @@ def test_digits_within_half_a_point_of_float32(tmp_path):
         for policy in ("float32", "mixed_bfloat16", "mixed_float16")
     }
     print(found)
-    for policy, value in found.items():
+    for value in found.values():
         assert abs(value - found["float32"]) <= 0.5, found
     assert found["float32"] > 97
