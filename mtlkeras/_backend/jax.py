@@ -95,7 +95,9 @@ def divisible(x: Any, y: Any, sample_weight: Any, batch_size: int | None) -> tup
     return (
         keras.tree.map_structure(lambda a: _repeated(a, extra), x),
         keras.tree.map_structure(lambda a: _unlabelled(a, extra), y),
-        keras.tree.map_structure(lambda a: _followed_by(np.asarray(a), extra, 0), sample_weight),
+        keras.tree.map_structure(
+            lambda a: None if a is None else _followed_by(np.asarray(a), extra, 0), sample_weight
+        ),
     )
 
 

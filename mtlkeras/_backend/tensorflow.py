@@ -26,9 +26,9 @@ def sum_over_replicas(tensor: Any) -> Any:
 
 def make_strategy(name: str) -> tf.distribute.Strategy:
     """Returns a strategy; see `mtlkeras.training.strategy`."""
-    gpus = tf.config.list_logical_devices("GPU")
     if name == "multi_worker":
-        return multi_worker.make_strategy()
+        return multi_worker.make_strategy()  # Before anything else, such as a look at the devices.
+    gpus = tf.config.list_logical_devices("GPU")
     if name == "one_device":
         return tf.distribute.OneDeviceStrategy(gpus[0].name if gpus else "CPU:0")
     if gpus:

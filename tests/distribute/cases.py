@@ -53,21 +53,22 @@ def run(case, scope):
     keras.utils.set_random_seed(0)
     x, y = examples(count, missing=missing, seed=1)
     y["kind"][:6] = -1  # The first replica's part of the first batch has no label for `kind`.
+    weight = {"size": np.random.default_rng(2).random(count).astype("float32")}
+    # JAX wants the fit within the scope as well.
     with scope():
         model = tiny_model(l2=0.01, optimizer=optimizer(), loss_weights={"kind": 2.0})
-    weight = {"size": np.random.default_rng(2).random(count).astype("float32")}
-    history = model.fit(
-        x,
-        y,
-        batch_size=BATCH,
-        epochs=EPOCHS,
-        shuffle=False,
-        verbose=0,
-        sample_weight=weight,
-        validation_data=(x, y),
-    ).history
-    logs = model.evaluate(x, y, batch_size=BATCH, verbose=0, return_dict=True)
-    outputs = model.predict(x, batch_size=BATCH, verbose=0)
+        history = model.fit(
+            x,
+            y,
+            batch_size=BATCH,
+            epochs=EPOCHS,
+            shuffle=False,
+            verbose=0,
+            sample_weight=weight,
+            validation_data=(x, y),
+        ).history
+        logs = model.evaluate(x, y, batch_size=BATCH, verbose=0, return_dict=True)
+        outputs = model.predict(x, batch_size=BATCH, verbose=0)
     return _packed(model, {**history, **{f"end_{k}": v for k, v in logs.items()}}, outputs)
 
 
@@ -149,8 +150,8 @@ def _multi_worker(path, names):
 def _jax(path, names):
     assert len(keras.distribution.list_devices()) == 2
     alone = {f"alone_{case}": run(case, contextlib.nullcontext) for case in names}
-    keras.distribution.set_distribution(keras.distribution.DataParallel())
-    save(path, {**alone, **{case: run(case, contextlib.nullcontext) for case in names}})
+    both = mtlkeras.training.strategy("mirrored")
+    save(path, {**alone, **{case: run(case, both.scope) for case in names}})
 
 
 if __name__ == "__main__":
