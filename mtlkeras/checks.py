@@ -154,8 +154,13 @@ def _outside(task: str, y: Any, count: int) -> Any:
     import tensorflow as tf
 
     known = tf.cast(tf.where(tf.math.is_nan(y), -1.0, y) if y.dtype.is_floating else y, tf.int64)
-    text = f"{_MARK}Labels of task '{task}': a label is outside the classes 0 to {count - 1}.{_END}"
+    text = framed(f"Labels of task '{task}': a label is outside the classes 0 to {count - 1}.")
     return tf.debugging.Assert(tf.reduce_all((known >= -1) & (known < count)), [text])
+
+
+def framed(text: str) -> str:
+    """Returns a message that `label_error` finds in what TensorFlow makes of it."""
+    return f"{_MARK}{text}{_END}"
 
 
 def label_error(error: Exception) -> str | None:

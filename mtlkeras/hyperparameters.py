@@ -21,8 +21,8 @@ class HyperParameters:
     Args:
         settings: Values by full name, as text or as they are. Inside `hp.name_scope("trunk")`
             the full name of `depth` is `trunk/depth`.
-        fixed: Values that whoever runs the recipe knows, such as `epochs`; `Fixed` gives
-            them instead of its own value.
+        fixed: Values that whoever runs the recipe knows, such as `epochs`; they are given
+            whatever the recipe asks for under these names.
 
     Attributes:
         values: The values given out so far, by full name.
@@ -133,7 +133,9 @@ class HyperParameters:
 
     def _value(self, name: str, default: Any, read: Any) -> Any:
         full = self._full(name)
-        if full not in self.values:
+        if full in self._given:
+            self.values[full] = self._given[full]
+        elif full not in self.values:
             self.values[full] = read(full, self._settings[full]) if full in self._settings else default
         return self.values[full]
 

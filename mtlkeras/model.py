@@ -10,7 +10,7 @@ import numpy as np
 from keras import ops
 
 from mtlkeras import checks
-from mtlkeras._backend import Trainer, divisible, recover_state, replica_count, sum_over_replicas
+from mtlkeras._backend import Trainer, replica_count, sum_over_replicas
 from mtlkeras.heads import Head, Regression
 from mtlkeras.layers.output import RegressionOutput, TaskOutput
 from mtlkeras.objective import TaskObjective
@@ -216,20 +216,14 @@ class MultiTaskModel(Trainer, keras.Model):
             ValueError: If something names an unknown task, or a label is outside of what
                 its head knows.
         """
-        x, y, sample_weight = self._checked_data(x, y, sample_weight, batch_size)
-        size = kwargs.get("validation_batch_size") or batch_size
+        x, y, sample_weight = self._checked_data(x, y, sample_weight)
         if isinstance(validation_data, (tuple, list)):
-            x_val, y_val, weight_val = (*validation_data, None)[:3]
-            validation_data = self._checked_data(x_val, y_val, weight_val, size)
+            validation_data = self._checked_data(*validation_data)
         elif validation_data is not None:
-            validation_data = self._checked_data(validation_data, None, None, size)[0]
+            validation_data = self._checked_data(validation_data)[0]
         if hasattr(x, "element_spec"):
             shuffle = False  # A dataset shuffles itself; Keras would warn about its own default.
-        with (
-            self._class_weights(checks.class_weights(class_weight, self.heads)),
-            _clear_label_errors(),
-            recover_state(self),
-        ):
+        with self._class_weights(checks.class_weights(class_weight, self.heads)), _clear_label_errors():
             return super().fit(
                 x,
                 y,
@@ -255,21 +249,19 @@ class MultiTaskModel(Trainer, keras.Model):
     ) -> Any:
         """Returns loss and metrics; arguments as in Keras, labels and weights by task."""
         if not kwargs.get("_use_cached_eval_dataset"):
-            x, y, sample_weight = self._checked_data(x, y, sample_weight, batch_size)
-        with _clear_label_errors(), recover_state(self):
+            x, y, sample_weight = self._checked_data(x, y, sample_weight)
+        with _clear_label_errors():
             return super().evaluate(
                 x, y, batch_size=batch_size, verbose=verbose, sample_weight=sample_weight, **kwargs
             )
 
-    def _checked_data(
-        self, x: Any, y: Any, sample_weight: Any, batch_size: int | None
-    ) -> tuple[Any, Any, Any]:
+    def _checked_data(self, x: Any, y: Any = None, sample_weight: Any = None) -> tuple[Any, Any, Any]:
         if y is not None:
             y = checks.label_arrays(y, self.heads)
             sample_weight = checks.weight_arrays(sample_weight, y, self.output)
         elif hasattr(x, "element_spec") and hasattr(x, "map"):  # A tf.data.Dataset.
             x = checks.check_dataset(x, self.heads)
-        return divisible(x, y, sample_weight, batch_size)
+        return x, y, sample_weight
 
     @contextlib.contextmanager
     def _class_weights(self, weights: dict[str, dict]) -> Any:

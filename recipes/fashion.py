@@ -28,8 +28,19 @@ GROUPS = {
     "bags": ("Bag",),
 }
 SPLITS = {"train": "train[:55000]", "valid": "train[55000:]", "test": "test"}
+
+
+def resnet(hp):
+    """The default, and the space around it that `mtlkeras tune fashion --set trunk=resnet` searches."""
+    return ResNet(
+        depth=hp.Choice("depth", [8, 14, 20, 26], default=8),
+        width=hp.Choice("width", [16, 24, 32, 48], default=32),
+        l2=hp.Choice("l2", [0.0, 1e-4, 2.5e-4, 5e-4, 1e-3], default=2.5e-4),
+    )
+
+
 TRUNKS = {
-    "resnet": ResNet(depth=8, width=32, l2=2.5e-4),
+    "resnet": resnet,
     "alexnet": AlexNet(width=24, fc_units=256, normalization="batch", l2=1e-4),
     "vgg": VGG(depth=11, width=16, fc_units=256, normalization="batch", l2=1e-4),
     "googlenet": GoogLeNet(width=8, normalization="batch", l2=1e-4),
@@ -69,7 +80,7 @@ def build(hp):
     steps = hp.Fixed("epochs", EPOCHS) * hp.Fixed("steps_per_epoch", 430)
     model = mtlkeras.build_model(
         inputs=keras.Input((28, 28, 1), dtype="uint8", name="image"),
-        trunk=TRUNKS[hp.Choice("trunk", list(TRUNKS))],
+        trunk=mtlkeras.tuning.choose(hp, "trunk", TRUNKS),
         heads={
             "article": Classification(len(ARTICLES), class_names=ARTICLES),
             "group": Classification(len(GROUPS), class_names=tuple(GROUPS)),

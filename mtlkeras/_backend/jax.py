@@ -8,11 +8,6 @@ from typing import Any
 
 import jax
 import keras
-import numpy as np
-
-from mtlkeras._missing import MISSING
-
-_DEFAULT_BATCH_SIZE = 32
 
 
 def replica_count() -> int:
@@ -50,6 +45,94 @@ def make_strategy(name: str) -> _Devices:
     return _Devices(devices[:1] if name == "one_device" else devices)
 
 
+class Trainer:
+    """What training on several devices needs beyond Keras; a base before `keras.Model`.
+
+    Under `keras.distribution.DataParallel` Keras cuts each batch into equal parts, and fails
+    with the last one of a data set if the devices do not divide it. Here the step cuts the
+    batches that can be cut; the others are computed by every device as a whole.
+    """
+
+    _batch_sharding: Any = None
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """As in Keras; the devices are those of the distribution in force."""
+        super().compile(*args, **kwargs)  # type: ignore[misc]
+        self._batch_sharding = _batch_sharding()
+
+    def fit(self, *args: Any, **kwargs: Any) -> Any:
+        with self._running():
+            return super().fit(*args, **kwargs)  # type: ignore[misc]
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> Any:
+        with self._running():
+            return super().evaluate(*args, **kwargs)  # type: ignore[misc]
+
+    def predict(self, *args: Any, **kwargs: Any) -> Any:
+        with self._running():
+            return super().predict(*args, **kwargs)  # type: ignore[misc]
+
+    def train_step(self, state: Any, data: Any) -> Any:
+        return super().train_step(state, _spread(data, self._batch_sharding))  # type: ignore[misc]
+
+    def test_step(self, state: Any, data: Any) -> Any:
+        return super().test_step(state, _spread(data, self._batch_sharding))  # type: ignore[misc]
+
+    def predict_step(self, state: Any, data: Any) -> Any:
+        return super().predict_step(state, _spread(data, self._batch_sharding))  # type: ignore[misc]
+
+    @contextlib.contextmanager
+    def _running(self) -> Any:
+        with recover_state(self):
+            if self._batch_sharding is None:
+                yield
+                return
+            optimizer = _optimizer(self)
+            if optimizer is not None and not optimizer.built:
+                # Here, since its variables belong on all devices.
+                optimizer.build(self.trainable_variables)  # type: ignore[attr-defined]
+            with _without_distribution():
+                yield
+
+
+def _batch_sharding() -> Any:
+    """Returns how a batch lies on the devices of a `DataParallel`, or `None` if there is only one."""
+    distribution = keras.distribution.distribution()
+    if not isinstance(distribution, keras.distribution.DataParallel) or distribution.num_processes > 1:
+        return None
+    if distribution.num_model_replicas == 1:
+        return None
+    return distribution.get_data_layout((None,)).backend_layout
+
+
+def _spread(batch: Any, sharding: Any) -> Any:
+    """Cuts a batch into a part for each device, if the number of its rows allows."""
+    if sharding is None:
+        return batch
+
+    def place(array: Any) -> Any:
+        if array is None or array.shape[0] % sharding.mesh.size:
+            return array
+        return jax.lax.with_sharding_constraint(array, sharding)
+
+    return keras.tree.map_structure(place, batch)
+
+
+@contextlib.contextmanager
+def _without_distribution() -> Any:
+    """Keeps Keras from cutting batches."""
+    distribution = keras.distribution.distribution()
+    keras.distribution.set_distribution(None)
+    try:
+        yield
+    finally:
+        keras.distribution.set_distribution(distribution)
+
+
+def _optimizer(model: Any) -> Any:
+    return getattr(model, "optimizer", None)  # A model that was not compiled has none.
+
+
 @contextlib.contextmanager
 def recover_state(model: Any) -> Any:
     """Gives the variables of `model` their values back if its run breaks off.
@@ -57,7 +140,7 @@ def recover_state(model: Any) -> Any:
     The JAX trainer holds a model's state outside of its variables while it runs, and leaves
     them empty when an exception passes through.
     """
-    variables = list(model.variables) + list(getattr(model.optimizer, "variables", ()))
+    variables = list(model.variables) + list(getattr(_optimizer(model), "variables", ()))
     before = [variable.value for variable in variables]
     try:
         yield
@@ -68,104 +151,3 @@ def recover_state(model: Any) -> Any:
             if variable._value is None and not value.is_deleted():
                 variable.assign(value)
         raise
-
-
-def divisible(x: Any, y: Any, sample_weight: Any, batch_size: int | None) -> tuple[Any, Any, Any]:
-    """Fills data up so that the devices of a `DataParallel` get parts of the same length.
-
-    What is added has no labels, so it counts in no loss and no metric. It does count in the
-    statistics of batch normalisation, in the last batch.
-
-    Args:
-        x: Inputs, arrays or a `tf.data.Dataset` with labels.
-        y: Labels by task as arrays, or `None` with a data set.
-        sample_weight: Weights by task, one array for all, or `None`.
-        batch_size: Examples in a batch of arrays.
-
-    Raises:
-        ValueError: If the batch size is no multiple of the number of devices.
-    """
-    parts = _parts()
-    if parts == 1:
-        return x, y, sample_weight
-    if y is None:
-        return (x.map(lambda *batch: _filled_up(batch, parts)) if hasattr(x, "element_spec") else x), y, None
-    _check_batch_size(batch_size, parts)
-    extra = -_rows(x) % parts
-    return (
-        keras.tree.map_structure(lambda a: _repeated(a, extra), x),
-        keras.tree.map_structure(lambda a: _unlabelled(a, extra), y),
-        keras.tree.map_structure(
-            lambda a: None if a is None else _followed_by(np.asarray(a), extra, 0), sample_weight
-        ),
-    )
-
-
-class Trainer:
-    """What a model's training needs on this backend beyond Keras' own; comes before `keras.Model`."""
-
-    def predict(self, x: Any, batch_size: int | None = None, **kwargs: Any) -> Any:
-        """As in Keras; also if the devices of a `DataParallel` do not divide the number of rows."""
-        parts = _parts()
-        if parts == 1 or not all(isinstance(a, np.ndarray) for a in keras.tree.flatten(x)):
-            return super().predict(x, batch_size=batch_size, **kwargs)  # type: ignore[misc]
-        _check_batch_size(batch_size, parts)
-        rows = _rows(x)
-        padded = keras.tree.map_structure(lambda a: _repeated(a, -rows % parts), x)
-        outputs = super().predict(padded, batch_size=batch_size, **kwargs)  # type: ignore[misc]
-        return keras.tree.map_structure(lambda a: a[:rows], outputs)
-
-
-def _parts() -> int:
-    distribution = keras.distribution.distribution()
-    if not isinstance(distribution, keras.distribution.DataParallel):
-        return 1
-    return int(np.size(distribution.device_mesh.devices))
-
-
-def _check_batch_size(batch_size: int | None, parts: int) -> None:
-    batch_size = batch_size or _DEFAULT_BATCH_SIZE
-    if batch_size % parts:
-        raise ValueError(
-            f"batch_size must be a multiple of the {parts} devices of keras.distribution; "
-            f"received {batch_size}."
-        )
-
-
-def _rows(x: Any) -> int:
-    return len(keras.tree.flatten(x)[0])
-
-
-def _repeated(array: Any, extra: int) -> np.ndarray:
-    array = np.asarray(array)
-    return np.concatenate([array, array[:1].repeat(extra, axis=0)])
-
-
-def _unlabelled(array: Any, extra: int) -> np.ndarray:
-    array = np.asarray(array)
-    return _followed_by(array, extra, np.nan if array.dtype.kind == "f" else MISSING)
-
-
-def _followed_by(array: np.ndarray, extra: int, value: Any) -> np.ndarray:
-    return np.concatenate([array, np.full((extra, *array.shape[1:]), value, array.dtype)])
-
-
-def _filled_up(batch: tuple, parts: int) -> tuple:
-    """Fills up one batch of a data set of inputs, labels and perhaps weights."""
-    import tensorflow as tf
-
-    x, y, *weights = batch
-    extra = -tf.shape(tf.nest.flatten(x)[0])[0] % parts
-
-    def followed_by(tensor: Any, value: Any) -> Any:
-        rows = tf.fill(tf.concat([[extra], tf.shape(tensor)[1:]], 0), tf.cast(value, tensor.dtype))
-        return tf.concat([tensor, rows], 0)
-
-    def repeated(tensor: Any) -> Any:
-        return tf.concat([tensor, tf.repeat(tensor[:1], extra, axis=0)], 0)
-
-    return (
-        tf.nest.map_structure(repeated, x),
-        tf.nest.map_structure(lambda t: followed_by(t, np.nan if t.dtype.is_floating else MISSING), y),
-        *(tf.nest.map_structure(lambda t: followed_by(t, 0), w) for w in weights),
-    )

@@ -8,7 +8,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from mtlkeras._backend import multi_worker
+from mtlkeras._backend import empty_parts, multi_worker
+from mtlkeras._backend.gradients import treat_gradients_as_one
+from mtlkeras._backend.replica_checks import check_training
 
 
 def replica_count() -> int:
@@ -43,18 +45,17 @@ def gather_names(names: tuple[str, ...], indices: Any) -> Any:
     return tf.gather(tf.constant(list(names)), indices)
 
 
-def recover_state(model: Any) -> Any:
-    """Guards a run of `model` that may break off; variables always hold their values here."""
-    return contextlib.nullcontext()
-
-
-def divisible(x: Any, y: Any, sample_weight: Any, batch_size: int | None) -> tuple[Any, Any, Any]:
-    """Returns the data as they are: replicas may get parts of different size."""
-    return x, y, sample_weight
-
-
 class Trainer:
     """What a model's training needs on this backend beyond Keras' own; comes before `keras.Model`."""
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """As in Keras, in the scope of the model's strategy."""
+        strategy = self._distribute_strategy  # type: ignore[attr-defined]
+        with strategy.scope() if strategy is not None else contextlib.nullcontext():
+            super().compile(*args, **kwargs)  # type: ignore[misc]
+        if strategy is not None and strategy.num_replicas_in_sync > 1:
+            check_training(self)
+            treat_gradients_as_one(self.optimizer)  # type: ignore[attr-defined]
 
     def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
         """Makes what variables are still missing, without reading a batch.
@@ -63,65 +64,37 @@ class Trainer:
         differ in length, and under several workers; a data set that shuffles by the epoch
         would count the reading as an epoch.
         """
-        if self._distribute_strategy is None:  # type: ignore[attr-defined]
+        strategy = self._distribute_strategy  # type: ignore[attr-defined]
+        if strategy is None:
             return
+        if strategy.num_replicas_in_sync > 1:
+            check_training(self)  # Again, since settings may have changed after `compile`.
         if iterator is not None:
             data_batch = tf.nest.map_structure(_symbol, iterator.data_adapter.get_tf_dataset().element_spec)
-        with self._distribute_strategy.scope():  # type: ignore[attr-defined]
+        with strategy.scope():
             self._symbolic_build(data_batch=data_batch)  # type: ignore[attr-defined]
 
     def train_step(self, data: Any) -> Any:
-        if replica_count() > 1 and _clips(self.optimizer):  # type: ignore[attr-defined]
-            logs = self._train_step_with_global_clipping(data)
-        else:
-            logs = super().train_step(data)  # type: ignore[misc]
-        return multi_worker.with_replica_axis(logs)
+        if replica_count() > 1:
+            with tf.control_dependencies(empty_parts.check_not_empty(self, data)):
+                data = empty_parts.with_a_row(data)
+        return multi_worker.with_replica_axis(super().train_step(data))  # type: ignore[misc]
 
     def test_step(self, data: Any) -> Any:
+        if replica_count() > 1:
+            data = empty_parts.with_a_row(data)
         return multi_worker.with_replica_axis(super().test_step(data))  # type: ignore[misc]
 
-    def _train_step_with_global_clipping(self, data: Any) -> Any:
-        """Clips the gradient of the whole batch; Keras would clip each replica's own."""
-        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        model: Any = self
-        with tf.GradientTape() as tape:
-            outputs = model(x, training=True)
-            loss = model.compute_loss(x, y, outputs, sample_weight, training=True)
-            scaled = model.optimizer.scale_loss(loss)
-        weights = model.trainable_weights
-        gradients = tape.gradient(scaled, weights)
-        model.optimizer.apply(_clipped_globally(model.optimizer, gradients), weights)
-        return model.compute_metrics(x, y, outputs, sample_weight=sample_weight)
+    def predict_step(self, data: Any) -> Any:
+        if replica_count() == 1:
+            return super().predict_step(data)  # type: ignore[misc]
+        x, rows = empty_parts.inputs_with_a_row(data)
+        return empty_parts.without_added_row(super().predict_step((x,)), rows)  # type: ignore[misc]
 
 
 def _symbol(spec: Any) -> Any:
     # A data set that the caller distributed has one spec for each replica.
     spec = getattr(spec, "_value_specs", [spec])[0]
+    if isinstance(spec, tf.OptionalSpec):  # Stands for labels or weights that are not there.
+        return None
     return keras.KerasTensor(spec.shape.as_list(), dtype=spec.dtype.name)
-
-
-def _clips(optimizer: Any) -> bool:
-    inner = getattr(optimizer, "inner_optimizer", optimizer)
-    return any(getattr(inner, name, None) for name in ("clipnorm", "clipvalue", "global_clipnorm"))
-
-
-def _clipped_globally(optimizer: Any, gradients: list[Any]) -> list[Any]:
-    """Returns each replica's share of the clipped gradient of the whole batch.
-
-    The optimizer adds up the shares. Its own clipping leaves them as they are, since each is
-    by the number of replicas smaller than what is allowed.
-    """
-    present = [i for i, gradient in enumerate(gradients) if gradient is not None]
-    summed = sum_over_replicas([tf.convert_to_tensor(gradients[i]) for i in present])
-    inner = getattr(optimizer, "inner_optimizer", optimizer)
-    # A loss-scaling optimizer unscales before its inner one would clip.
-    scale = 1.0 if inner is optimizer else tf.convert_to_tensor(optimizer.dynamic_scale)
-    if inner.clipvalue:
-        limit = inner.clipvalue * scale
-        clipped = [tf.clip_by_value(g, -limit, limit) for g in summed]
-    elif inner.clipnorm:
-        clipped = [tf.clip_by_norm(g, inner.clipnorm * scale) for g in summed]
-    else:
-        clipped, _ = tf.clip_by_global_norm(summed, inner.global_clipnorm * scale)
-    shares = iter(gradient / replica_count() for gradient in clipped)
-    return [None if gradient is None else next(shares) for gradient in gradients]

@@ -11,6 +11,7 @@ from mtlkeras.data.images import Pictures
 from mtlkeras.data.inputs import Inputs
 from mtlkeras.data.options import Options
 from mtlkeras.data.order import EpochOrder, shuffled_range
+from mtlkeras.data.sharding import shared_by_example
 
 
 def batches_of_rows(
@@ -75,7 +76,9 @@ def prefetched(dataset: Any, options: Options) -> Any:
     """Prepares the next batches while the model works."""
     import tensorflow as tf
 
-    return dataset.prefetch(tf.data.AUTOTUNE if options.prefetch is None else options.prefetch)
+    return shared_by_example(
+        dataset.prefetch(tf.data.AUTOTUNE if options.prefetch is None else options.prefetch)
+    )
 
 
 def to_arrays(dataset: Any) -> tuple[Any, dict[str, np.ndarray]]:

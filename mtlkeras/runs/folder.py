@@ -204,7 +204,12 @@ def last_run(recipe: str) -> RunFolder:
         FileNotFoundError: If there is none.
     """
     found = [path for path in Path(RUNS).glob(f"{recipe}-*") if is_run(path)]
-    runs = [RunFolder(path) for path in found if RunFolder(path).config["recipe"] == recipe]
+    runs = [
+        run
+        for run in map(RunFolder, found)
+        # The folder of a search is one of a run, too, but cannot be trained on.
+        if run.config["recipe"] == recipe and "fingerprint" not in run.config
+    ]
     if not runs:
         raise FileNotFoundError(f"There is no run of {recipe} in {RUNS}/ to go on with.")
     return max(runs, key=lambda run: run.config.get("started", ""))

@@ -24,8 +24,7 @@ def strategy(name: str) -> Any:
             `keras.distribution.DataParallel` over all devices.
 
     Returns:
-        A `tf.distribute.Strategy`, or on JAX an object with a method `scope` of the same use. On
-        JAX the model must also be trained within the scope.
+        A `tf.distribute.Strategy`, or on JAX an object with a method `scope` of the same use.
 
     Raises:
         ValueError: If the name is unknown, or `"multi_worker"` finds no valid `TF_CONFIG`.
