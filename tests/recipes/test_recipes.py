@@ -89,7 +89,7 @@ def test_fashion_augmentation_mirrors_and_shifts():
     batch = np.tile(image[None, ..., None], (2000, 1, 1, 1))
     import tensorflow as tf
 
-    drawn, labels = augment((tf.constant(batch), {"a": 1}), tf.constant(5, "int64"), most=2)
+    drawn, labels = augment(tf.constant(batch), {"a": 1}, tf.constant(5, "int64"), most=2)
     found = [possible[x.tobytes()] for x in drawn.numpy()]
     assert labels == {"a": 1}
     assert len(set(found)) == 50

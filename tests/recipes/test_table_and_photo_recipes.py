@@ -121,7 +121,7 @@ def test_coffee_leaves(recipe):
 def test_coffee_leaves_are_turned_over(recipe):
     image = np.arange(24, dtype="uint8").reshape(4, 6)
     batch = np.tile(image[None, ..., None], (400, 1, 1, 1))
-    drawn, _ = recipe.module.augment((batch, {}), 5)
+    drawn, _ = recipe.module.augment(batch, {}, 5)
     seen, number = np.unique(np.reshape(drawn, (400, 24)), axis=0, return_counts=True)
     turned = [image, image[::-1], image[:, ::-1], image[::-1, ::-1]]
     assert {tuple(row) for row in seen} == {tuple(t.ravel()) for t in turned}
@@ -146,7 +146,7 @@ def test_clothes_are_mirrored_and_shifted_over_white(recipe):
     size = recipe.module.SIZE
     image = np.zeros((size, size, 3), "uint8")
     image[20, 10] = 200
-    drawn, _ = recipe.module.augment((np.tile(image, (300, 1, 1, 1)), {}), 5, most=3)
+    drawn, _ = recipe.module.augment(np.tile(image, (300, 1, 1, 1)), {}, 5, most=3)
     drawn = np.asarray(drawn)
     _, row, column, channel = np.nonzero(drawn == 200)
     assert len(row) == 900
