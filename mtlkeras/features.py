@@ -21,10 +21,12 @@ class Features:
     Args:
         vector: Tensor of shape `(batch, features)`, or `None`.
         map: Tensor of shape `(batch, height, width, channels)`, or `None`.
-        sequence: Tensor of shape `(batch, time, features)`, or `None`. Its mask travels
-            with it as the Keras mask.
+        sequence: Tensor of shape `(batch, time, features)`, or `None`.
+        mask: Bool tensor of shape `(batch, time)`, true where `sequence` holds a token; `None`
+            where all of it counts.
         taps: Tensors of the trunk's inner blocks by name, from shallow to deep. The rank
-            tells the kind: 2 vector, 3 sequence, 4 map.
+            tells the kind: 2 vector, 3 sequence, 4 map. A sequence tap has the time axis of
+            `sequence`, so that the one mask holds for it too.
         source: The trunk, for error messages.
 
     Example:
@@ -39,6 +41,7 @@ class Features:
     vector: Any = None
     map: Any = None
     sequence: Any = None
+    mask: Any = None
     taps: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     source: Any = "the trunk"
 
@@ -76,7 +79,7 @@ class Features:
         if kind == "vector" and have == "map":
             return keras.layers.GlobalAveragePooling2D(name=f"{at}_pool")(tensor)
         if kind == "vector" and have == "sequence":
-            return keras.layers.GlobalAveragePooling1D(name=f"{at}_pool")(tensor)
+            return keras.layers.GlobalAveragePooling1D(name=f"{at}_pool")(tensor, mask=self.mask)
         raise ValueError(f"{asked_by} asks for a {kind} at tap '{at}', where {self.source} gives a {have}.")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from mtlkeras.features import Features
+from mtlkeras.features import KINDS, Features
 from mtlkeras.heads import Head
 from mtlkeras.layers.trunk_output import TrunkOutput
 from mtlkeras.sharing.base import Sharing
@@ -44,14 +44,15 @@ class HardSharing(Sharing):
             if key not in outputs:
                 asked_by = f"{type(head).__name__} of task '{task}'"
                 outputs[key] = features.get(head.kind, head.at, asked_by=asked_by)
+        if features.mask is not None and any(head.kind == "sequence" for head in heads.values()):
+            outputs["mask"] = features.mask
         if isinstance(trunk, Trunk):
             outputs = TrunkOutput(trunk, name="features")(outputs)
         single = len(outputs) == 1
         body = keras.Model(inner, next(iter(outputs.values())) if single else outputs, name=TRUNK)
         shared = body(inputs)
-        return {
-            task: _features(head, shared if single else shared[_key(head)]) for task, head in heads.items()
-        }
+        shared = {next(iter(outputs)): shared} if single else shared
+        return {task: _features(head, shared) for task, head in heads.items()}
 
 
 def open_trunk(trunk: Any, inputs: Any) -> tuple[Any, Features]:
@@ -83,7 +84,7 @@ def features_of_model(model: Any) -> Features:
     """Returns the features of a functional model, by the rank of its output."""
     outputs = model.output
     if isinstance(outputs, dict):
-        kinds = {kind: outputs[kind] for kind in ("vector", "map", "sequence") if kind in outputs}
+        kinds = {kind: outputs[kind] for kind in (*KINDS, "mask") if kind in outputs}
         return Features(**kinds, taps=_taps(model), source=f"the model '{model.name}'")
     vector, kind = outputs, {2: "vector", 3: "sequence", 4: "map"}[len(outputs.shape)]
     if kind == "map":
@@ -104,7 +105,9 @@ def _key(head: Head) -> str:
     return head.kind if head.at is None else f"{head.at}_{head.kind}"
 
 
-def _features(head: Head, tensor: Any) -> Features:
+def _features(head: Head, shared: Mapping[str, Any]) -> Features:
+    """Returns what one head asked for out of the trunk's outputs."""
+    tensor, mask = shared[_key(head)], shared.get("mask") if head.kind == "sequence" else None
     if head.at is None:
-        return Features(**{head.kind: tensor})
-    return Features(taps={head.at: tensor})
+        return Features(**{head.kind: tensor}, mask=mask)
+    return Features(taps={head.at: tensor}, mask=mask)
