@@ -145,6 +145,7 @@ def _tune(commands: argparse._SubParsersAction) -> None:
 _LIMITS = {
     "--trials": "most trials; 20 by default, for hyperband as many as it needs",
     "--epochs": "epochs of a trial, for hyperband the most, instead of the recipe's",
+    "--steps-per-epoch": "most training steps in an epoch, for trials on part of the data",
     "--batch-size": "examples in a batch",
     "--max-parameters": "train no model with more weights",
     "--max-flops": "train no model with more floating-point operations per example",

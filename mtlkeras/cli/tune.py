@@ -15,7 +15,7 @@ from mtlkeras.report.search import best_so_far, trials_table
 
 _TAKEN = (
     *("tuner", "trials", "max_minutes", "max_parameters", "max_flops", "objective", "epochs", "batch_size"),
-    *("seed", "run_dir", "resume", "workers", "data_dir", "chief_timeout"),
+    *("steps_per_epoch", "seed", "run_dir", "resume", "workers", "data_dir", "chief_timeout"),
 )
 
 

@@ -34,6 +34,7 @@ class TrialOptions:
         seed: Seed of the initial weights, dropout and the like, the same in every trial.
         objective: What is searched for: a name in the logs.
         direction: `"min"` or `"max"`.
+        steps_per_epoch: Most training steps in an epoch; `None` for the whole training split.
         score: The score over several tasks that is logged, if it is the objective.
         limits: How large a model may be.
         settings: Values held fixed, by the full name of the hyperparameter.
@@ -45,6 +46,7 @@ class TrialOptions:
     seed: int
     objective: str
     direction: str
+    steps_per_epoch: int | None = None
     score: Any = None
     limits: Limits = Limits()
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -153,9 +155,7 @@ class RecipeHyperModel(keras_tuner.HyperModel):
         self._options.limits.check(model)
         start = time.monotonic()
         batch_size = self._batch_size(hp)
-        train, valid = (
-            self._recipe.data(split, batch_size, self._options.data_dir) for split in ("train", "valid")
-        )
+        train, valid = (self._data(split, batch_size) for split in ("train", "valid"))
         if self._recipe.adapt:
             model.adapt(train)
         if initial_epoch:
@@ -197,10 +197,14 @@ class RecipeHyperModel(keras_tuner.HyperModel):
     def _steps_of(self, hp: Any) -> int:
         batch_size = self._batch_size(hp)
         if batch_size not in self._steps:
-            self._steps[batch_size] = count_batches(
-                self._recipe.data("train", batch_size, self._options.data_dir)
-            )
+            self._steps[batch_size] = count_batches(self._data("train", batch_size))
         return self._steps[batch_size]
+
+    def _data(self, split: str, batch_size: int) -> Any:
+        dataset = self._recipe.data(split, batch_size, self._options.data_dir)
+        steps = self._options.steps_per_epoch
+        # The order is new in each epoch, so that its beginning is another part of the split.
+        return dataset.take(steps) if split == "train" and steps else dataset
 
 
 def explore(hypermodel: RecipeHyperModel, settings: Mapping[str, Any]) -> tuple[Any, Any]:

@@ -47,6 +47,7 @@ class SearchOptions:
         reference: For `"delta"` and `"rank"`: folders of runs, and numbers as `(name, value)`.
         weights: For `"weighted"`: the weights by task or name in the logs.
         epochs: Epochs of a trial; for Hyperband the most.
+        steps_per_epoch: Most training steps in an epoch of a trial; all of the split unless told.
         batch_size: Examples in a batch.
         seed: Seed of the search, and of the initial weights in every trial.
         settings: Hyperparameters held at a value, by name.
@@ -66,6 +67,7 @@ class SearchOptions:
     reference: tuple[Any, ...] = ()
     weights: Mapping[str, float] = dataclasses.field(default_factory=dict)
     epochs: int | None = None
+    steps_per_epoch: int | None = None
     batch_size: int | None = None
     seed: int | None = None
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -79,7 +81,7 @@ class SearchOptions:
 # What a resumed search takes from its own beginning where nothing is asked for.
 _KEPT = (
     *("tuner", "trials", "max_parameters", "max_flops", "objective", "reference", "weights"),
-    *("epochs", "batch_size", "seed", "settings", "data_dir"),
+    *("epochs", "steps_per_epoch", "batch_size", "seed", "settings", "data_dir"),
 )
 
 
@@ -155,6 +157,7 @@ def _explored(recipe: Recipe, options: SearchOptions, role: str | None, run: Run
 
     common: dict[str, Any] = {
         "epochs": options.epochs,
+        "steps_per_epoch": options.steps_per_epoch,
         "batch_size": options.batch_size,
         "seed": options.seed,
     }

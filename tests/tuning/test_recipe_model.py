@@ -69,6 +69,15 @@ def test_epochs_and_steps_are_those_of_the_trial_and_not_searched(recipe):
     assert space.values == {"width": 4}
 
 
+def test_an_epoch_may_be_held_to_a_few_steps(recipe):
+    hypermodel = RecipeHyperModel(recipe(), options(steps_per_epoch=3))
+    space, model = explore(hypermodel, {})
+    assert model.steps == 3 * 3
+    model = hypermodel.build(space)
+    hypermodel.fit(space, model)
+    assert int(model.optimizer.iterations) == 3 * 3
+
+
 ASKS = """    epochs, size = hp.Int("epochs", 2, 4), hp.Choice("batch_size", [8, 16])
     steps = hp.Fixed("steps_per_epoch", 99)
     assert steps == 32 // size"""
