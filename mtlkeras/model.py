@@ -111,6 +111,33 @@ class MultiTaskModel(Trainer, keras.Model):
             "weighted_metrics": weighted_metrics,
         }
 
+    @property
+    def skip_non_finite(self) -> bool:
+        """Whether a training step is undone if it ends with a loss or a weight of NaN or infinity.
+
+        Set it after `compile`. Such a step leaves no trace in weights, optimizer and metrics, and
+        is counted as `skipped_steps` in the logs of its epoch.
+        """
+        return getattr(self._compile_metrics, "skipped", None) is not None
+
+    @skip_non_finite.setter
+    def skip_non_finite(self, skip: bool) -> None:
+        if skip == self.skip_non_finite:
+            return
+        if self._compile_metrics is None:
+            raise ValueError("skip_non_finite is set after compile.")
+        if skip:
+            self._compile_metrics.count_skipped()
+            if not self.optimizer.built:  # So that its variables can be put back from the first step on.
+                self.optimizer.build(self.trainable_variables)
+        else:
+            self._compile_metrics.skipped = None
+        self.train_function = None
+
+    def watched_by_skipping(self) -> tuple[Any, list[Any]]:
+        """Returns the counter of skipped steps, and the variables that must be finite after a step."""
+        return self._compile_metrics.skipped, [self._compile_metrics.loss_sums, *self.trainable_variables]
+
     def _scope(self) -> Any:
         strategy = getattr(self, "_distribute_strategy", None)
         return strategy.scope() if strategy is not None else contextlib.nullcontext()

@@ -81,6 +81,17 @@ class TaskMetrics(CompileMetrics):
         # One row a task and one for the regularisers: the sum so far and what it counts. In
         # one variable, since each variable's update costs as much as a small layer.
         self._sums = self.add_variable((2, len(objectives) + 1), initializer="zeros", name="loss_sums")
+        self.skipped: Any = None
+
+    def count_skipped(self) -> None:
+        """Adds `skipped_steps` to the logs: the training steps of an epoch that were undone."""
+        if self.skipped is None:
+            self.skipped = self.add_variable((), initializer="zeros", name="skipped_steps")
+
+    @property
+    def loss_sums(self) -> Any:
+        """The variable that every step's losses go into."""
+        return self._sums
 
     @property
     def metrics(self) -> list[NamedMetric]:
@@ -89,7 +100,8 @@ class TaskMetrics(CompileMetrics):
 
     @property
     def variables(self) -> list[Any]:
-        return [self._sums] + [v for _, entry in self._entries for v in entry.metric.variables]
+        own = [self._sums] if self.skipped is None else [self._sums, self.skipped]
+        return own + [v for _, entry in self._entries for v in entry.metric.variables]
 
     def add_losses(self, sums: Any, counts: Any, regularization: Any) -> None:
         """Adds one step's losses.
@@ -124,6 +136,8 @@ class TaskMetrics(CompileMetrics):
 
     def reset_state(self) -> None:
         self._sums.assign(ops.zeros(self._sums.shape))
+        if self.skipped is not None:
+            self.skipped.assign(0.0)
         for _, entry in self._entries:
             entry.metric.reset_state()
 
@@ -133,7 +147,8 @@ class TaskMetrics(CompileMetrics):
         weights = ops.convert_to_tensor([o.weight for o in self._objectives.values()] + [1.0], "float32")
         values = ops.unstack(means, len(self._objectives) + 1)[:-1]
         values += [entry.metric.result() for _, entry in self._entries]
-        return {"loss": ops.sum(means * weights), **dict(zip(self._names, values, strict=True))}
+        skipped = {} if self.skipped is None else {"skipped_steps": self.skipped + 0.0}
+        return {"loss": ops.sum(means * weights), **dict(zip(self._names, values, strict=True)), **skipped}
 
 
 class NamedMetric:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -73,7 +74,10 @@ class Trainer:
             return super().predict(*args, **kwargs)  # type: ignore[misc]
 
     def train_step(self, state: Any, data: Any) -> Any:
-        return super().train_step(state, _spread(data, self._batch_sharding))  # type: ignore[misc]
+        logs, after = super().train_step(state, _spread(data, self._batch_sharding))  # type: ignore[misc]
+        if self.skip_non_finite:  # type: ignore[attr-defined]
+            return undo_if_not_finite(self, state, after)
+        return logs, after
 
     def test_step(self, state: Any, data: Any) -> Any:
         return super().test_step(state, _spread(data, self._batch_sharding))  # type: ignore[misc]
@@ -93,6 +97,26 @@ class Trainer:
                 optimizer.build(self.trainable_variables)  # type: ignore[attr-defined]
             with _without_distribution():
                 yield
+
+
+def undo_if_not_finite(model: Any, before: Any, after: Any) -> Any:
+    """Returns a step's logs and state: the state before if a loss or a weight is no finite number."""
+    skipped, watched = model.watched_by_skipping()
+    # The state has the values of these variables, in this order.
+    variables = (
+        *(model.trainable_variables, model.non_trainable_variables),
+        *(model.optimizer.variables, model.metrics_variables),
+    )
+    pairs = zip(itertools.chain(*variables), itertools.chain(*after), strict=True)
+    known = {id(variable): value for variable, value in pairs}
+    good = jax.numpy.all(jax.numpy.stack([jax.numpy.isfinite(known[id(v)]).all() for v in watched]))
+    state = jax.tree.map(lambda new, old: jax.numpy.where(good, new, old), after, before)
+    metrics = list(state[3])
+    place = next(i for i, variable in enumerate(model.metrics_variables) if variable is skipped)
+    metrics[place] = metrics[place] + 1.0 - good.astype("float32")
+    with keras.StatelessScope(state_mapping=list(zip(model.metrics_variables, metrics, strict=True))):
+        logs = model.get_metrics_result()
+    return logs, (*state[:3], metrics)
 
 
 def _batch_sharding() -> Any:

@@ -16,6 +16,8 @@ def check_training(model: Any) -> None:
         ValueError: If its optimizer or a setting does not go with its strategy.
     """
     _check_optimizer(model)
+    if model.skip_non_finite:
+        raise ValueError("skip_non_finite does not work under several replicas: leave it out.")
     strategy = model.distribute_strategy
     on_cpus = all("CPU" in device for device in strategy.extended.worker_devices)
     if model.jit_compile and on_cpus:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -78,6 +79,8 @@ class Trainer:
         if replica_count() > 1:
             with tf.control_dependencies(empty_parts.check_not_empty(self, data)):
                 data = empty_parts.with_a_row(data)
+        if self.skip_non_finite:  # type: ignore[attr-defined]
+            return undo_if_not_finite(self, super().train_step, data)  # type: ignore[misc]
         return multi_worker.with_replica_axis(super().train_step(data))  # type: ignore[misc]
 
     def test_step(self, data: Any) -> Any:
@@ -90,6 +93,20 @@ class Trainer:
             return super().predict_step(data)  # type: ignore[misc]
         x, rows = empty_parts.inputs_with_a_row(data)
         return empty_parts.without_added_row(super().predict_step((x,)), rows)  # type: ignore[misc]
+
+
+def undo_if_not_finite(model: Any, step: Callable[[Any], Any], data: Any) -> Any:
+    """Runs a training step, and puts all variables back if a loss or a weight ends as no finite number."""
+    skipped, watched = model.watched_by_skipping()
+    known = {id(v): v for v in (*model.variables, *model.optimizer.variables, *model.metrics_variables)}
+    kept = [variable for variable in known.values() if variable is not skipped]
+    before = [tf.identity(variable.value) for variable in kept]
+    step(data)
+    good = tf.reduce_all([tf.reduce_all(tf.math.is_finite(variable.value)) for variable in watched])
+    for variable, value in zip(kept, before, strict=True):
+        variable.assign(tf.where(good, variable.value, value))
+    skipped.assign_add(1.0 - tf.cast(good, tf.float32))
+    return model.get_metrics_result()
 
 
 def _symbol(spec: Any) -> Any:

@@ -62,6 +62,12 @@ def _train(commands: argparse._SubParsersAction) -> None:
     )
     train.add_argument("--check-inputs", action="store_true", help="stop at NaN or infinity in the inputs")
     train.add_argument(
+        "--on-nan",
+        choices=("stop", "skip"),
+        default="stop",
+        help="at a loss of NaN: %(choices)s the step, which is undone and counted; by default stop",
+    )
+    train.add_argument(
         "--jit", action=argparse.BooleanOptionalAction, help="compile the training step with XLA or not"
     )
     train.add_argument(

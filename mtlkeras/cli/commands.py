@@ -86,6 +86,7 @@ def _options(args: argparse.Namespace) -> TrainOptions:
         "data_dir",
         "overwrite",
         "check_inputs",
+        "on_nan",
         "jit",
         "fast",
         "strategy",

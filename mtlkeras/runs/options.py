@@ -24,6 +24,7 @@ class TrainOptions:
         settings: Values of hyperparameters by name.
         overwrite: Whether a run in `run_dir` is replaced.
         check_inputs: Whether NaN or infinity in an input is an error.
+        on_nan: `"stop"` to end at a loss of NaN or infinity, `"skip"` to undo and count such steps.
         jit: Whether the training step is compiled by XLA; `None` leaves it to Keras.
         steps_per_execution: Training steps between two returns to Python.
         fast: Whether to measure a few steps, and choose `jit` and `steps_per_execution` by that.
@@ -41,6 +42,7 @@ class TrainOptions:
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     overwrite: bool = False
     check_inputs: bool = False
+    on_nan: str = "stop"
     jit: bool | None = None
     steps_per_execution: int | None = None
     fast: bool = False

@@ -75,6 +75,7 @@ def prepare(recipe: Recipe, options: TrainOptions) -> Job:
     with devices.scope() if devices else contextlib.nullcontext():
         model = recipe.build(hp)
     hp.check()
+    model.skip_non_finite = options.on_nan == "skip"
     if options.jit is not None:
         model.jit_compile = options.jit
     if options.steps_per_execution is not None:

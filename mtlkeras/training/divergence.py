@@ -6,20 +6,29 @@ import math
 from typing import Any
 
 import keras
+import numpy as np
+
+_ADVICE = "A lower learning rate, gradient clipping or a look at the labels may help."
 
 
 class StopOnNonFinite(keras.callbacks.Callback):
     """Ends a training with an error when the loss becomes NaN or infinite.
 
     Unlike `keras.callbacks.TerminateOnNaN` it names the tasks whose loss it was, and leaves no
-    result that could be taken for a good one.
+    result that could be taken for a good one. With `model.skip_non_finite = True` such steps are
+    undone and counted as `skipped_steps`; then the training ends when all of an epoch were.
+
+    At the end of an epoch the weights are looked at too: TensorFlow fuses a dense layer with its
+    ReLU on CPUs, and the fused one turns NaN into zero, so that the loss stays finite while
+    the weights are lost.
 
     Args:
         checkpoint: Where the last good state is, for the message.
 
     Raises:
         FloatingPointError: After the first batch without a finite loss; it names the tasks, the
-            epoch and the step.
+            epoch and the step. After an epoch whose steps were all undone, or that left weights of
+            NaN or infinity; it names their layer.
 
     Example:
 
@@ -34,23 +43,37 @@ class StopOnNonFinite(keras.callbacks.Callback):
     def __init__(self, checkpoint: Any = None) -> None:
         super().__init__()
         self._checkpoint = checkpoint
-        self._epoch = 0
+        self._epoch = self._steps = 0
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self._epoch = epoch
 
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        if 0 < self._steps <= (logs or {}).get("skipped_steps", 0):
+            raise FloatingPointError(
+                f"All {self._steps} steps of epoch {epoch + 1} gave NaN or infinity and were skipped. "
+                f"{_ADVICE}{self._last()}"
+            )
+        for variable in self.model.trainable_variables:
+            if not np.isfinite(keras.ops.convert_to_numpy(variable.value).astype("float32")).all():
+                raise FloatingPointError(
+                    f"The weights {variable.path} are NaN or infinite after epoch {epoch + 1}, though the "
+                    f"loss is not. A look at the inputs may help (--check-inputs). {_ADVICE}{self._last()}"
+                )
+
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self._steps = batch + 1
         logs = logs or {}
         if math.isfinite(logs.get("loss", 0.0)):
             return
         tasks = [task for task in self.model.heads if not math.isfinite(logs.get(f"{task}_loss", 0.0))]
         what = f"loss of task {' and '.join(map(repr, tasks))}" if tasks else "regularisation loss"
-        last = (
-            f" The state before is in {self._checkpoint}."
-            if self._checkpoint is not None and self._checkpoint.exists()
-            else ""
-        )
         raise FloatingPointError(
             f"The {what} is NaN or infinite after step {batch + 1} of epoch {self._epoch + 1}. "
-            f"A lower learning rate, gradient clipping or a look at the labels may help.{last}"
+            f"{_ADVICE}{self._last()}"
         )
+
+    def _last(self) -> str:
+        if self._checkpoint is None or not self._checkpoint.exists():
+            return ""
+        return f" The state before is in {self._checkpoint}."
