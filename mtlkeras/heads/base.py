@@ -40,7 +40,7 @@ class Head(Spec):
     hidden: tuple[int, ...] = tunable((), (), (128,), (256,))
     activation: str = "relu"
     dropout: float = tunable(0.0, 0.0, 0.2, 0.5)
-    l1: float = 0.0
+    l1: float = tunable(0.0, 0.0, 1e-6, 1e-5, 1e-4)
     l2: float = tunable(0.0, 0.0, 1e-5, 1e-4, 1e-3)
     loss_weight: float = 1.0
     metrics: tuple[Any, ...] | None = None
