@@ -15,6 +15,7 @@ import pytest
 
 import mtlkeras
 from mtlkeras.heads import Classification, MultiLabel
+from mtlkeras.runs.search_parallel import Workers
 from tests.data.toy_builder import ToyFruit
 from tests.support import TinyTrunk, examples, tiny_model
 
@@ -119,6 +120,21 @@ def worker_alone(tmp_path: Path):
         searched(tmp_path, chief_timeout=0.1)
 
 
+def worker_dies(tmp_path: Path, times: int = 1):
+    """Returns what is said of a worker that is killed, until it is given up."""
+    said: list[str] = []
+    workers = Workers(1, ["tune", "x"], {}, tmp_path / "workers", said.append)
+    try:
+        for _ in range(times):
+            (process,) = workers.processes
+            process.kill()
+            process.wait()
+            workers.at_work()
+    finally:
+        workers.stop()
+    return said[-1]
+
+
 def metrics_collide():
     heads = {"a": Classification(2), "a_b": Classification(2)}
     metrics = {"a": [keras.metrics.SparseCategoricalAccuracy(name="b_accuracy")]}
@@ -188,6 +204,8 @@ CASES: dict[str, Callable] = {
     "Search resumed for something else": searched_for_something_else,
     "Search into a folder that is taken": lambda tmp_path: searched(tmp_path, run_dir=str(tmp_path)),
     "Worker whose chief does not answer": worker_alone,
+    "Worker that dies in mid-trial": worker_dies,
+    "Worker that dies again and again": lambda tmp_path: worker_dies(tmp_path, times=99),
 }  # fmt: skip
 
 
@@ -197,11 +215,12 @@ def message_of(case: Callable, tmp_path: Path) -> str:
         if case.__code__.co_argcount and case.__code__.co_varnames[0] == "tmp_path"
         else {}
     )
-    with pytest.raises((ValueError, OSError)) as caught:
-        case(**arguments)
-    return f"`{type(caught.value).__name__}`: {caught.value}".replace(str(tmp_path), "runs").replace(
-        "|", "\\|"
-    )
+    try:
+        said = case(**arguments)
+        assert isinstance(said, str), "Nothing was said."
+    except (ValueError, OSError) as error:
+        said = f"`{type(error).__name__}`: {error}"
+    return said.replace(str(tmp_path), "runs").replace("|", "\\|")
 
 
 def page_of(tmp_path: Path) -> str:

@@ -213,6 +213,11 @@ class Workers:
     def _log(self, name: str) -> Path:
         return self._folder / f"{name}.log"
 
+    @property
+    def processes(self) -> list[subprocess.Popen]:
+        """The processes that are there."""
+        return list(self._processes.values())
+
     def at_work(self) -> bool:
         """Returns whether any is at work, after starting again those that died.
 
@@ -232,7 +237,8 @@ class Workers:
         self._restarts += 1
         if code == _USER_ERROR or self._restarts > _RESTARTS:
             raise ChildProcessError(
-                f"Worker {name} {how}: {self._last_line(name)} Its log is {self._log(name)}."
+                f"Worker {name} {how}, number {self._restarts} of those that died: {self._last_line(name)} "
+                f"Its log is {self._log(name)}."
             )
         self._say(f"worker {name} {how}; it is started again and takes up its trial")
         self._processes[name] = self._start(name)
