@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mtlkeras._errors import unknown_name
-from mtlkeras.heads.base import Head
+
+if TYPE_CHECKING:  # Layers need the backend, the backend these checks, and heads need layers.
+    from mtlkeras.heads.base import Head
 
 # Frame the message of a check inside a data pipeline, which comes back within TensorFlow's own.
 _MARK, _END = "<label check> ", "</label check>"

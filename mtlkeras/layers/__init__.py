@@ -1,5 +1,6 @@
 """Layers that models are made of."""
 
+from mtlkeras.layers.crf import CRF
 from mtlkeras.layers.grouped import GroupedConv2D
 from mtlkeras.layers.local_response import LocalResponseNormalization
 from mtlkeras.layers.output import OrdinalOutput, RegressionOutput, TaskOutput
@@ -7,6 +8,7 @@ from mtlkeras.layers.preprocessing import CategoryIndex, ImagePreprocessing
 from mtlkeras.layers.trunk_output import TrunkOutput
 
 __all__ = [
+    "CRF",
     "CategoryIndex",
     "GroupedConv2D",
     "ImagePreprocessing",

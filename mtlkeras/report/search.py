@@ -177,7 +177,7 @@ def write_search_report(
         f"The best of {len(trials)} trials ({len(failed)} not completed) by `{config['monitor']}`, {what} is "
         f"better, is trial {config['best_trial']}. Trial {trials[0].trial} has the recipe's default values.",
         markdown(task_table(results, config["tasks"])),
-        "This trains it again from the start:",
+        f"This trains it again from the start{_whole_epochs(config)}:",
         f"```sh\n{config['command']}\n```",
         "## Trials",
         markdown(trials_table(trials, metrics)),
@@ -204,6 +204,11 @@ def _draw_all(
         pictures["values.png"] = "Score against each hyperparameter"
     draw_fronts(folder / "fronts.png", trials, metrics)
     return {**pictures, "fronts.png": "Weights against each task's metric"}
+
+
+def _whole_epochs(config: Mapping[str, Any]) -> str:
+    steps = config["options"].get("steps_per_epoch")
+    return f", in whole epochs instead of {steps} steps each" if steps else ""
 
 
 def _failures(failed: Sequence[Any]) -> list[str]:

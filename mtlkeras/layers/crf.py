@@ -1,0 +1,223 @@
+"""A linear-chain conditional random field."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from mtlkeras.layers.chain import IMPOSSIBLE, Chain, Compact, best_paths, compact, expectations, path_score
+from mtlkeras.layers.chain import log_partition as chain_log_partition
+from mtlkeras.layers.tag_constraints import allowed_transitions
+
+
+@keras.saving.register_keras_serializable("mtlkeras")
+class CRF(keras.layers.Layer):
+    """A linear-chain conditional random field over tags.
+
+    The score of the tags `y` of a sequence with logits `x` is
+
+        s(y) = start[y_1] + sum_t x_t[y_t] + sum_t transitions[y_t, y_(t+1)] + end[y_T]
+
+    and their probability `exp(s(y)) / sum over all y' of exp(s(y'))` (Lafferty et al. 2001,
+    Conditional Random Fields; forward-backward recursions in Sutton and McCallum 2012, section 4.1).
+    The gradient of the log-partition is the marginals, computed by the recursions themselves.
+
+    A mask may be of any shape: steps without a token are left out as if the sequence were
+    closed up, be they at its end, its beginning or in between. All is computed in float32.
+
+    Args:
+        num_tags: Number of tags.
+        constraints: `"BIO"`, `"BIOES"` or `"IOBES"` for a chain in which decoding never gives a
+            tag where the scheme forbids it, or `None`.
+        tags: The tags' names by index, which constraints need.
+        constrain_training: Whether forbidden paths are left out of the partition as well. A
+            sequence whose own labels break the scheme is then trained without constraints.
+        initializer: Of the transition, start and end scores.
+        regularizer: Of the same.
+
+    Input shape: logits `(batch, time, num_tags)`, mask `(batch, time)` of bool or `None` for all.
+
+    Output shape: called as a layer it gives the best tags, int32 of shape `(batch, time)`.
+
+    Raises:
+        ValueError: If constraints are asked for without names, or a name is not of the scheme.
+
+    Example:
+
+    ```python
+    crf = mtlkeras.layers.CRF(3, constraints="BIO", tags=("O", "B-city", "I-city"))
+    logits = np.random.default_rng(0).normal(size=(2, 4, 3)).astype("float32")
+    mask = np.array([[True] * 4, [True, True, False, False]])
+    tags, score = crf.decode(logits, mask)
+    loss = -crf.log_likelihood(logits, tags, mask)  # shape (2,)
+    ```
+    """
+
+    def __init__(
+        self,
+        num_tags: int,
+        constraints: str | None = None,
+        tags: Any = None,
+        constrain_training: bool = False,
+        initializer: Any = "zeros",
+        regularizer: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        kwargs["dtype"] = "float32"
+        super().__init__(**kwargs)
+        self.num_tags = num_tags
+        self.constraints = constraints
+        self.tags = None if tags is None else tuple(tags)
+        self.constrain_training = constrain_training
+        self.initializer = keras.initializers.get(initializer)
+        self.regularizer = keras.regularizers.get(regularizer)
+        self.supports_masking = True
+        self._forbidden = None
+        if self.tags is not None and len(self.tags) != num_tags:
+            raise ValueError(f"CRF: tags must have {num_tags} names; received {len(self.tags)}.")
+        if constraints is not None:
+            if self.tags is None:
+                raise ValueError(f"CRF: constraints={constraints!r} needs tags, the tags' names by index.")
+            allowed = allowed_transitions(self.tags, constraints)
+            self._forbidden = tuple((~a).astype("float32") * IMPOSSIBLE for a in allowed)
+        elif constrain_training:
+            raise ValueError("CRF: constrain_training needs constraints.")
+        options = {"initializer": self.initializer, "regularizer": self.regularizer}
+        self.transitions = self.add_weight((num_tags, num_tags), name="transitions", **options)
+        self.start = self.add_weight((num_tags,), name="start", **options)
+        self.end = self.add_weight((num_tags,), name="end", **options)
+        self.built = True
+
+    def build(self, input_shape: Any) -> None:
+        """The weights do not depend on the input."""
+
+    def call(self, logits: Any, mask: Any = None) -> Any:
+        return self.decode(logits, mask)[0]
+
+    def compute_output_spec(self, logits: Any, mask: Any = None) -> Any:
+        return keras.KerasTensor(logits.shape[:2], dtype="int32")
+
+    def log_partition(self, logits: Any, mask: Any = None) -> Any:
+        """Returns the log-partition, shape `(batch,)`; 0 for an empty sequence."""
+        logits, places = self._read(logits, mask)
+        return chain_log_partition(self._chain(logits, self.constrain_training), places)
+
+    def score(self, logits: Any, tags: Any, mask: Any = None) -> Any:
+        """Returns the score s(y) of given tags, shape `(batch,)`; differentiable.
+
+        Args:
+            logits: Shape `(batch, time, num_tags)`.
+            tags: Whole numbers, shape `(batch, time)`; of any value where there is no step.
+            mask: Shape `(batch, time)`.
+        """
+        logits, places = self._read(logits, mask)
+        return path_score(self._chain(logits, False), self._tags(tags, places), places)
+
+    def log_likelihood(self, logits: Any, tags: Any, mask: Any = None) -> Any:
+        """Returns the log-likelihood of given tags, shape `(batch,)`.
+
+        Args:
+            logits: Shape `(batch, time, num_tags)`.
+            tags: Whole numbers, shape `(batch, time)`. A step whose tag is `mtlkeras.MISSING`
+                may have any: the likelihood is that of the tags that are known.
+            mask: Shape `(batch, time)`.
+        """
+        logits, places = self._read(logits, mask)
+        tags = ops.cast(tags, "int32")
+        unknown = ops.logical_and(places.mask, tags < 0)
+        path = self._tags(tags, places)
+        free = self._chain(logits, False)
+
+        def of_known() -> Any:
+            chosen = ops.one_hot(path, self.num_tags, dtype="float32")
+            fits = ops.logical_or(unknown[:, :, None], chosen > 0)
+            return chain_log_partition(
+                free._replace(emissions=ops.where(fits, free.emissions, IMPOSSIBLE)), places
+            )
+
+        def all_known() -> Any:
+            return path_score(free, path, places)
+
+        of_path = ops.cond(ops.any(unknown), of_known, all_known)
+        if not self.constrain_training:
+            return of_path - chain_log_partition(free, places)
+        return self._constrained(logits, places, path, of_path, free)
+
+    def _constrained(self, logits: Any, places: Compact, path: Any, of_path: Any, free: Chain) -> Any:
+        held = self._chain(logits, True)
+        breaks = path_score(Chain(ops.zeros_like(logits), *self._forbidden), path, places) < IMPOSSIBLE / 2
+        within = chain_log_partition(held, places)
+        total = ops.cond(
+            ops.any(breaks),
+            lambda: ops.where(breaks, chain_log_partition(free, places), within),
+            lambda: within,
+        )
+        return of_path - total
+
+    def marginals(self, logits: Any, mask: Any = None) -> Any:
+        """Returns the probability of each tag at each step, shape `(batch, time, num_tags)`.
+
+        Zero where there is no step. With constraints forbidden paths have none.
+        """
+        logits, places = self._read(logits, mask)
+        return expectations(self._chain(logits, True), places).states
+
+    def decode(self, logits: Any, mask: Any = None, k: int = 1) -> tuple[Any, Any]:
+        """Returns the tags of the highest scores, and the scores.
+
+        Args:
+            logits: Shape `(batch, time, num_tags)`.
+            mask: Shape `(batch, time)`.
+            k: How many.
+
+        Returns:
+            Tags, int32 of shape `(batch, time)` with 0 where there is no step, and scores of shape
+            `(batch,)`; for `k > 1` of shapes `(batch, k, time)` and `(batch, k)`, best first. Where
+            a sequence has fewer than k paths the last scores are below -1e29.
+        """
+        logits, places = self._read(logits, mask)
+        tags, scores = best_paths(self._chain(logits, True), places, k)
+        return (tags[:, 0], scores[:, 0]) if k == 1 else (tags, scores)
+
+    def _read(self, logits: Any, mask: Any) -> tuple[Any, Compact]:
+        logits = ops.cast(logits, "float32")
+        if len(logits.shape) != 3 or logits.shape[-1] != self.num_tags:
+            raise ValueError(
+                f"CRF '{self.name}': expected logits of shape (batch, time, {self.num_tags}); "
+                f"received {tuple(logits.shape)}."
+            )
+        if mask is None:
+            mask = ops.ones(ops.shape(logits)[:2], "bool")
+        mask = ops.convert_to_tensor(mask)
+        if len(mask.shape) != 2 or (
+            None not in (mask.shape[1], logits.shape[1]) and mask.shape[1] != logits.shape[1]
+        ):
+            raise ValueError(
+                f"CRF '{self.name}': expected a mask of shape (batch, time) as of logits "
+                f"{tuple(logits.shape)}; received {tuple(mask.shape)}."
+            )
+        return logits, compact(mask)
+
+    def _chain(self, logits: Any, constrained: bool) -> Chain:
+        # Sums, since a custom gradient takes tensors and a variable converts to itself.
+        scores = [weight + 0.0 for weight in (self.transitions, self.start, self.end)]
+        if constrained and self._forbidden is not None:
+            scores = [score + forbidden for score, forbidden in zip(scores, self._forbidden, strict=True)]
+        return Chain(logits, *scores)
+
+    def _tags(self, tags: Any, places: Compact) -> Any:
+        tags = ops.cast(tags, "int32")
+        return ops.where(ops.logical_and(places.mask, tags >= 0), tags, 0)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "num_tags": self.num_tags,
+            "constraints": self.constraints,
+            "tags": self.tags and list(self.tags),
+            "constrain_training": self.constrain_training,
+            "initializer": keras.initializers.serialize(self.initializer),
+            "regularizer": keras.regularizers.serialize(self.regularizer),
+        }
