@@ -44,6 +44,31 @@ def by_task(value: Any, tasks: Iterable[str], argument: str) -> dict[str, Any]:
     return dict(value)
 
 
+def joint_metrics(metrics: Any, heads: Mapping[str, Head]) -> list[Any]:
+    """Returns metrics over several tasks as a list, each for tasks that the model has.
+
+    Raises:
+        ValueError: If one names no tasks, an unknown one, or one whose answer is a number.
+    """
+    if metrics is None:
+        return []
+    metrics = list(metrics) if isinstance(metrics, (list, tuple)) else [metrics]
+    for metric in metrics:
+        if not getattr(metric, "tasks", ()):
+            raise ValueError(
+                f"joint_metrics: expected a metric with tasks, such as "
+                f"mtlkeras.metrics.ExactMatch(('a', 'b')); received {metric!r}."
+            )
+        for task in metric.tasks:
+            if task not in heads:
+                raise unknown_name("task", task, heads, f"joint_metrics, metric '{metric.name}'")
+            if heads[task].class_count((None,)) is None:
+                raise ValueError(
+                    f"joint_metrics, metric '{metric.name}': the head of task '{task}' has no classes."
+                )
+    return metrics
+
+
 def label_arrays(y: Any, heads: Mapping[str, Head]) -> dict[str, Any]:
     """Returns labels given as arrays, as a checked dict of those that are there.
 

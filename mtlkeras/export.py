@@ -97,8 +97,9 @@ def decode_outputs(model: Any, outputs: dict[str, Any]) -> dict[str, Any]:
     answers stay class indices.
     """
     answers = {}
-    for task, head in model.heads.items():
-        for suffix, tensor in head.decode(outputs[task]).items():
+    for task, layer in model.output_layers.items():
+        head = layer.head
+        for suffix, tensor in layer.decode(outputs[task]).items():
             if not suffix and head.names is not None and keras.backend.backend() == "tensorflow":
                 tensor = _names_of(head.names, tensor)
             answers[f"{task}_{suffix}" if suffix else task] = tensor

@@ -63,6 +63,7 @@ class MultiTaskModel(Trainer, keras.Model):
         loss_weights: Any = None,
         metrics: Any = None,
         weighted_metrics: Any = None,
+        joint_metrics: Any = None,
         **kwargs: Any,
     ) -> None:
         """Configures training; every head already knows its loss, weight and metrics.
@@ -74,6 +75,7 @@ class MultiTaskModel(Trainer, keras.Model):
             metrics: Metrics by task that stand in for the heads' own; a name, a Keras
                 metric, or a list of them. They count labelled examples by sample weight.
             weighted_metrics: As `metrics`, in addition to them.
+            joint_metrics: Metrics of several tasks at once, such as `mtlkeras.metrics.ExactMatch`.
             **kwargs: As in Keras.
 
         Raises:
@@ -99,16 +101,18 @@ class MultiTaskModel(Trainer, keras.Model):
             task: resolve_metrics(head, chosen.get(task)) + resolve_metrics(head, added.get(task, ()))
             for task, head in self.heads.items()
         }
+        joint = checks.joint_metrics(joint_metrics, self.heads)
         super().compile(optimizer=optimizer, **kwargs)
         with self._scope():
             # Past Keras' attribute tracking, which would list the container a second time.
-            object.__setattr__(self, "_compile_metrics", TaskMetrics(objectives, task_metrics))
+            object.__setattr__(self, "_compile_metrics", TaskMetrics(objectives, task_metrics, joint))
         object.__setattr__(self, "_objectives", objectives)
         self._task_config = {
             "loss": loss,
             "loss_weights": loss_weights,
             "metrics": metrics,
             "weighted_metrics": weighted_metrics,
+            "joint_metrics": joint_metrics,
         }
 
     @property
@@ -333,7 +337,10 @@ class MultiTaskModel(Trainer, keras.Model):
             **kwargs: As for `predict`.
         """
         outputs = self.predict(x, **kwargs)
-        return {task: head.labels(outputs[task]) for task, head in self.heads.items()}
+        return {
+            task: layer.head.labels(layer.head.one_length(outputs[task]), layer)
+            for task, layer in self.output_layers.items()
+        }
 
     def export(self, filepath: Any, format: str = "tf_saved_model", **kwargs: Any) -> None:  # type: ignore[override]
         """Writes the model for serving, without need of any Python code of ours.

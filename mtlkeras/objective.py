@@ -29,8 +29,12 @@ class TaskObjective:
         self.weight = weight
         self._loss = None if loss is None else _per_example(task, loss)
 
-    def labels(self, y: Any) -> tuple[Any, Any]:
+    def labels(self, y: Any, outputs: Any) -> tuple[Any, Any]:
         """Returns targets in the head's form and the mask of the labels that are there.
+
+        Args:
+            y: Labels as the user gives them.
+            outputs: The task's outputs.
 
         Raises:
             ValueError: If the labels' shape does not fit the head.
@@ -38,7 +42,7 @@ class TaskObjective:
         y = ops.convert_to_tensor(y)
         try:
             mask = self.head.labelled(y)
-            return self.head.targets(y, mask), mask
+            return self.head.targets(y, mask), self.head.within(mask, outputs)
         except ValueError as error:
             raise ValueError(f"Labels of task '{self.task}': {error}") from None
 
@@ -59,13 +63,15 @@ class TaskObjective:
         Returns:
             Two float32 scalars.
         """
-        targets, mask = self.labels(y)
+        targets, mask = self.labels(y, outputs)
         values = self._values(targets, outputs)
         if class_weight:
             values = values * self.head.weigh_classes(targets, class_weight)
-        values, counted = _by_example(ops.where(mask, values, 0.0), mask)
+        values, counted = self.head.by_unit(values, mask)
         if sample_weight is not None:
             sample_weight = example_weights(sample_weight)
+            if len(values.shape) == 2:  # A weight of an example is that of each of its units.
+                sample_weight = ops.expand_dims(sample_weight, -1)
             counted = ops.logical_and(counted, ops.not_equal(sample_weight, 0.0))
             values = ops.where(counted, values * sample_weight, 0.0)
         return ops.sum(values), ops.sum(ops.cast(counted, "float32"))
@@ -85,7 +91,7 @@ class TaskObjective:
         if self.head.by_entry:  # Keras' losses reduce the last axis: give each entry its own.
             targets, outputs = ops.expand_dims(targets, -1), ops.expand_dims(outputs, -1)
         values = ops.cast(self._loss(targets, outputs), "float32")
-        if len(values.shape) != (2 if self.head.by_entry else 1):
+        if len(values.shape) != self.head.loss_rank:
             raise ValueError(
                 f"The loss of task '{self.task}' must give one value per example; "
                 f"it gave shape {tuple(values.shape)}."
@@ -97,15 +103,6 @@ def example_weights(sample_weight: Any) -> Any:
     """Returns sample weights as float32 of shape `(batch,)`."""
     weights = ops.cast(sample_weight, "float32")
     return ops.squeeze(weights, -1) if len(weights.shape) == 2 and weights.shape[-1] == 1 else weights
-
-
-def _by_example(values: Any, mask: Any) -> tuple[Any, Any]:
-    if len(mask.shape) == 1:
-        return values, mask
-    if mask.shape[-1] == 1:
-        return ops.squeeze(values, -1), ops.squeeze(mask, -1)
-    known = ops.sum(ops.cast(mask, "float32"), axis=-1)
-    return ops.sum(values, axis=-1) / ops.maximum(known, 1.0), known > 0
 
 
 def _per_example(task: str, identifier: Any) -> Any:

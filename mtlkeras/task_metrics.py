@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import keras
@@ -64,19 +64,25 @@ class TaskMetrics(CompileMetrics):
     Args:
         objectives: The tasks' objectives by name.
         metrics: The tasks' metrics by task.
+        joint: Metrics of several tasks at once, such as `mtlkeras.metrics.ExactMatch`.
 
     Raises:
         ValueError: If two metrics would have the same full name.
     """
 
     def __init__(
-        self, objectives: Mapping[str, TaskObjective], metrics: Mapping[str, list[TaskMetric]]
+        self,
+        objectives: Mapping[str, TaskObjective],
+        metrics: Mapping[str, list[TaskMetric]],
+        joint: Sequence[Any] = (),
     ) -> None:
         super().__init__(None, None)
         self._objectives = objectives
+        self._joint = list(joint)
         self._entries = [(objectives[task], entry) for task, entries in metrics.items() for entry in entries]
         self._names = [f"{task}_loss" for task in objectives]
         self._names += [f"{objective.task}_{entry.name}" for objective, entry in self._entries]
+        self._names += [metric.name for metric in self._joint]
         _check_unique(self._names)
         # One row a task and one for the regularisers: the sum so far and what it counts. In
         # one variable, since each variable's update costs as much as a small layer.
@@ -96,12 +102,14 @@ class TaskMetrics(CompileMetrics):
     @property
     def metrics(self) -> list[NamedMetric]:
         metrics = [None] * len(self._objectives) + [entry.metric for _, entry in self._entries]
+        metrics += self._joint
         return [NamedMetric(name, metric) for name, metric in zip(self._names, metrics, strict=True)]
 
     @property
     def variables(self) -> list[Any]:
         own = [self._sums] if self.skipped is None else [self._sums, self.skipped]
-        return own + [v for _, entry in self._entries for v in entry.metric.variables]
+        kept = [entry.metric for _, entry in self._entries] + self._joint
+        return own + [v for metric in kept for v in metric.variables]
 
     def add_losses(self, sums: Any, counts: Any, regularization: Any) -> None:
         """Adds one step's losses.
@@ -121,25 +129,43 @@ class TaskMetrics(CompileMetrics):
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         labels: dict[str, tuple] = {}
+        answers: dict[str, Any] = {}
         for objective, entry in self._entries:
             task = objective.task
             if task not in y_true:
                 continue
             if task not in labels:
-                targets, mask = objective.labels(y_true[task])
+                targets, mask = objective.labels(y_true[task], y_pred[task])
                 labels[task] = targets, _weights(mask, task, sample_weight)
             targets, weights = labels[task]
+            outputs = y_pred[task]
             if entry.of_head:
                 targets = objective.head.metric_targets(targets)
-            _update(entry.metric, targets, y_pred[task], weights)
+                if task not in answers:  # Which may be the result of a search, and is made once.
+                    answers[task] = objective.head.metric_outputs(outputs, objective.layer)
+                outputs = answers[task]
+            _update(entry.metric, targets, outputs, weights)
+        for metric in self._joint:
+            if all(task in y_true for task in metric.tasks):
+                metric.update_state(*self._answers(metric.tasks, y_true, y_pred))
         self.build(y_true, y_pred)
+
+    def _answers(self, tasks: Sequence[str], y_true: Any, y_pred: Any) -> tuple[dict, dict, dict]:
+        """Returns labels and answers as indices, and which labels are there, by task."""
+        right, answers, known = {}, {}, {}
+        for task in tasks:
+            objective = self._objectives[task]
+            targets, known[task] = objective.labels(y_true[task], y_pred[task])
+            right[task] = objective.head.metric_targets(targets)
+            answers[task] = objective.layer.answers(y_pred[task])
+        return right, answers, known
 
     def reset_state(self) -> None:
         self._sums.assign(ops.zeros(self._sums.shape))
         if self.skipped is not None:
             self.skipped.assign(0.0)
-        for _, entry in self._entries:
-            entry.metric.reset_state()
+        for metric in [entry.metric for _, entry in self._entries] + self._joint:
+            metric.reset_state()
 
     def result(self) -> dict[str, Any]:
         sums = ops.convert_to_tensor(self._sums)
@@ -147,6 +173,7 @@ class TaskMetrics(CompileMetrics):
         weights = ops.convert_to_tensor([o.weight for o in self._objectives.values()] + [1.0], "float32")
         values = ops.unstack(means, len(self._objectives) + 1)[:-1]
         values += [entry.metric.result() for _, entry in self._entries]
+        values += [metric.result() for metric in self._joint]
         skipped = {} if self.skipped is None else {"skipped_steps": self.skipped + 0.0}
         return {"loss": ops.sum(means * weights), **dict(zip(self._names, values, strict=True)), **skipped}
 
@@ -188,7 +215,8 @@ def _update(metric: Any, targets: Any, outputs: Any, weights: Any) -> None:
     if len(weights.shape) == 2:
         if isinstance(metric, keras.metrics.MeanMetricWrapper):
             # The function reduces the last axis: make every entry an example of its own.
-            targets, outputs = ops.reshape(targets, (-1, 1)), ops.reshape(outputs, (-1, 1))
+            scores = outputs.shape[-1] if len(outputs.shape) == 3 else 1
+            targets, outputs = ops.reshape(targets, (-1, 1)), ops.reshape(outputs, (-1, scores))
             weights = ops.reshape(weights, (-1,))
         elif isinstance(metric, keras.metrics.FBetaScore):
             # It counts hits and misses per label and takes weights per example only; an

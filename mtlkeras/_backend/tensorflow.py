@@ -42,8 +42,8 @@ def make_strategy(name: str) -> tf.distribute.Strategy:
 
 
 def gather_names(names: tuple[str, ...], indices: Any) -> Any:
-    """Returns a string tensor of the names at `indices`."""
-    return tf.gather(tf.constant(list(names)), indices)
+    """Returns a string tensor of the names at `indices`; empty at -1."""
+    return tf.gather(tf.constant([*names, ""]), tf.where(indices < 0, len(names), tf.cast(indices, tf.int32)))
 
 
 class Trainer:

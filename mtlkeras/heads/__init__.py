@@ -2,8 +2,10 @@
 
 from mtlkeras.heads.base import Head
 from mtlkeras.heads.classification import Classification
+from mtlkeras.heads.crf_tagging import CRFTagging
 from mtlkeras.heads.multi_label import MultiLabel
 from mtlkeras.heads.ordinal import Ordinal
 from mtlkeras.heads.regression import Regression
+from mtlkeras.heads.tagging import Tagging
 
-__all__ = ["Classification", "Head", "MultiLabel", "Ordinal", "Regression"]
+__all__ = ["CRFTagging", "Classification", "Head", "MultiLabel", "Ordinal", "Regression", "Tagging"]

@@ -33,6 +33,7 @@ class Head(Spec):
 
     kind: ClassVar[str] = "vector"
     by_entry: ClassVar[bool] = False  # Whether each entry of an example's label may be missing alone.
+    loss_rank: ClassVar[int] = 1  # Rank of a loss that stands in for the head's own.
     default_metrics: ClassVar[tuple[str, ...]] = ()
     metric_names: ClassVar[tuple[str, ...]] = ()
 
@@ -66,13 +67,16 @@ class Head(Spec):
 
     def attach(self, features: Features, task: str) -> Any:
         """Builds the head's layers on a trunk's features; returns the named output."""
+        return self.output_layer(task)(self._scores(features, task))
+
+    def _scores(self, features: Features, task: str) -> Any:
         x = features.get(self.kind, self.at, asked_by=f"{type(self).__name__} of task '{task}'")
         for i, units in enumerate(self.hidden, 1):
             x = self._dense(units, f"{task}_hidden_{i}", self.activation)(
                 self._dropped(x, f"{task}_dropout_{i}")
             )
         x = self._dropped(x, f"{task}_dropout")
-        return self.output_layer(task)(self._dense(self.units, f"{task}_logits", None)(x))
+        return self._dense(self.units, f"{task}_logits", None)(x)
 
     def output_layer(self, task: str) -> TaskOutput:
         """Returns the last layer, named like the task."""
@@ -126,6 +130,34 @@ class Head(Spec):
         """Returns the loss of each label, in the shape of the mask of `labelled`."""
         raise NotImplementedError
 
+    def within(self, mask: Any, outputs: Any) -> Any:
+        """Returns the mask of labels without those that the outputs have no place for."""
+        return mask
+
+    def by_unit(self, values: Any, mask: Any) -> tuple[Any, Any]:
+        """Returns losses, and what of them counts, for each unit that the task's mean is over.
+
+        An example by default: one with several entries has the mean over those that are known.
+
+        Args:
+            values: Result of `loss`.
+            mask: Result of `within`.
+
+        Returns:
+            Float32 and bool of one shape, whose first axis is the batch.
+        """
+        values = ops.where(mask, values, 0.0)
+        if len(mask.shape) == 1:
+            return values, mask
+        if mask.shape[-1] == 1:
+            return ops.squeeze(values, -1), ops.squeeze(mask, -1)
+        known = ops.sum(ops.cast(mask, "float32"), axis=-1)
+        return ops.sum(values, axis=-1) / ops.maximum(known, 1.0), known > 0
+
+    def metric_outputs(self, outputs: Any, layer: TaskOutput) -> Any:
+        """Returns outputs in the form that the metrics of `metric_names` take."""
+        return outputs
+
     def metric_targets(self, targets: Any) -> Any:
         """Returns targets in the form that the metrics of `metric_names` take."""
         return targets
@@ -160,9 +192,13 @@ class Head(Spec):
         """Names of the classes that `decode`'s answer counts, if it does and they have any."""
         return None
 
-    def labels(self, outputs: np.ndarray) -> np.ndarray:
+    def one_length(self, outputs: Any) -> np.ndarray:
+        """Returns the outputs of `predict`, which are ragged if its batches were, as one array."""
+        return outputs
+
+    def labels(self, outputs: np.ndarray, layer: TaskOutput) -> np.ndarray:
         """Returns the labels a person wants for outputs of `predict`."""
-        answer = np.asarray(self.decode(ops.convert_to_tensor(outputs))[""])
+        answer = np.asarray(layer.answers(ops.convert_to_tensor(outputs)))
         return answer if self.names is None else np.asarray(self.names)[answer]
 
 

@@ -38,6 +38,7 @@ class MultiLabel(Head):
     """
 
     by_entry: ClassVar = True
+    loss_rank: ClassVar = 2
     default_metrics: ClassVar = ("accuracy",)
     metric_names: ClassVar = ("accuracy", "auc", "f1")
 
@@ -114,7 +115,7 @@ class MultiLabel(Head):
     def decode(self, outputs: Any) -> dict[str, Any]:
         return {"": ops.cast(outputs >= self.threshold, "int32"), "probability": outputs}
 
-    def labels(self, outputs: np.ndarray) -> np.ndarray:
+    def labels(self, outputs: np.ndarray, layer: Any) -> np.ndarray:
         """Returns per example the tuple of names (or indices) of the labels that hold."""
         names: tuple = self.label_names or tuple(range(self.num_labels))
         answers = np.empty(len(outputs), object)

@@ -47,6 +47,7 @@ class Regression(Head):
     """
 
     by_entry: ClassVar = True
+    loss_rank: ClassVar = 2
     default_metrics: ClassVar = ("mae",)
     metric_names: ClassVar = ("mae", "rmse", "r2")
 

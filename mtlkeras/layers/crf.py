@@ -74,7 +74,7 @@ class CRF(keras.layers.Layer):
         self.initializer = keras.initializers.get(initializer)
         self.regularizer = keras.regularizers.get(regularizer)
         self.supports_masking = True
-        self._forbidden = None
+        self._forbidden: Any = None
         if self.tags is not None and len(self.tags) != num_tags:
             raise ValueError(f"CRF: tags must have {num_tags} names; received {len(self.tags)}.")
         if constraints is not None:

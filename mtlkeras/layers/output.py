@@ -57,6 +57,14 @@ class TaskOutput(keras.layers.Layer):
             return recent[1]
         return self.head.invert(keras.ops.convert_to_tensor(outputs, "float32"))
 
+    def decode(self, outputs: Any) -> dict[str, Any]:
+        """Returns decoded tensors by suffix; see `Head.decode`."""
+        return self.head.decode(outputs)
+
+    def answers(self, outputs: Any) -> Any:
+        """Returns only the answers that `decode` gives, for metrics."""
+        return self.decode(outputs)[""]
+
     def compute_output_spec(self, inputs: Any) -> Any:
         shape = self.head.output_shape(inputs.shape)
         return keras.KerasTensor(shape, dtype="float32")

@@ -53,6 +53,9 @@ class TrialOptions:
     data_dir: str | None = None
 
 
+_EPOCHS_OF_ROUND = "tuner/epochs"  # As KerasTuner calls those that Hyperband gives a trial.
+
+
 class RunHyperParameters:
     """A `keras_tuner.HyperParameters` of which the run holds some values.
 
@@ -189,7 +192,9 @@ class RecipeHyperModel(keras_tuner.HyperModel):
         return {**logs, "best_epoch": initial_epoch + best + 1, "epochs": initial_epoch + len(values)}
 
     def _epochs(self, hp: Any) -> int:
-        return hp.values.get(EPOCHS, self._options.epochs)
+        # Hyperband compares trials after a few epochs: their schedules end there too, since a rate
+        # that is still high says little of what a model becomes.
+        return hp.values.get(_EPOCHS_OF_ROUND) or hp.values.get(EPOCHS, self._options.epochs)
 
     def _batch_size(self, hp: Any) -> int:
         return hp.values.get(BATCH_SIZE, self._options.batch_size)

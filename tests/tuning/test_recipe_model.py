@@ -180,3 +180,11 @@ def test_a_training_that_goes_on_has_the_steps_before_it_behind_it(recipe):
     logs = hypermodel.fit(space, model, epochs=3, initial_epoch=2)
     assert int(model.optimizer.iterations) == 3 * 4
     assert logs["best_epoch"] == 3
+
+
+def test_schedules_end_with_the_round_of_hyperband(recipe):
+    hypermodel = RecipeHyperModel(recipe(), options(epochs=9))
+    space, model = explore(hypermodel, {})
+    assert model.steps == 9 * 4
+    space.values["tuner/epochs"] = 3
+    assert hypermodel.build(space).steps == 3 * 4

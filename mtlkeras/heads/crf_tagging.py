@@ -1,0 +1,82 @@
+"""Tags for a sequence as a whole."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from keras import ops
+
+from mtlkeras._errors import unknown_name
+from mtlkeras.heads.sequence import SequenceHead
+from mtlkeras.layers.chain import IMPOSSIBLE
+from mtlkeras.layers.sequence_output import CRFOutput
+from mtlkeras.specs import spec
+
+_CONSTRAIN = ("decoding", "training")
+
+
+@spec
+class CRFTagging(SequenceHead):
+    """Tags a sequence with a linear-chain CRF over the scores of its steps.
+
+    The output is the scores, shape `(batch, time, tags)`, with rows of -1e30 where the trunk's
+    mask has no token; `predict_labels`, `serve` and the metrics give the best sequence of tags
+    (`mtlkeras.layers.CRF`). The task's loss is the mean over the labelled sequences of the
+    batch of the negative log-likelihood. Labels are tag indices of shape `(batch, time)`, with
+    `mtlkeras.MISSING` for padding; where a token's tag is not known, the likelihood is that of
+    the tags that are.
+
+    Args:
+        tags: The tags' names, by index.
+        scheme: `"BIO"` or `"BIOES"` (also written `"IOBES"`) if the tags mark entities, which
+            the entity metrics then count; `None` for others, such as parts of speech.
+        constrain: With a scheme, whether what it forbids is left out in `"decoding"` only, in
+            `"training"` as well, or (`None`) never.
+
+    Metrics: as of `Tagging`.
+
+    Raises:
+        ValueError: If the tags are not distinct, or not of the scheme.
+
+    Example:
+
+    ```python
+    head = mtlkeras.heads.CRFTagging(("O", "B-city", "I-city"), scheme="BIO")
+    ```
+    """
+
+    tags: tuple[str, ...]
+    scheme: str | None = None
+    constrain: str | None = "decoding"
+
+    @property
+    def default_metrics(self) -> tuple[str, ...]:  # type: ignore[override]
+        return ("accuracy",) if self.scheme is None else ("accuracy", "f1")
+
+    def validate(self) -> None:
+        super().validate()
+        if self.constrain is not None and self.constrain not in _CONSTRAIN:
+            raise unknown_name("value", self.constrain, _CONSTRAIN, "constrain= of CRFTagging")
+        if self.scheme is None:
+            object.__setattr__(self, "constrain", None)  # There is nothing to hold to.
+
+    padding: ClassVar = IMPOSSIBLE / 2
+
+    def output_layer(self, task: str) -> CRFOutput:
+        return CRFOutput(self, name=task)
+
+    def activate(self, scores: Any) -> Any:
+        return scores
+
+    def invert(self, outputs: Any) -> Any:
+        return outputs
+
+    def loss(self, targets: Any, scores: Any, layer: CRFOutput) -> Any:
+        mask = self.steps(scores)
+        scores = ops.where(ops.expand_dims(mask, -1), scores, 0.0)
+        return -layer.crf.log_likelihood(scores, targets, mask)
+
+    def by_unit(self, values: Any, mask: Any) -> tuple[Any, Any]:
+        """Returns the losses of the sequences, of which those with any label count."""
+        counted = ops.any(mask, axis=-1)
+        return ops.where(counted, values, 0.0), counted

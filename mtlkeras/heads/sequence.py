@@ -1,0 +1,128 @@
+"""The base of heads that give a tag to every step of a sequence."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import keras
+import numpy as np
+from keras import ops
+
+from mtlkeras._missing import MISSING
+from mtlkeras.features import Features
+from mtlkeras.heads.base import Head, check_class_indices, present
+from mtlkeras.layers.chain import IMPOSSIBLE
+from mtlkeras.layers.sequence_output import SequenceOutput
+from mtlkeras.layers.tag_constraints import SCHEMES, check_tags
+from mtlkeras.metrics import EntityScore, TokenAccuracy
+
+_ENTITY_METRICS = ("f1", "precision", "recall")
+
+
+class SequenceHead(Head):
+    """A tag for every step; the fields and metrics that such heads have in common."""
+
+    kind: ClassVar = "sequence"
+    metric_names: ClassVar = (
+        "accuracy",
+        *_ENTITY_METRICS,
+        *(f"strict_{name}" for name in _ENTITY_METRICS),
+    )
+    padding: ClassVar[float] = IMPOSSIBLE  # What outputs are where there is no step.
+
+    tags: tuple[str, ...]
+    scheme: str | None
+
+    def validate(self) -> None:
+        super().validate()
+        name = type(self).__name__
+        if len(self.tags) < 2:
+            raise ValueError(f"{name}: tags must have at least 2 names; received {self.tags!r}.")
+        if len(set(self.tags)) != len(self.tags) or not all(isinstance(tag, str) for tag in self.tags):
+            raise ValueError(f"{name}: tags must be distinct names; received {self.tags!r}.")
+        if self.scheme is not None:
+            check_tags(self.tags, self.scheme, f"{name}: scheme")
+        asked = [m for m in self.metrics or () if isinstance(m, str) and m != "accuracy"]
+        if asked and self.scheme is None:
+            raise ValueError(
+                f"{name}: metric '{asked[0]}' counts entities, so it needs scheme=, one of "
+                f"{', '.join(SCHEMES)}."
+            )
+
+    @property
+    def units(self) -> int:
+        return len(self.tags)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.tags
+
+    def attach(self, features: Features, task: str) -> Any:
+        scores = self._scores(features, task)
+        return self.output_layer(task)(scores if features.mask is None else [scores, features.mask])
+
+    def output_layer(self, task: str) -> SequenceOutput:
+        return SequenceOutput(self, name=task)
+
+    def steps(self, outputs: Any) -> Any:
+        """Returns the mask of the steps, as the outputs tell it: bool, shape `(batch, time)`."""
+        return ops.max(outputs, axis=-1) > self.padding
+
+    def labelled(self, y: Any) -> Any:
+        if len(y.shape) != 2:
+            raise ValueError(
+                f"expected tag indices of shape (batch, time), with {MISSING} where there is no tag; "
+                f"received shape {tuple(y.shape)}."
+            )
+        return present(y)
+
+    def targets(self, y: Any, mask: Any) -> Any:
+        """Returns tag indices, with `MISSING` where the tag is not known."""
+        return ops.where(mask, ops.cast(y, "int32"), MISSING)
+
+    def within(self, mask: Any, outputs: Any) -> Any:
+        """Returns the mask without what lies outside of the sequences.
+
+        Raises:
+            ValueError: If labels and outputs have different lengths.
+        """
+        if None not in (mask.shape[1], outputs.shape[1]) and mask.shape[1] != outputs.shape[1]:
+            raise ValueError(
+                f"the labels have {mask.shape[1]} steps, the outputs {outputs.shape[1]}: pad both alike."
+            )
+        return ops.logical_and(mask, self.steps(outputs))
+
+    def metric(self, name: str) -> keras.metrics.Metric:
+        if name == "accuracy":
+            return TokenAccuracy(name=name)
+        if name in self.metric_names and self.scheme is not None:
+            measure = name.removeprefix("strict_")
+            scheme = self.scheme if name != measure else None
+            return EntityScore(self.tags, measure, strict_scheme=scheme, name=name)
+        return super().metric(name)
+
+    def metric_outputs(self, outputs: Any, layer: Any) -> Any:
+        """Returns the best tags, with `MISSING` where there is no step."""
+        return layer.answers(outputs)
+
+    def class_count(self, shape: Any) -> int | None:
+        return len(self.tags)
+
+    def check(self, y: np.ndarray) -> None:
+        if y.dtype == object:
+            raise ValueError(
+                "the sequences differ in length: mtlkeras.data.TagEncoder pads them and turns names into ids."
+            )
+        check_class_indices(y, len(self.tags), self.tags)
+
+    def one_length(self, outputs: Any) -> np.ndarray:
+        if hasattr(outputs, "to_tensor"):  # TensorFlow's ragged tensor, for batches of several lengths.
+            outputs = outputs.to_tensor(default_value=self.padding)
+        return np.asarray(outputs)
+
+    def labels(self, outputs: np.ndarray, layer: Any) -> np.ndarray:
+        """Returns for each example the tuple of its tags' names, cut to its length."""
+        answers = np.empty(len(outputs), object)
+        for i, row in enumerate(np.asarray(layer.answers(ops.convert_to_tensor(outputs)))):
+            answers[i] = tuple(self.tags[tag] for tag in row if tag != MISSING)
+        return answers
