@@ -10,12 +10,15 @@ from mtlkeras.data.order import set_epoch
 from mtlkeras.data.pipeline import to_arrays
 from mtlkeras.data.report import LoadReport, TaskReport, describe
 from mtlkeras.data.statistics import TableStatistics, table_statistics
+from mtlkeras.data.tag_encoder import Span, TagEncoder
 
 __all__ = [
     "MISSING",
     "Label",
     "LoadReport",
+    "Span",
     "TableStatistics",
+    "TagEncoder",
     "TaskReport",
     "augment",
     "check_finite",

@@ -1,0 +1,210 @@
+"""Tagging heads: losses against plain sums, masks, missing labels, and what a model does with them."""
+
+from __future__ import annotations
+
+import itertools
+
+import keras
+import numpy as np
+import pytest
+
+import mtlkeras
+from mtlkeras.heads import Classification, CRFTagging, Tagging
+from mtlkeras.metrics import ExactMatch
+
+TAGS = ("O", "B-a", "I-a")
+HEADS = {"tagging": Tagging(TAGS, scheme="BIO"), "crf": CRFTagging(TAGS, scheme="BIO")}
+
+
+def trunk(units=6):
+    ids = keras.Input((None,), dtype="int32", name="ids")
+    embedded = keras.layers.Embedding(20, units, name="embedding")(ids)
+    outputs = {
+        "sequence": embedded,
+        "vector": keras.layers.GlobalAveragePooling1D(name="mean")(embedded),
+        "mask": keras.ops.greater(ids, 0),
+    }
+    return keras.Model(ids, outputs)
+
+
+def model(heads, seed=0, **options):
+    keras.utils.set_random_seed(seed)
+    built = mtlkeras.build_model(keras.Input((None,), dtype="int32", name="ids"), trunk(), heads)
+    built.compile(keras.optimizers.Adam(0.05), **options)
+    for layer in built.output_layers.values():
+        for weight in layer.trainable_weights:
+            weight.assign(np.random.default_rng(seed).normal(size=weight.shape))
+    return built
+
+
+def examples(rows=8, time=5, seed=0):
+    rng = np.random.default_rng(seed)
+    ids = rng.integers(1, 20, (rows, time)).astype("int32")
+    mask = np.arange(time) < rng.integers(0, time + 1, rows)[:, None]
+    ids[~mask] = 0
+    return ids, np.where(mask, ids % 3, -1).astype("int32"), mask
+
+
+def scores_of(built, ids):
+    """The head's scores, from the dense layer before its output."""
+    return keras.Model(built.input, built.get_layer("y_logits").output).predict(ids, verbose=0)
+
+
+def crf_losses(scores, tags, mask, crf):
+    """Negative log-likelihoods by enumeration; tags of -1 may be any."""
+    transitions, start, end = (np.asarray(w, "float64") for w in (crf.transitions, crf.start, crf.end))
+    losses = []
+    for x, y, there in zip(scores.astype("float64"), tags, mask, strict=True):
+        x, y = x[there], y[there]
+        totals, fits = [], []
+        for path in itertools.product(range(3), repeat=len(x)):
+            total = sum(x[t, tag] for t, tag in enumerate(path))
+            total += sum(transitions[pair] for pair in itertools.pairwise(path))
+            totals.append(total + (start[path[0]] + end[path[-1]] if path else 0))
+            fits.append(all(known in (-1, tag) for known, tag in zip(y, path, strict=True)))
+        totals = np.array(totals)
+        losses.append(np.logaddexp.reduce(totals) - np.logaddexp.reduce(totals[fits]))
+    return np.array(losses)
+
+
+def test_tagging_loss_is_the_mean_over_labelled_tokens():
+    built = model({"y": HEADS["tagging"]})
+    ids, tags, mask = examples()
+    tags[0, 0] = -1
+    scores = scores_of(built, ids).astype("float64")
+    logs = scores - np.logaddexp.reduce(scores, axis=-1, keepdims=True)
+    picked = np.take_along_axis(logs, np.maximum(tags, 0)[:, :, None], 2)[:, :, 0]
+    expected = -picked[tags >= 0].mean()
+    np.testing.assert_allclose(
+        built.evaluate(ids, {"y": tags}, verbose=0, return_dict=True)["loss"], expected, rtol=1e-5
+    )
+
+
+def test_crf_loss_is_the_mean_over_labelled_sequences():
+    built = model({"y": HEADS["crf"]})
+    ids, tags, mask = examples()
+    tags[0, 0], tags[3] = -1, -1  # One tag that is not known; a sequence without any.
+    losses = crf_losses(scores_of(built, ids), tags, mask, built.get_layer("y").crf)
+    counted = (tags >= 0).any(axis=1)
+    logs = built.evaluate(ids, {"y": tags}, verbose=0, return_dict=True)
+    np.testing.assert_allclose(logs["loss"], losses[counted].mean(), rtol=1e-4)
+    weights = np.arange(8) % 3 * 0.5
+    logs = built.evaluate(ids, {"y": tags}, sample_weight={"y": weights}, verbose=0, return_dict=True)
+    counted &= weights > 0
+    np.testing.assert_allclose(logs["loss"], (losses * weights)[counted].mean(), rtol=1e-4)
+
+
+@pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
+def test_labels_and_padding_outside_of_the_sequence_change_nothing(head):
+    built = model({"y": head})
+    ids, tags, mask = examples()
+    logs = built.evaluate(ids, {"y": tags}, verbose=0, return_dict=True)
+    wrong = np.where(mask, tags, 1)
+    again = built.evaluate(ids, {"y": wrong}, verbose=0, return_dict=True)
+    longer = [np.pad(a, ((0, 0), (2, 1)), constant_values=v) for a, v in ((ids, 0), (tags, -1))]
+    padded = built.evaluate(longer[0], {"y": longer[1]}, verbose=0, return_dict=True)
+    for name, value in logs.items():
+        np.testing.assert_allclose([again[name], padded[name]], value, rtol=1e-5)
+    assert list(built.predict_labels(ids, verbose=0)["y"]) == list(
+        built.predict_labels(longer[0], verbose=0)["y"]
+    )
+
+
+@pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
+def test_no_labels_give_no_loss(head):
+    built = model({"y": head, "kind": Classification(2)})
+    ids, tags, _ = examples()
+    history = built.fit(ids, {"y": np.full_like(tags, -1), "kind": ids[:, 0] % 2}, verbose=0).history
+    assert history["y_loss"] == [0.0]
+    assert np.isfinite(history["loss"]).all()
+
+
+@pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
+def test_learns_saves_loads_and_clones(head, tmp_path):
+    built = model({"y": head, "kind": Classification(2)}, joint_metrics=[ExactMatch(("y", "kind"))])
+    ids, _, mask = examples(rows=16)
+    tags = np.where(mask, ids % 2, -1)
+    labels = {"y": tags, "kind": ids[:, 0] % 2}
+    history = built.fit(ids, labels, epochs=40, verbose=0).history
+    assert history["y_accuracy"][-1] > 0.95 and history["exact_match"][-1] > 0.9
+    built.save(tmp_path / "model.keras")
+    loaded = mtlkeras.load_model(tmp_path / "model.keras")
+    assert loaded.heads == built.heads
+    np.testing.assert_array_equal(loaded.predict(ids, verbose=0)["y"], built.predict(ids, verbose=0)["y"])
+    assert loaded.evaluate(ids, labels, verbose=0, return_dict=True)["exact_match"] > 0.9
+    answers = loaded.predict_labels(ids, verbose=0)["y"]
+    assert [len(a) for a in answers] == mask.sum(axis=1).tolist()
+    clone = keras.models.clone_model(built)
+    assert clone.heads == built.heads
+
+
+def test_crf_decodes_within_its_scheme():
+    built = model({"y": HEADS["crf"]}, seed=3)
+    ids, _, _ = examples(rows=50, time=9)
+    for tags in built.predict_labels(ids, verbose=0)["y"]:
+        for before, tag in itertools.pairwise(("O", *tags)):
+            assert tag != "I-a" or before != "O"
+
+
+def test_mixed_precision_computes_in_float32():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        built = model(HEADS)
+        ids, tags, _ = examples()
+        assert {o.dtype for o in built.output.values()} == {"float32"}
+        assert np.isfinite(built.fit(ids, dict.fromkeys(HEADS, tags), verbose=0).history["loss"]).all()
+    finally:
+        keras.config.set_dtype_policy("float32")
+
+
+@pytest.mark.tensorflow
+def test_serves_names_with_any_length(tmp_path):
+    import tensorflow as tf
+
+    built = model(HEADS)
+    built.export(tmp_path / "served")
+    served = tf.saved_model.load(str(tmp_path / "served"))
+    for time in (3, 9):
+        ids, _, mask = examples(time=time, seed=time)
+        answers = served.serve(tf.constant(ids))
+        for task, expected in built.predict_labels(ids, verbose=0).items():
+            rows = answers[task].numpy()
+            found = [
+                tuple(t.decode() for t, m in zip(r, there, strict=True) if m)
+                for r, there in zip(rows, mask, strict=True)
+            ]
+            assert found == list(expected)
+            assert set(rows[~mask]) <= {b""}
+        chances = answers["crf_probability"].numpy()
+        assert (chances[mask] > 0).all() and (chances <= 1.0001).all() and (chances[~mask] == 0).all()
+
+
+BAD = {
+    "too few tags": (lambda: Tagging(("O",)), "at least 2 names"),
+    "twice": (lambda: Tagging(("O", "O")), "distinct"),
+    "not of the scheme": (
+        lambda: CRFTagging(("O", "X-a"), scheme="BIO"),
+        "tag 'X-a' is not of the scheme BIO",
+    ),
+    "unknown scheme": (lambda: CRFTagging(("O", "B-a"), scheme="BIOS"), "Unknown scheme 'BIOS'"),
+    "entities without a scheme": (lambda: Tagging(("a", "b"), metrics=("f1",)), "needs scheme="),
+    "unknown constrain": (lambda: CRFTagging(TAGS, "BIO", "decode"), "Did you mean 'decoding'"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_fields_are_told(case):
+    make, message = BAD[case]
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_labels_of_another_length_are_told():
+    built = model({"y": HEADS["crf"]})
+    ids, tags, _ = examples()
+    with pytest.raises(ValueError, match="expected tag indices of shape"):
+        built.fit(ids, {"y": tags[:, 0]}, verbose=0)
+    with pytest.raises(ValueError, match="outside the classes 0 to 2"):
+        built.fit(ids, {"y": tags + 3}, verbose=0)
+    with pytest.raises(ValueError, match="TagEncoder pads them"):
+        built.fit(ids, {"y": np.array([(1, 2), (1,)] * 4, object)}, verbose=0)
