@@ -11,7 +11,7 @@ import keras
 from mtlkeras.heads.base import Head
 from mtlkeras.model import MultiTaskModel
 from mtlkeras.sharing import HardSharing, Sharing
-from mtlkeras.sharing.hard import TRUNK
+from mtlkeras.sharing.hard import FORK, TRUNK
 from mtlkeras.trunks.base import Trunk
 
 _LAYER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -96,7 +96,7 @@ def _check_heads(heads: Any, input_names: list[str]) -> None:
                 f"heads: the task name {task!r} cannot name a layer: use letters, digits, '_', '-' and '.', "
                 f"with a letter or digit first.{f' For example {fixed!r}.' if fixed else ''}"
             )
-        if task in input_names or task in (TRUNK, "loss"):
+        if task in input_names or task in (TRUNK, FORK, "loss"):
             owner = "an input" if task in input_names else "the model itself"
             raise ValueError(f"heads: the task name '{task}' is taken by {owner}.")
         if not isinstance(head, Head):

@@ -11,6 +11,9 @@ from keras import ops
 
 from mtlkeras import checks
 from mtlkeras._backend import Trainer, replica_count, sum_over_replicas
+from mtlkeras.attached_balancer import make_balancing
+from mtlkeras.balancers import Balancer
+from mtlkeras.balancing import Balancing, with_epoch_start
 from mtlkeras.heads import Head, Regression
 from mtlkeras.layers.output import RegressionOutput, TaskOutput
 from mtlkeras.objective import TaskObjective
@@ -38,6 +41,8 @@ class MultiTaskModel(Trainer, keras.Model):
     ```
     """
 
+    # What the model keeps of its balancer, a `mtlkeras.balancing.Balancing`, if it has one.
+    balancing: Any = None
     # The class weights of the `fit` under way, by task.
     _fit_class_weights: dict[str, dict] = {}  # noqa: RUF012
 
@@ -64,6 +69,7 @@ class MultiTaskModel(Trainer, keras.Model):
         metrics: Any = None,
         weighted_metrics: Any = None,
         joint_metrics: Any = None,
+        balancer: Balancer | None = None,
         **kwargs: Any,
     ) -> None:
         """Configures training; every head already knows its loss, weight and metrics.
@@ -76,11 +82,16 @@ class MultiTaskModel(Trainer, keras.Model):
                 metric, or a list of them. They count labelled examples by sample weight.
             weighted_metrics: As `metrics`, in addition to them.
             joint_metrics: Metrics of several tasks at once, such as `mtlkeras.metrics.ExactMatch`.
+            balancer: How much each task weighs in a training step, one of
+                `mtlkeras.balancers`; loss weights scale the losses that it sees. `loss` and
+                `val_loss` stay the sum that the loss weights alone give; the weights of the
+                steps are logged as `<task>_weight`.
             **kwargs: As in Keras.
 
         Raises:
             ValueError: If an argument names an unknown task or metric, a weight is negative
-                or not finite, or two metrics would have the same name in the logs.
+                or not finite, two metrics would have the same name in the logs, or the balancer
+                does not go with the model.
         """
         tasks = list(self.output)
         losses = checks.by_task(loss, tasks, "loss")
@@ -104,8 +115,10 @@ class MultiTaskModel(Trainer, keras.Model):
         joint = checks.joint_metrics(joint_metrics, self.heads)
         super().compile(optimizer=optimizer, **kwargs)
         with self._scope():
+            self._set_balancing(make_balancing(balancer, self))
+            kept = TaskMetrics(objectives, task_metrics, joint, with_weights=balancer is not None)
             # Past Keras' attribute tracking, which would list the container a second time.
-            object.__setattr__(self, "_compile_metrics", TaskMetrics(objectives, task_metrics, joint))
+            object.__setattr__(self, "_compile_metrics", kept)
         object.__setattr__(self, "_objectives", objectives)
         self._task_config = {
             "loss": loss,
@@ -113,7 +126,13 @@ class MultiTaskModel(Trainer, keras.Model):
             "metrics": metrics,
             "weighted_metrics": weighted_metrics,
             "joint_metrics": joint_metrics,
+            "balancer": balancer,
         }
+
+    def _set_balancing(self, balancing: Balancing | None) -> None:
+        if self.balancing is not None:
+            self._tracker.untrack(self.balancing)
+        self.balancing = balancing
 
     @property
     def skip_non_finite(self) -> bool:
@@ -180,14 +199,52 @@ class MultiTaskModel(Trainer, keras.Model):
         Raises:
             ValueError: If there are no labels, or labels of an unknown task.
         """
+        losses, counts, present, rest = self.task_losses(y, y_pred, sample_weight, training)
+        if training and self.balancing is not None:
+            return self.balancing.joint_loss(losses, counts, present) + rest
+        return ops.sum(losses) + rest
+
+    def task_losses(
+        self, y: Any, y_pred: Any, sample_weight: Any, training: bool = True
+    ) -> tuple[Any, Any, Any, Any]:
+        """Returns this replica's part of each term of the joint objective, and logs them.
+
+        Args:
+            y: Labels by task.
+            y_pred: Outputs by task.
+            sample_weight: Weights by task, or one tensor for all tasks.
+            training: Whether class weights given to `fit` apply.
+
+        Returns:
+            The weighted losses, the labelled examples of the whole batch, and 1 for each task
+            that counts in it, all of shape `(tasks,)`; last the regularisers' losses.
+        """
         sums, counts = self._loss_sums(self._labels(y), y_pred, sample_weight, training)
         regularization = sum((ops.sum(ops.cast(r, "float32")) for r in self.losses), ops.zeros(()))
         self._compile_metrics.add_losses(ops.stop_gradient(sums), counts, ops.stop_gradient(regularization))
+        return *self._weighted_means(sums, counts), regularization / replica_count()
+
+    def look_at_losses(self, y: Any, y_pred: Any, sample_weight: Any) -> tuple[Any, Any, Any]:
+        """Returns the first three of `task_losses`, and logs nothing."""
+        return self._weighted_means(*self._loss_sums(self._labels(y), y_pred, sample_weight, training=True))
+
+    def _weighted_means(self, sums: Any, counts: Any) -> tuple[Any, Any, Any]:
+        """Returns this replica's part of each task's weighted loss, the labels of all, and which count."""
         # The mean is over the whole batch, so each replica divides its own sum by the count of
         # all; the optimizer adds up the replicas' gradients.
-        losses = sums / ops.maximum(sum_over_replicas(counts), 1.0)
+        counts = sum_over_replicas(counts)
         weights = ops.convert_to_tensor([o.weight for o in self._objectives.values()], "float32")
-        return ops.sum(losses * weights) + regularization / replica_count()
+        present = ops.cast(ops.logical_and(counts > 0, weights > 0), "float32")
+        return sums / ops.maximum(counts, 1.0) * weights, counts, present
+
+    def balance_after_step(self, y: Any, y_pred: Any, sample_weight: Any) -> None:
+        """Tells the balancer the losses of a batch after the update that it led to."""
+        losses, counts, present = self.look_at_losses(y, y_pred, sample_weight)
+        self.balancing.after_step(sum_over_replicas(losses), counts, present)
+
+    def log_weights(self) -> dict[str, Any]:
+        """Counts the weights of the step that ended; returns the epoch's means for the logs."""
+        return self._compile_metrics.add_weights(self.balancing.memory()["weights"])
 
     def _loss_sums(self, y: dict, y_pred: dict, sample_weight: Any, training: bool) -> tuple[Any, Any]:
         """Returns each task's sum of losses and count of labelled examples, shape `(tasks,)`."""
@@ -254,6 +311,8 @@ class MultiTaskModel(Trainer, keras.Model):
             validation_data = self._checked_data(validation_data)[0]
         if hasattr(x, "element_spec"):
             shuffle = False  # A dataset shuffles itself; Keras would warn about its own default.
+        if self.balancing is not None:
+            callbacks = with_epoch_start(callbacks)
         with self._class_weights(checks.class_weights(class_weight, self.heads)), _clear_label_errors():
             return super().fit(
                 x,
@@ -281,10 +340,18 @@ class MultiTaskModel(Trainer, keras.Model):
         """Returns loss and metrics; arguments as in Keras, labels and weights by task."""
         if not kwargs.get("_use_cached_eval_dataset"):
             x, y, sample_weight = self._checked_data(x, y, sample_weight)
-        with _clear_label_errors():
+        with _clear_label_errors(), self._evaluating():
             return super().evaluate(
                 x, y, batch_size=batch_size, verbose=verbose, sample_weight=sample_weight, **kwargs
             )
+
+    def test_on_batch(self, *args: Any, **kwargs: Any) -> Any:
+        with self._evaluating():
+            return super().test_on_batch(*args, **kwargs)
+
+    def _evaluating(self) -> Any:
+        kept = self._compile_metrics
+        return contextlib.nullcontext() if kept is None else kept.evaluation()
 
     def _checked_data(self, x: Any, y: Any = None, sample_weight: Any = None) -> tuple[Any, Any, Any]:
         if y is not None:

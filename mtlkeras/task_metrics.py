@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import keras
@@ -65,6 +66,7 @@ class TaskMetrics(CompileMetrics):
         objectives: The tasks' objectives by name.
         metrics: The tasks' metrics by task.
         joint: Metrics of several tasks at once, such as `mtlkeras.metrics.ExactMatch`.
+        with_weights: Whether a balancer gives the tasks weights, to be logged as `<task>_weight`.
 
     Raises:
         ValueError: If two metrics would have the same full name.
@@ -75,6 +77,7 @@ class TaskMetrics(CompileMetrics):
         objectives: Mapping[str, TaskObjective],
         metrics: Mapping[str, list[TaskMetric]],
         joint: Sequence[Any] = (),
+        with_weights: bool = False,
     ) -> None:
         super().__init__(None, None)
         self._objectives = objectives
@@ -83,11 +86,41 @@ class TaskMetrics(CompileMetrics):
         self._names = [f"{task}_loss" for task in objectives]
         self._names += [f"{objective.task}_{entry.name}" for objective, entry in self._entries]
         self._names += [metric.name for metric in self._joint]
-        _check_unique(self._names)
+        weight_names = [f"{task}_weight" for task in objectives] if with_weights else []
+        _check_unique(self._names + weight_names)
         # One row a task and one for the regularisers: the sum so far and what it counts. In
         # one variable, since each variable's update costs as much as a small layer.
         self._sums = self.add_variable((2, len(objectives) + 1), initializer="zeros", name="loss_sums")
         self.skipped: Any = None
+        # Sums of the weights over an epoch's steps, and last the number of these steps.
+        self._weights: Any = None
+        self._shows_weights = with_weights
+        if with_weights:
+            self._weights = self.add_variable(
+                (len(objectives) + 1,), initializer="zeros", aggregation="only_first_replica", name="weights"
+            )
+
+    @contextlib.contextmanager
+    def evaluation(self) -> Iterator[None]:
+        """Leaves the weights out of the results, since an evaluation has none."""
+        before, self._shows_weights = self._shows_weights, False
+        try:
+            yield
+        finally:
+            self._shows_weights = before
+
+    def add_weights(self, weights: Any) -> dict[str, Any]:
+        """Adds a training step's weights, shape `(tasks,)`; returns the means of the epoch by name."""
+        weights = ops.cast(weights, "float32")
+        self._weights.assign_add(ops.concatenate([weights, ops.ones((1,))]))
+        return self._mean_weights()
+
+    def _mean_weights(self) -> dict[str, Any]:
+        if not self._shows_weights:
+            return {}
+        sums = ops.convert_to_tensor(self._weights)
+        means = ops.unstack(ops.divide_no_nan(sums[:-1], sums[-1]), len(self._objectives))
+        return {f"{task}_weight": mean for task, mean in zip(self._objectives, means, strict=True)}
 
     def count_skipped(self) -> None:
         """Adds `skipped_steps` to the logs: the training steps of an epoch that were undone."""
@@ -107,7 +140,7 @@ class TaskMetrics(CompileMetrics):
 
     @property
     def variables(self) -> list[Any]:
-        own = [self._sums] if self.skipped is None else [self._sums, self.skipped]
+        own = [v for v in (self._sums, self.skipped, self._weights) if v is not None]
         kept = [entry.metric for _, entry in self._entries] + self._joint
         return own + [v for metric in kept for v in metric.variables]
 
@@ -166,6 +199,8 @@ class TaskMetrics(CompileMetrics):
             self.skipped.assign(0.0)
         for metric in [entry.metric for _, entry in self._entries] + self._joint:
             metric.reset_state()
+        if self._weights is not None:
+            self._weights.assign(ops.zeros(self._weights.shape))
 
     def result(self) -> dict[str, Any]:
         sums = ops.convert_to_tensor(self._sums)
@@ -175,7 +210,8 @@ class TaskMetrics(CompileMetrics):
         values += [entry.metric.result() for _, entry in self._entries]
         values += [metric.result() for metric in self._joint]
         skipped = {} if self.skipped is None else {"skipped_steps": self.skipped + 0.0}
-        return {"loss": ops.sum(means * weights), **dict(zip(self._names, values, strict=True)), **skipped}
+        results = {"loss": ops.sum(means * weights), **dict(zip(self._names, values, strict=True))}
+        return {**results, **skipped, **self._mean_weights()}
 
 
 class NamedMetric:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import mtlkeras
+from mtlkeras import balancers
 from mtlkeras.heads import Classification, MultiLabel
 from mtlkeras.runs.search_parallel import Workers
 from tests.data.toy_builder import ToyFruit
@@ -69,6 +70,18 @@ def unknown_class(tmp_path: Path):
 def nan_input():
     x = np.array([[1.0], [np.nan]], "float32")
     return list(mtlkeras.data.load((x, {"a": np.zeros(2, int)}), {"a": "a"}, check_finite=True))
+
+
+def without_fork():
+    """A model whose tasks read tensors of their own."""
+    from mtlkeras.features import Features
+
+    x = keras.Input((4,))
+    heads = {"a": Classification(2), "b": Classification(2)}
+    outputs = {
+        task: head.attach(Features(vector=keras.layers.Dense(3)(x)), task) for task, head in heads.items()
+    }
+    return mtlkeras.MultiTaskModel(x, outputs)
 
 
 def built(heads, trunk=None, shape=(6, 6, 1)):
@@ -151,6 +164,27 @@ CASES: dict[str, Callable] = {
     "Negative loss weight": lambda: compiled(loss_weights={"kind": -1.0}),
     "Loss that sums": lambda: compiled(loss={"size": keras.losses.MeanSquaredError(reduction="sum")}),
     "No loss for a task": lambda: compiled(loss={"kind": None}),
+    "Balancer class instead of a balancer": lambda: compiled(balancer=balancers.MGDA),
+    "Something else than a balancer": lambda: compiled(balancer="mgda"),
+    "Unknown task in a balancer's preferences": lambda: compiled(
+        balancer=balancers.AlignedMTL(preference={"kind": 2.0, "sise": 1.0})
+    ),
+    "Preferences of another number of tasks": lambda: compiled(
+        balancer=balancers.STCH(preference=(1.0, 2.0))
+    ),
+    "Unknown level of a balancer": lambda: balancers.CAGrad(at="parameter"),
+    "Layers of a balancer at the representation": lambda: balancers.CAGrad(layers=("conv",)),
+    "Unknown layer of a balancer": lambda: compiled(
+        balancer=balancers.CAGrad(at="parameters", layers=("conf",))
+    ),
+    "Representation for a balancer of gradient elements": lambda: balancers.MoCo(at="representation"),
+    "Weights of a balancer every half step": lambda: balancers.PCGrad(every=0.5),
+    "Balancer at the representation of a model without one": lambda: without_fork().compile(
+        "sgd", balancer=balancers.MGDA()
+    ),
+    "Gradient accumulation with a balancer by gradients": lambda: tiny_model(
+        optimizer=keras.optimizers.SGD(gradient_accumulation_steps=2), balancer=balancers.MGDA()
+    ),
     "Unknown task in the labels": lambda: fitted({"kinds": Y["kind"]}),
     "Unknown task in a dataset's labels": lambda: fitted_dataset({"kinds": Y["kind"]}),
     "Labels as a list": lambda: fitted([Y["kind"]]),

@@ -4,10 +4,17 @@ import keras
 
 if keras.backend.backend() == "tensorflow":
     from mtlkeras._backend.multi_worker import is_chief
-    from mtlkeras._backend.tensorflow import Trainer, make_strategy, replica_count, sum_over_replicas
+    from mtlkeras._backend.tensorflow import (
+        SOLVER_DTYPE,
+        Trainer,
+        make_strategy,
+        replica_count,
+        sum_over_replicas,
+    )
     from mtlkeras._backend.tensorflow_scan import scan
 else:
     from mtlkeras._backend.jax import (  # type: ignore[assignment]
+        SOLVER_DTYPE,
         Trainer,
         is_chief,
         make_strategy,
@@ -16,4 +23,12 @@ else:
     )
     from mtlkeras._backend.jax_scan import scan  # type: ignore[assignment]
 
-__all__ = ["Trainer", "is_chief", "make_strategy", "replica_count", "scan", "sum_over_replicas"]
+__all__ = [
+    "SOLVER_DTYPE",
+    "Trainer",
+    "is_chief",
+    "make_strategy",
+    "replica_count",
+    "scan",
+    "sum_over_replicas",
+]

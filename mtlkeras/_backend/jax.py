@@ -10,6 +10,11 @@ from typing import Any
 import jax
 import keras
 
+from mtlkeras._backend.parameter_step_jax import parameter_step
+
+# What small dense problems are solved in: JAX has no float64 unless a program asks for it as a whole.
+SOLVER_DTYPE = "float32"
+
 
 def replica_count() -> int:
     """Returns how many replicas compute a step together."""
@@ -74,9 +79,17 @@ class Trainer:
             return super().predict(*args, **kwargs)  # type: ignore[misc]
 
     def train_step(self, state: Any, data: Any) -> Any:
-        logs, after = super().train_step(state, _spread(data, self._batch_sharding))  # type: ignore[misc]
+        data = _spread(data, self._batch_sharding)
+        balancing = self.balancing  # type: ignore[attr-defined]
+        if balancing is not None and balancing.needs_own_step:
+            logs, after = parameter_step(self, state, data)
+        else:
+            logs, after = super().train_step(state, data)  # type: ignore[misc]
         if self.skip_non_finite:  # type: ignore[attr-defined]
-            return undo_if_not_finite(self, state, after)
+            logs, after = undo_if_not_finite(self, state, after)
+        if balancing is not None:
+            more, after = balance_after_step(self, after, data)
+            logs = {**logs, **more}
         return logs, after
 
     def test_step(self, state: Any, data: Any) -> Any:
@@ -99,16 +112,36 @@ class Trainer:
                 yield
 
 
-def undo_if_not_finite(model: Any, before: Any, after: Any) -> Any:
-    """Returns a step's logs and state: the state before if a loss or a weight is no finite number."""
-    skipped, watched = model.watched_by_skipping()
-    # The state has the values of these variables, in this order.
+def balance_after_step(model: Any, state: Any, data: Any) -> tuple[dict[str, Any], Any]:
+    """Ends a training step for the model's balancer; returns what it adds to the logs, and the state."""
+    pairs = _values(model, state)
+    if model.balancing.looks_again:
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        # A look: what the forward pass does to moving averages and seeds stays in its scope.
+        with keras.StatelessScope(state_mapping=pairs):
+            outputs = model(x, training=True)
+        with keras.StatelessScope(state_mapping=pairs) as scope:
+            model.balance_after_step(y, outputs, sample_weight)
+        pairs = [(variable, scope.get_current_value(variable)) for variable, _ in pairs]
+    with keras.StatelessScope(state_mapping=pairs) as scope:
+        logs = model.log_weights()
+    values = iter(scope.get_current_value(variable) for variable, _ in pairs)
+    return logs, tuple([next(values) for _ in part] for part in state)
+
+
+def _values(model: Any, state: Any) -> list[tuple[Any, Any]]:
+    """Returns pairs of a variable and its value in a training step's state."""
     variables = (
         *(model.trainable_variables, model.non_trainable_variables),
         *(model.optimizer.variables, model.metrics_variables),
     )
-    pairs = zip(itertools.chain(*variables), itertools.chain(*after), strict=True)
-    known = {id(variable): value for variable, value in pairs}
+    return list(zip(itertools.chain(*variables), itertools.chain(*state), strict=True))
+
+
+def undo_if_not_finite(model: Any, before: Any, after: Any) -> Any:
+    """Returns a step's logs and state: the state before if a loss or a weight is no finite number."""
+    skipped, watched = model.watched_by_skipping()
+    known = {id(variable): value for variable, value in _values(model, after)}
     good = jax.numpy.all(jax.numpy.stack([jax.numpy.isfinite(known[id(v)]).all() for v in watched]))
     state = jax.tree.map(lambda new, old: jax.numpy.where(good, new, old), after, before)
     metrics = list(state[3])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,11 @@ import tensorflow as tf
 
 from mtlkeras._backend import empty_parts, multi_worker
 from mtlkeras._backend.gradients import treat_gradients_as_one
+from mtlkeras._backend.parameter_step_tensorflow import parameter_step
 from mtlkeras._backend.replica_checks import check_training
+
+# What small dense problems are solved in.
+SOLVER_DTYPE = "float64"
 
 
 def replica_count() -> int:
@@ -79,9 +84,17 @@ class Trainer:
         if replica_count() > 1:
             with tf.control_dependencies(empty_parts.check_not_empty(self, data)):
                 data = empty_parts.with_a_row(data)
+        balancing = self.balancing  # type: ignore[attr-defined]
+        step = super().train_step  # type: ignore[misc]
+        if balancing is not None and balancing.needs_own_step:
+            step = functools.partial(parameter_step, self)
         if self.skip_non_finite:  # type: ignore[attr-defined]
-            return undo_if_not_finite(self, super().train_step, data)  # type: ignore[misc]
-        return multi_worker.with_replica_axis(super().train_step(data))  # type: ignore[misc]
+            logs = undo_if_not_finite(self, step, data)
+        else:
+            logs = step(data)
+        if balancing is not None:
+            logs = {**logs, **balance_after_step(self, data)}
+        return multi_worker.with_replica_axis(logs)
 
     def test_step(self, data: Any) -> Any:
         if replica_count() > 1:
@@ -93,6 +106,19 @@ class Trainer:
             return super().predict_step(data)  # type: ignore[misc]
         x, rows = empty_parts.inputs_with_a_row(data)
         return empty_parts.without_added_row(super().predict_step((x,)), rows)  # type: ignore[misc]
+
+
+def balance_after_step(model: Any, data: Any) -> dict[str, Any]:
+    """Ends a training step for the model's balancer; returns what it adds to the logs."""
+    if model.balancing.looks_again:
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        # A look: moving averages and seeds stay as the step has left them.
+        kept = [(variable, tf.identity(variable.value)) for variable in model.non_trainable_variables]
+        outputs = model(x, training=True)
+        for variable, value in kept:
+            variable.assign(value)
+        model.balance_after_step(y, outputs, sample_weight)
+    return model.log_weights()
 
 
 def undo_if_not_finite(model: Any, step: Callable[[Any], Any], data: Any) -> Any:

@@ -58,6 +58,12 @@ class Head(Spec):
             if isinstance(metric, str) and metric not in self.metric_names:
                 raise unknown_name("metric", metric, self.metric_names, f"metrics= of {name}")
 
+    @property
+    def noise(self) -> str:
+        """What a learned noise does to the loss: `"temperature"` of scores, `"variance"` of a
+        squared error, or `"scale"` of an absolute one."""
+        return "temperature"
+
     # Building.
 
     @property

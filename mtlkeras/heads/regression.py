@@ -73,6 +73,10 @@ class Regression(Head):
             raise unknown_name("loss", self.loss_kind, LOSSES, "loss_kind= of Regression")
 
     @property
+    def noise(self) -> str:
+        return "variance" if self.loss_kind == "mse" else "scale"
+
+    @property
     def units(self) -> int:
         return self.num_targets
 

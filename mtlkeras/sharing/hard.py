@@ -9,12 +9,13 @@ import keras
 
 from mtlkeras.features import KINDS, Features
 from mtlkeras.heads import Head
+from mtlkeras.layers.gradient_fork import GradientFork
 from mtlkeras.layers.trunk_output import TrunkOutput
 from mtlkeras.sharing.base import Sharing
 from mtlkeras.specs import spec
 from mtlkeras.trunks.base import Trunk
 
-TRUNK = "trunk"
+TRUNK, FORK = "trunk", "gradient_fork"
 
 
 @spec
@@ -22,7 +23,8 @@ class HardSharing(Sharing):
     """All tasks read the same trunk (Caruana 1997, Multitask Learning).
 
     The trunk becomes one functional `keras.Model` named `"trunk"` whose outputs are what
-    the heads ask for: a tensor where they all ask for the same, else a dict.
+    the heads ask for: a tensor where they all ask for the same, else a dict. A
+    `mtlkeras.layers.GradientFork` hands them to the heads.
 
     Example:
 
@@ -51,8 +53,10 @@ class HardSharing(Sharing):
         single = len(outputs) == 1
         body = keras.Model(inner, next(iter(outputs.values())) if single else outputs, name=TRUNK)
         shared = body(inputs)
-        shared = {next(iter(outputs)): shared} if single else shared
-        return {task: _features(head, shared) for task, head in heads.items()}
+        shared = {next(iter(outputs)): shared} if single else dict(shared)
+        mask = shared.pop("mask", None)
+        forked = GradientFork({task: _key(head) for task, head in heads.items()}, name=FORK)(shared)
+        return {task: _features(head, forked[task], mask) for task, head in heads.items()}
 
 
 def open_trunk(trunk: Any, inputs: Any) -> tuple[Any, Features]:
@@ -105,9 +109,9 @@ def _key(head: Head) -> str:
     return head.kind if head.at is None else f"{head.at}_{head.kind}"
 
 
-def _features(head: Head, shared: Mapping[str, Any]) -> Features:
-    """Returns what one head asked for out of the trunk's outputs."""
-    tensor, mask = shared[_key(head)], shared.get("mask") if head.kind == "sequence" else None
+def _features(head: Head, tensor: Any, mask: Any) -> Features:
+    """Returns what one head asked for."""
+    mask = mask if head.kind == "sequence" else None
     if head.at is None:
         return Features(**{head.kind: tensor}, mask=mask)
     return Features(taps={head.at: tensor}, mask=mask)

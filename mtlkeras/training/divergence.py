@@ -26,9 +26,9 @@ class StopOnNonFinite(keras.callbacks.Callback):
         checkpoint: Where the last good state is, for the message.
 
     Raises:
-        FloatingPointError: After the first batch without a finite loss; it names the tasks, the
-            epoch and the step. After an epoch whose steps were all undone, or that left weights of
-            NaN or infinity; it names their layer.
+        FloatingPointError: After the first batch without a finite loss or balancer's weight; it
+            names the tasks, the epoch and the step. After an epoch whose steps were all undone, or
+            that left weights of NaN or infinity; it names their layer.
 
     Example:
 
@@ -64,6 +64,7 @@ class StopOnNonFinite(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         self._steps = batch + 1
         logs = logs or {}
+        self._check_weights(batch, logs)
         if math.isfinite(logs.get("loss", 0.0)):
             return
         tasks = [task for task in self.model.heads if not math.isfinite(logs.get(f"{task}_loss", 0.0))]
@@ -72,6 +73,14 @@ class StopOnNonFinite(keras.callbacks.Callback):
             f"The {what} is NaN or infinite after step {batch + 1} of epoch {self._epoch + 1}. "
             f"{_ADVICE}{self._last()}"
         )
+
+    def _check_weights(self, batch: int, logs: dict[str, Any]) -> None:
+        tasks = [task for task in self.model.heads if not math.isfinite(logs.get(f"{task}_weight", 0.0))]
+        if tasks:
+            raise FloatingPointError(
+                f"The balancer's weight of task {' and '.join(map(repr, tasks))} is NaN or infinite after "
+                f"step {batch + 1} of epoch {self._epoch + 1}. {_ADVICE}{self._last()}"
+            )
 
     def _last(self) -> str:
         if self._checkpoint is None or not self._checkpoint.exists():

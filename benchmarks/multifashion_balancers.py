@@ -1,0 +1,102 @@
+"""MultiFashion with every balancer at both levels, against single-task models and equal weighting.
+
+    python benchmarks/multifashion_balancers.py [--seeds 0 1 2 3 4] [--epochs 5] [--methods MGDA ...]
+                                                [--levels representation parameters] [--data-dir DIR]
+
+The LeNet, data and batches of the recipe `multifashion`; Adam with a learning rate of 0.001. A
+single-task model is the same network of which one task alone is trained. The accuracy is that of
+the last epoch on the test split: nothing is chosen on it. Delta m is the mean of the tasks'
+relative changes against the single-task models; the last column is the mean difference to equal
+weighting, paired by seed, with its standard error: below twice that it is noise.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import sys
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+TASKS = ("left", "right")
+
+
+def methods(names: list[str] | None, levels: list[str]) -> dict:
+    """Returns balancers by what to call them."""
+    from mtlkeras import balancers
+    from mtlkeras.balancers import GramBalancer
+
+    if names is None:
+        concrete = [getattr(balancers, name) for name in balancers.__all__]
+        names = [
+            cls.__name__
+            for cls in concrete
+            if issubclass(cls, balancers.Balancer) and cls.__module__ != "mtlkeras.balancers.base"
+        ]
+    found = {}
+    for name in names:
+        cls = getattr(balancers, name)
+        if issubclass(cls, GramBalancer):
+            found.update({f"{name}, {level}": cls(at=level) for level in levels})
+        else:
+            found[name] = cls()
+    return found
+
+
+def accuracies(recipe, train, test, epochs: int, seed: int, **compile_args) -> list[float]:
+    """Trains once; returns each task's accuracy on the test split, in percent."""
+    import keras
+
+    from mtlkeras.hyperparameters import HyperParameters
+
+    keras.utils.set_random_seed(seed)
+    fixed = {"epochs": epochs, "steps_per_epoch": int(train.cardinality())}
+    model = recipe.build(HyperParameters(fixed=fixed))
+    model.compile(keras.optimizers.Adam(1e-3), **compile_args)
+    model.fit(train, epochs=epochs, verbose=0, shuffle=False)
+    logs = model.evaluate(test, verbose=0, return_dict=True)
+    return [100 * logs[f"{task}_accuracy"] for task in TASKS]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Trains MultiFashion with all balancers.")
+    parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2, 3, 4])
+    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--methods", nargs="*", help="names of balancers; all by default")
+    parser.add_argument("--levels", nargs="*", default=["representation", "parameters"])
+    parser.add_argument("--data-dir")
+    args = parser.parse_args()
+
+    from mtlkeras.recipe import Recipe, find_recipe
+
+    recipe = Recipe(find_recipe("multifashion"))
+    train, test = (
+        recipe.data(split, recipe.constant("BATCH_SIZE"), args.data_dir) for split in ("train", "test")
+    )
+
+    def by_seed(**compile_args) -> list[list[float]]:
+        return [accuracies(recipe, train, test, args.epochs, seed, **compile_args) for seed in args.seeds]
+
+    def row(name: str, found: list[list[float]]) -> None:
+        left, right = (statistics.mean(run[i] for run in found) for i in range(2))
+        change = statistics.mean(100 * (a / b - 1) for a, b in zip((left, right), single, strict=True))
+        gains = [statistics.mean(a) - statistics.mean(b) for a, b in zip(found, equal, strict=True)]
+        error = statistics.stdev(gains) / len(gains) ** 0.5 if len(gains) > 1 else float("nan")
+        cells = f"{name} | {left:.2f} | {right:.2f} | {change:+.2f}"
+        print(f"| {cells} | {statistics.mean(gains):+.2f} ± {error:.2f} |", flush=True)
+
+    print(f"$ python {' '.join(sys.argv)}")
+    print("| balancer | left, % | right, % | Δm, % | over equal weights, points |")
+    print("| --- | --- | --- | --- | --- |")
+    alone = [by_seed(loss_weights={other: 0.0}) for other in reversed(TASKS)]
+    single = [statistics.mean(run[i] for run in alone[i]) for i in range(2)]
+    print(f"| single-task models | {single[0]:.2f} | {single[1]:.2f} | 0 | |", flush=True)
+    equal = by_seed()
+    row("equal weights", equal)
+    for name, balancer in methods(args.methods, args.levels).items():
+        row(name, by_seed(balancer=balancer))
+
+
+if __name__ == "__main__":
+    main()

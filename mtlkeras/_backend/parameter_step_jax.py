@@ -1,0 +1,144 @@
+"""JAX: the training step of balancers by gradients of the parameters.
+
+A plain loop of pullbacks: vectorised Jacobians take about twice as long.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import keras
+from jax import numpy as jnp
+
+
+def parameter_step(model: Any, state: Any, data: Any) -> tuple[dict[str, Any], Any]:
+    """Trains on one batch; returns the logs and the state after it."""
+    balancing = model.balancing
+    if balancing.balancer.every == 1:
+        return _balanced(model, state, data)
+    place = next(i for i, v in enumerate(model.trainable_variables) if v is balancing.state)
+    return jax.lax.cond(
+        balancing.due(state[0][place]),
+        lambda *operands: _balanced(model, *operands),
+        lambda *operands: _weighted(model, *operands),
+        state,
+        data,
+    )
+
+
+class _Pass:
+    """A forward pass, and the gradients of its losses by all trainable variables."""
+
+    def __init__(self, model: Any, state: Any, data: Any, logged: bool = True) -> None:
+        self.model, self.state = model, state
+        self.x, self.y, self.sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        self._logged = logged
+        with keras.StatelessScope(state_mapping=list(zip(model.optimizer.variables, state[2], strict=True))):
+            self.scale = jnp.asarray(model.optimizer.scale_loss(1.0), "float32")
+        terms, self._pull, aux = jax.vjp(self._terms, state[0], has_aux=True)
+        self.losses = terms[:-1]
+        self.outputs, self.present, self.noise, self.non_trainable, self.metrics = aux
+
+    def _terms(self, trainable: list[Any]) -> tuple[Any, Any]:
+        """Returns the tasks' losses and last the regularisers', and all else that a step needs."""
+        model = self.model
+        outputs, non_trainable, losses = model.stateless_call(
+            trainable, self.state[1], self.x, training=True, return_losses=True
+        )
+        if losses:
+            model._losses_override.clear()
+            model._losses_override = losses
+        pairs = [
+            *zip(model.trainable_variables, trainable, strict=True),
+            *zip(model.non_trainable_variables, non_trainable, strict=True),
+            *zip(model.metrics_variables, self.state[3], strict=True),
+        ]
+        with keras.StatelessScope(state_mapping=pairs) as scope:
+            if self._logged:
+                values, _, present, rest = model.task_losses(self.y, outputs, self.sample_weight)
+            else:
+                values, _, present = model.look_at_losses(self.y, outputs, self.sample_weight)
+                rest = jnp.zeros(())
+            noise = model.balancing.draw()
+        if losses:
+            model._losses_override.clear()
+        changed = [
+            [scope.get_current_value(v) for v in part]
+            for part in (model.non_trainable_variables, model.metrics_variables)
+        ]
+        return jnp.concatenate([values, rest[None]]), (outputs, present, noise, *changed)
+
+    def of_task(self, task: int) -> list[Any]:
+        return self._pull(jnp.zeros(self.losses.shape[0] + 1).at[task].set(self.scale))[0]
+
+    def of_sum(self, weights: Any) -> list[Any]:
+        """Returns the gradients of the weighted losses and the regularisers' together."""
+        return self._pull(jnp.append(weights, 1.0) * self.scale)[0]
+
+
+def _balanced(model: Any, state: Any, data: Any) -> tuple[dict[str, Any], Any]:
+    balancing = model.balancing
+    tasks = range(len(balancing.tasks))
+    chosen, shared = _places(model, balancing.chosen), _places(model, balancing.shared)
+    step = _Pass(model, state, data)
+    looked = step
+    if balancing.balancer.gram_fraction < 1.0:
+        looked = _Pass(model, state, _part(data, balancing.balancer.gram_fraction), logged=False)
+    found = [looked.of_task(task) for task in tasks]
+    with _state_scope(model, state):
+        weights, combined, after = balancing.weigh_and_combine(
+            [[gradients[i] for i in chosen] for gradients in found],
+            looked.losses,
+            looked.present,
+            step.noise,
+            looked.scale,
+        )
+    if not balancing.combines:
+        return _finish(model, step, step.of_sum(weights), step.of_sum(jnp.ones_like(weights)), after)
+    rest = step.of_sum(jnp.zeros_like(weights))
+    gradients = [sum(parts) for parts in zip(rest, *found, strict=True)]
+    of_shared = list(rest)
+    for place, value in zip(shared, combined, strict=True):
+        of_shared[place] = of_shared[place] + value
+    return _finish(model, step, of_shared, gradients, after)
+
+
+def _weighted(model: Any, state: Any, data: Any) -> tuple[dict[str, Any], Any]:
+    """Trains with the weights of the steps before."""
+    step = _Pass(model, state, data)
+    with _state_scope(model, state):
+        weights, after = model.balancing.kept(step.present)
+    return _finish(model, step, step.of_sum(weights), step.of_sum(jnp.ones_like(weights)), after)
+
+
+def _finish(
+    model: Any, step: _Pass, of_shared: list[Any], of_own: list[Any], after: Any
+) -> tuple[dict[str, Any], Any]:
+    """Updates by gradients of all variables, of which the first count for the shared ones."""
+    shared = set(_places(model, model.balancing.shared))
+    gradients = [of_shared[i] if i in shared else of_own[i] for i in range(len(of_own))]
+    for variable, value in after:
+        gradients[_places(model, [variable])[0]] = value
+    trainable, optimizer = model.optimizer.stateless_apply(step.state[2], gradients, step.state[0])
+    pairs = list(zip(model.metrics_variables, step.metrics, strict=True))
+    with keras.StatelessScope(state_mapping=pairs) as scope:
+        logs = model.compute_metrics(step.x, step.y, step.outputs, step.sample_weight)
+    metrics = [scope.get_current_value(variable) for variable, _ in pairs]
+    return logs, (trainable, step.non_trainable, optimizer, metrics)
+
+
+def _part(data: Any, fraction: float) -> Any:
+    def first(array: Any) -> Any:
+        return None if array is None else array[: -int(-array.shape[0] * fraction // 1)]
+
+    return keras.tree.map_structure(first, data)
+
+
+def _state_scope(model: Any, state: Any) -> Any:
+    return keras.StatelessScope(state_mapping=list(zip(model.trainable_variables, state[0], strict=True)))
+
+
+def _places(model: Any, variables: list[Any]) -> list[int]:
+    places = {id(variable): i for i, variable in enumerate(model.trainable_variables)}
+    return [places[id(variable)] for variable in variables]

@@ -1,0 +1,197 @@
+"""Small dense problems, solved inside the graph in a fixed number of iterations.
+
+All work on K x K tensors in `SOLVER_DTYPE`. Loops are written out, since a step of a graph's own
+loop costs as much as several of these operations.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from keras import ops
+
+from mtlkeras._backend import SOLVER_DTYPE
+
+# Below this share of the largest eigenvalue a direction is rounding: inner products come in float32.
+ROUNDING = 1e-6
+# What the solvers keep away from zero, so that ratios and inverses stay within their precision.
+_LEAST = 100.0 * float(np.finfo(SOLVER_DTYPE).eps)
+_RIDGE = 1e-9 if SOLVER_DTYPE == "float64" else 1e-6
+
+
+class Scaled(NamedTuple):
+    """A Gram matrix taken apart into lengths and cosines, so that no scale of a loss matters.
+
+    Args:
+        lengths: Of the gradients, 1 where there is none, shape `(K,)`.
+        cosines: Between the gradients, shape `(K, K)`; rows and columns of those without are zero.
+        there: 1 for gradients that are there and not zero, shape `(K,)`.
+    """
+
+    lengths: Any
+    cosines: Any
+    there: Any
+
+    @property
+    def filled(self) -> Any:
+        """The cosines, with 1 on the diagonal of gradients that are not there."""
+        return self.cosines + diagonal(1.0 - self.there)
+
+    @property
+    def count(self) -> Any:
+        """Number of gradients that are there, at least 1."""
+        return ops.maximum(ops.sum(self.there), 1.0)
+
+
+def precise(tensor: Any) -> Any:
+    """Returns a tensor in the precision of the solvers."""
+    return ops.cast(tensor, SOLVER_DTYPE)
+
+
+def answer(weights: Any) -> Any:
+    """Returns weights as float32, what exceeds its range cut off."""
+    return ops.cast(ops.clip(weights, -1e30, 1e30), "float32")
+
+
+def diagonal(values: Any) -> Any:
+    """Returns matrices with these diagonals; `ops.diag` for any leading shape."""
+    return ops.expand_dims(values, -1) * ops.eye(values.shape[-1], dtype=values.dtype)
+
+
+def times(matrix: Any, vector: Any) -> Any:
+    """Returns matrix-vector products for any leading shape."""
+    return ops.sum(matrix * ops.expand_dims(vector, -2), axis=-1)
+
+
+def solve(matrix: Any, right: Any) -> Any:
+    """Returns the solutions of linear systems with one right side each."""
+    return ops.squeeze(ops.linalg.solve(matrix, ops.expand_dims(right, -1)), -1)
+
+
+def scaled(gram: Any, present: Any) -> Scaled:
+    """Takes a Gram matrix apart."""
+    gram, present = precise(gram), precise(present)
+    squares = ops.diagonal(gram)
+    there = present * ops.cast(squares > 0, gram.dtype)
+    lengths = ops.where(there > 0, ops.sqrt(ops.where(there > 0, squares, 1.0)), 1.0)
+    cosines = gram / lengths / ops.expand_dims(lengths, -1) * there * ops.expand_dims(there, -1)
+    return Scaled(lengths, cosines, there)
+
+
+def normed(gram: Any, present: Any) -> tuple[Any, Any]:
+    """Returns a Gram matrix whose largest entry is 1, absent tasks zero, and what it was divided by."""
+    gram, present = precise(gram), precise(present)
+    gram = gram * present * ops.expand_dims(present, -1)
+    largest = ops.max(ops.diagonal(gram))
+    largest = ops.where(largest > 0, largest, 1.0)
+    return gram / largest, largest
+
+
+def spectrum(matrix: Any) -> tuple[Any, Any, Any]:
+    """Returns eigenvalues, eigenvectors and which eigenvalues are more than rounding."""
+    values, vectors = ops.linalg.eigh(matrix)
+    return values, vectors, values > ROUNDING * ops.max(values) * matrix.shape[-1]
+
+
+def onto_simplex(point: Any, present: Any) -> Any:
+    """Returns the nearest point with entries >= 0 and sum 1; zero for absent entries."""
+    shown = ops.where(present > 0, point, -1e30)
+    falling = ops.flip(ops.sort(shown))
+    counts = ops.arange(1, point.shape[0] + 1, dtype=point.dtype)
+    excess = (ops.cumsum(ops.where(falling > -1e29, falling, 0.0)) - 1.0) / counts
+    inside = ops.logical_and(falling > excess, falling > -1e29)
+    # Of those inside the last one's excess is what all lose.
+    place = ops.maximum(ops.sum(ops.cast(inside, "int32")) - 1, 0)
+    return ops.maximum(shown - ops.take(excess, place), 0.0) * present
+
+
+def nonnegative_minimum(matrix: Any, linear: Any, steps: int = 11) -> Any:
+    """Returns x >= 0 that minimises x'Ax / 2 + q'x.
+
+    Mehrotra's predictor and corrector (1992) from x = z = 1; the duality gap falls by a factor of
+    ten and more a step.
+
+    Args:
+        matrix: A, positive semidefinite with entries of order 1, shape `(..., K, K)`.
+        linear: q, shape `(..., K)`; the minimum must exist.
+        steps: Number of iterations.
+    """
+    matrix = matrix + _RIDGE * ops.eye(matrix.shape[-1], dtype=matrix.dtype)
+    x = z = ops.ones_like(linear)
+    for _ in range(steps):
+        slope = times(matrix, x) + linear
+        inverse = ops.linalg.inv(matrix + diagonal(z / x))
+        gap = ops.mean(x * z, axis=-1, keepdims=True)
+        dx = -times(inverse, slope)
+        dz = -z - z / x * dx
+        ahead = ops.mean(
+            (x + _within(x, dx, 1.0) * dx) * (z + _within(z, dz, 1.0) * dz), axis=-1, keepdims=True
+        )
+        target = gap * ops.clip(ahead / gap, 0.0, 1.0) ** 3 - dx * dz
+        dx = times(inverse, target / x - slope)
+        dz = target / x - z - z / x * dx
+        x, z = _moved(x, dx, z, dz)
+    return x
+
+
+def simplex_minimum(slope_and_curvature: Any, there: Any, steps: int = 16) -> Any:
+    """Returns w >= 0 with sum 1 that minimises a smooth convex function.
+
+    Newton steps along the central path from the middle of the simplex.
+
+    Args:
+        slope_and_curvature: Gives gradient and Hessian at w, shapes `(K,)` and `(K, K)`.
+        there: 1 for entries of w that may differ from zero, else 0.
+        steps: Number of iterations.
+    """
+    free, fixed = there, 1.0 - there
+    x = there / ops.maximum(ops.sum(there), 1.0) + fixed
+    z = ops.ones_like(there)
+    for _ in range(steps):
+        slope, curvature = slope_and_curvature(x * free)
+        matrix = curvature * free * ops.expand_dims(free, -1) + diagonal(z / x * free + fixed)
+        inverse = ops.linalg.inv(matrix)
+        barrier = 0.1 * ops.sum(x * z * free) / ops.maximum(ops.sum(free), 1.0)
+        right = (barrier / x - slope) * free
+        along, ones = times(inverse, right), times(inverse, free)
+        dx = (along - ones * ops.divide_no_nan(ops.sum(along * free), ops.sum(ones * free))) * free
+        dz = (barrier / x - z - z / x * dx) * free
+        x, z = _moved(x, dx, z, dz)
+    return x * free / ops.maximum(ops.sum(x * free), 1e-30)
+
+
+def _moved(x: Any, dx: Any, z: Any, dz: Any) -> tuple[Any, Any]:
+    """Returns both after the longest common step that keeps them above zero."""
+    step = ops.minimum(_within(x, dx, 0.99), _within(z, dz, 0.99))
+    return ops.maximum(x + step * dx, _LEAST), ops.maximum(z + step * dz, _LEAST)
+
+
+def _within(value: Any, change: Any, share: float) -> Any:
+    """Returns the step up to 1 that takes no entry further than a share of its way to zero."""
+    ratio = ops.max(-change / value, axis=-1, keepdims=True)
+    return ops.minimum(share / ops.maximum(ratio, 1e-30), 1.0)
+
+
+def fair_point(cosines: Any, pull: Any, power: float, steps: int = 18) -> Any:
+    """Returns b > 0 with C b = pull * b^-power, by Newton's method within the positive numbers.
+
+    It is the minimum of b'Cb / 2 - sum of pull * phi(b), where phi' = b^-power.
+
+    Args:
+        cosines: C, positive semidefinite with ones on the diagonal, shape `(K, K)`.
+        pull: Shape `(K,)`, above zero.
+        power: Above zero.
+        steps: Number of iterations.
+    """
+    # Without this a matrix of opposed gradients has no solution; it bounds b.
+    matrix = cosines + 1e-5 * ops.eye(cosines.shape[-1], dtype=cosines.dtype)
+    b = pull ** (1.0 / (1.0 + power))
+    for _ in range(steps):
+        force = pull * b ** (-power)
+        slope = times(matrix, b) - force
+        db = -solve(matrix + diagonal(power * force / b), slope)
+        # In units of b: a long step is cut so that it changes no entry by more than its size.
+        longest = ops.max(ops.absolute(db) / b)
+        b = ops.maximum(b + db / ops.maximum(1.0, longest / 0.9), 1e-12)
+    return b

@@ -1,0 +1,42 @@
+"""The direction at one angle to all gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from keras import ops
+
+from mtlkeras.balancers._solvers import answer, scaled, spectrum, times
+from mtlkeras.balancers.base import GramBalancer, Problem
+from mtlkeras.specs import spec
+
+
+@spec
+class ConFIG(GramBalancer):
+    """Conflict-free inverse gradients (Liu, Chu and Thuerey 2024).
+
+    The update has the same cosine with every gradient: with U the unit gradients, x = U^+ 1
+    and the update is (sum of g_k . x) x / |x|^2 (equation 4). From the gradients' lengths D and
+    cosines C its weights are D^-1 C^+ 1 times that factor. Where no direction has a positive
+    cosine with all gradients, as for opposed ones, the update is zero.
+
+    Reference: ConFIG: Towards conflict-free training of physics informed neural networks, 2024.
+
+    Example:
+
+    ```python
+    weights = mtlkeras.balancers.ConFIG().weights([[18.0, -22.0], [-22.0, 38.0]])
+    ```
+    """
+
+    def solve(self, problem: Problem) -> tuple[Any, Mapping[str, Any]]:
+        lengths, cosines, there = scaled(problem.gram, problem.present)
+        values, vectors, kept = spectrum(cosines)
+        along = times(ops.transpose(vectors), there)
+        shares = there * times(vectors, ops.where(kept, along / ops.where(kept, values, 1.0), 0.0))
+        # |x|^2 is at least 1 where there is such a direction, and rounding where there is none.
+        square = ops.sum(shares * there)
+        total = ops.sum(lengths * times(cosines, shares))
+        factor = ops.where(square > 1e-3, total / ops.maximum(square, 1e-3), 0.0)
+        return answer(factor * shares / lengths), {}

@@ -1,0 +1,61 @@
+"""The shortest convex combination of the gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from keras import ops
+
+from mtlkeras._errors import unknown_name
+from mtlkeras.balancers._solvers import answer, nonnegative_minimum, precise, scaled
+from mtlkeras.balancers.base import GramBalancer, Problem
+from mtlkeras.specs import spec, tunable
+
+NORMALIZATIONS = ("none", "length", "loss", "loss_length")
+
+
+@spec
+class MGDA(GramBalancer):
+    """The multiple-gradient descent algorithm (Desideri 2012; Sener and Koltun 2018).
+
+    w minimises |sum of w_k g_k|^2 over w >= 0 with sum 1 (equation 3 of Sener and Koltun): the
+    direction along which the task that gains least gains most. At a Pareto-stationary point it
+    vanishes; so it does where one gradient is zero.
+
+    Args:
+        normalization: What each gradient is divided by first: `"none"`, its `"length"`, its
+            `"loss"`, or both, `"loss_length"`. Without it the task of the smallest gradients
+            decides.
+
+    References: Multiple-gradient descent algorithm (MGDA) for multiobjective optimization, 2012;
+    Multi-task learning as multi-objective optimization, NeurIPS 2018.
+
+    Example:
+
+    ```python
+    weights = mtlkeras.balancers.MGDA().weights([[18.0, -22.0], [-22.0, 38.0]])  # 0.6, 0.4
+    ```
+    """
+
+    normalization: str = tunable("none", *NORMALIZATIONS)
+
+    def validate(self) -> None:
+        super().validate()
+        if self.normalization not in NORMALIZATIONS:
+            raise unknown_name("normalization", self.normalization, NORMALIZATIONS, "normalization= of MGDA")
+
+    def solve(self, problem: Problem) -> tuple[Any, Mapping[str, Any]]:
+        present = precise(problem.present)
+        divisor = ops.ones_like(present)
+        if "length" in self.normalization:
+            divisor = divisor * scaled(problem.gram, present).lengths
+        if "loss" in self.normalization:
+            divisor = divisor * ops.maximum(precise(problem.losses), 1e-30)
+        gram = precise(problem.gram) / divisor / ops.expand_dims(divisor, -1)
+        lengths, cosines, there = scaled(gram, present)
+        # In units of each gradient's length, w = y r for r the shortest length over each; and
+        # the minimum over all y >= 0 with (sum of w - 1)^2 added is a multiple of the wanted one.
+        r = ops.where(there > 0, ops.min(ops.where(there > 0, lengths, 1e30)) / lengths, 1.0) * present
+        w = nonnegative_minimum(cosines + r * ops.expand_dims(r, -1), -r) * r
+        return answer(ops.divide_no_nan(w, ops.sum(w)) / divisor), {}

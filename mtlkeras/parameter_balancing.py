@@ -1,0 +1,172 @@
+"""How balancers by exact gradients of the shared parameters enter a training step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from keras import ops
+
+from mtlkeras._backend import replica_count, sum_over_replicas
+from mtlkeras._errors import unknown_name
+from mtlkeras.balancers.base import ElementBalancer, GradientBalancer
+from mtlkeras.gradient_balancing import GradientBalancing, as_rows, products
+from mtlkeras.heads.base import Head
+
+
+class ParameterBalancing(GradientBalancing):
+    """A balancer of the gradients of the parameters that several tasks train.
+
+    Args:
+        balancer: The balancer.
+        heads: The model's heads by task.
+        model: The model.
+
+    Raises:
+        ValueError: If the balancer names a layer that is not shared, or the model shares nothing.
+    """
+
+    needs_own_step = True
+
+    def __init__(self, balancer: GradientBalancer, heads: Mapping[str, Head], model: Any) -> None:
+        super().__init__(balancer, heads)
+        # Past Keras' tracking: the layers belong to the model.
+        object.__setattr__(self, "_shared", shared_layers(model))
+        if not self.shared:
+            raise ValueError(
+                f"balancer: {type(balancer).__name__} with at='parameters' needs trainable parameters that "
+                "several tasks share; this model has none."
+            )
+        object.__setattr__(self, "_chosen", _named(self._shared, balancer))
+        buffered = isinstance(balancer, ElementBalancer) and balancer.buffered
+        self.buffers = [
+            self.add_weight(
+                shape=(len(heads), math.prod(variable.shape)),
+                initializer="zeros",
+                overwrite_with_gradient=True,
+                aggregation="only_first_replica",
+                name=f"buffer_{i}",
+            )
+            for i, variable in enumerate(self.shared if buffered else [])
+        ]
+
+    def draw(self) -> Any:
+        if self.seed is not None and isinstance(self.balancer, ElementBalancer):
+            return self.balancer.draw_elements(sum(math.prod(v.shape) for v in self.shared), self.seed)
+        return super().draw()
+
+    def joint_loss(self, losses: Any, counts: Any, present: Any) -> Any:
+        return ops.sum(losses)  # In a training loop of the caller's own, where nothing is balanced.
+
+    @property
+    def shared(self) -> list[Any]:
+        """The variables that several tasks train."""
+        return _trained(self._shared)
+
+    @property
+    def chosen(self) -> list[Any]:
+        """Those of them whose gradients are looked at."""
+        return _trained(self._chosen)
+
+    @property
+    def combines(self) -> bool:
+        """Whether the gradients that are looked at are those to combine."""
+        return self.balancer.layers is None and self.balancer.gram_fraction == 1.0
+
+    def weigh_and_combine(
+        self, gradients: Sequence[Sequence[Any]], losses: Any, present: Any, noise: Any, scale: Any
+    ) -> tuple[Any, list[Any], list[tuple[Any, Any]]]:
+        """Returns weights, the combined gradients, and pairs of a variable and its new value.
+
+        Args:
+            gradients: This replica's part of each task's gradients of `chosen`, in which `None`
+                stands for zero.
+            losses: This replica's part of the losses, shape `(K,)`.
+            present: 1 where a task counts in this batch, else 0.
+            noise: What `draw` gave.
+            scale: What the losses were multiplied by for these gradients.
+        """
+        rows = [as_rows(_without_gaps(parts)) for parts in zip(*gradients, strict=True)]
+        # Of the whole batch: inner products of parts of a sum are not those of the sum.
+        rows = [sum_over_replicas(r) for r in rows]
+        losses = sum_over_replicas(losses)
+        if isinstance(self.balancer, ElementBalancer):
+            return self._combine_elements(rows, losses, present, noise, scale)
+        gram = sum((products(r / scale) for r in rows), ops.zeros((len(self.tasks), len(self.tasks))))
+        state = ops.convert_to_tensor(self.state)
+        weights, after = self.decide(gram, losses, present, state, noise)
+        own = ops.expand_dims(weights, 0)
+        combined = self._handed_out([ops.matmul(own, r) for r in rows]) if self.combines else []
+        return weights, combined, [(self.state, after)]
+
+    def _combine_elements(
+        self, rows: list[Any], losses: Any, present: Any, noise: Any, scale: Any
+    ) -> tuple[Any, list[Any], list[tuple[Any, Any]]]:
+        memory = self.memory()
+        problem = self.problem(losses, present, present, memory=memory, noise=noise)
+        there = ops.expand_dims(present, -1) / scale
+        buffers = [ops.convert_to_tensor(buffer) for buffer in self.buffers]
+        answer = self.balancer.combine(problem, [r * there for r in rows], buffers or [0.0] * len(rows))
+        after = self.packed(memory, {**answer.memory, "weights": answer.weights})
+        combined = self._handed_out([update * scale for update in answer.updates])
+        replaced = [(self.state, after), *zip(self.buffers, answer.buffers, strict=True)]
+        return answer.weights, combined, replaced
+
+    def _handed_out(self, updates: list[Any]) -> list[Any]:
+        # The optimizer adds up what the replicas hand to it.
+        return [
+            ops.cast(ops.reshape(update, v.shape), v.dtype) / replica_count()
+            for update, v in zip(updates, self.chosen, strict=True)
+        ]
+
+
+def _without_gaps(parts: Sequence[Any]) -> list[Any]:
+    there = next((part for part in parts if part is not None), None)
+    if there is None:
+        return [ops.zeros((1,))] * len(parts)
+    return [ops.zeros_like(there) if part is None else part for part in parts]
+
+
+def shared_layers(model: Any) -> list[Any]:
+    """Returns the layers of a functional model that the outputs of several tasks depend on."""
+    counts: dict[int, tuple[Any, int]] = {}
+    for output in model.output.values():
+        for layer in _layers_before(output):
+            counts[id(layer)] = layer, counts.get(id(layer), (layer, 0))[1] + 1
+    return [layer for layer, count in counts.values() if count > 1]
+
+
+def _layers_before(output: Any) -> list[Any]:
+    """Returns the layers on the way from the inputs to a symbolic output."""
+    layers, seen, waiting = {}, set(), [output]
+    while waiting:
+        tensor = waiting.pop()
+        operation, node, _ = tensor._keras_history
+        if (id(operation), node) in seen:
+            continue
+        seen.add((id(operation), node))
+        if hasattr(operation, "trainable_variables"):
+            layers[id(operation)] = operation
+        waiting += operation._inbound_nodes[node].input_tensors
+    return list(layers.values())
+
+
+def _named(layers: list[Any], balancer: GradientBalancer) -> list[Any]:
+    if balancer.layers is None:
+        return layers
+    known: dict[str, Any] = {}
+    for layer in layers:
+        # Those within a trunk go by their own names, as in `model.trunk.get_layer`.
+        for inner in layer._flatten_layers():
+            if inner.variables:
+                known.setdefault(inner.name, inner)
+    for name in balancer.layers:
+        if name not in known:
+            raise unknown_name("shared layer", name, known, f"layers= of {type(balancer).__name__}")
+    return [known[name] for name in balancer.layers]
+
+
+def _trained(layers: list[Any]) -> list[Any]:
+    known: dict[int, Any] = {id(v): v for layer in layers for v in layer.trainable_variables}
+    return list(known.values())

@@ -1,0 +1,110 @@
+"""What holds for every balancer: build, fit, save, load, go on, tune, mixed precision, bad fields."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+
+import mtlkeras
+from mtlkeras import balancers
+from mtlkeras.balancers.base import Balancer, GradientBalancer
+from mtlkeras.hyperparameters import HyperParameters
+from tests.support import examples, tiny_model
+
+BASES = ("Balancer", "GradientBalancer", "GramBalancer", "LossBalancer", "ElementBalancer")
+PUBLIC = [getattr(balancers, name) for name in balancers.__all__ if name not in BASES]
+CLASSES = [cls for cls in PUBLIC if issubclass(cls, Balancer)]
+BY_GRADIENTS = [cls for cls in CLASSES if issubclass(cls, GradientBalancer)]
+
+
+def made(cls, **fields):
+    """A balancer with a seed where it draws, at the level that it needs."""
+    if "seed" in cls.field_names():
+        fields = {"seed": 7, **fields}
+    return cls(**fields)
+
+
+def cases():
+    for cls in CLASSES:
+        yield made(cls)
+        if issubclass(cls, GradientBalancer) and made(cls).at == "representation":
+            yield made(cls, at="parameters")
+
+
+@pytest.mark.parametrize("balancer", list(cases()), ids=repr)
+def test_balancer_trains_travels_and_goes_on(balancer, tmp_path):
+    x, y = examples(24, missing=0.3)
+    model = tiny_model(optimizer=keras.optimizers.Adam(1e-3), balancer=balancer)
+    fit = {"batch_size": 12, "shuffle": False, "verbose": 0}
+    logs = model.fit(x, y, epochs=2, **fit).history
+    for task in model.heads:
+        assert np.isfinite(logs[f"{task}_weight"]).all() and np.isfinite(logs[f"{task}_loss"]).all()
+    model.save(tmp_path / "model.keras")
+    again = mtlkeras.load_model(tmp_path / "model.keras")
+    assert again.balancing.balancer == balancer
+    for mine, theirs in zip(model.balancing.variables, again.balancing.variables, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    one, two = model.fit(x, y, **fit).history, again.fit(x, y, **fit).history
+    for name, values in one.items():
+        np.testing.assert_allclose(two[name], values, rtol=1e-4, atol=1e-6, err_msg=name)
+
+
+@pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
+def test_tune_gives_the_default_and_takes_settings(cls):
+    hp = HyperParameters()
+    assert cls.tune(hp) == cls()
+    assert keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(cls())) == cls()
+    if issubclass(cls, balancers.GramBalancer):
+        assert cls.tune(HyperParameters(), every=4).every == 4
+    for name, value in hp.values.items():
+        if isinstance(value, float):
+            assert getattr(cls.tune(HyperParameters({name: str(value)})), name) == value
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("balancer", list(cases()), ids=repr)
+def test_mixed_precision(balancer):
+    keras.config.set_dtype_policy("mixed_float16")
+    x, y = examples(24, missing=0.3)
+    logs = tiny_model(optimizer="adam", balancer=balancer).fit(x, y, batch_size=12, verbose=0).history
+    assert all(np.isfinite(values).all() for values in logs.values())
+
+
+@pytest.mark.parametrize(
+    "cls", [c for c in CLASSES if issubclass(c, GradientBalancer)], ids=lambda c: c.__name__
+)
+def test_bad_fields_of_gradient_balancers(cls):
+    with pytest.raises(ValueError, match="Did you mean 'parameters'"):
+        cls(at="parameter")
+    with pytest.raises(ValueError, match="every must be a whole number"):
+        cls(every=0)
+    with pytest.raises(ValueError, match="gram_fraction must be in"):
+        cls(gram_fraction=0.0)
+
+
+def test_weights_of_nan_are_told_by_task_and_step():
+    x, y = examples(24)
+    y["size"][13] = 1e30  # Its square is infinite.
+    model = tiny_model(optimizer=keras.optimizers.SGD(0.1), balancer=balancers.GLS())
+    watch = mtlkeras.training.StopOnNonFinite()
+    with pytest.raises(FloatingPointError, match="step 2 of epoch 1"):
+        model.fit(x, y, batch_size=12, shuffle=False, verbose=0, callbacks=[watch])
+
+
+def test_training_goes_on_from_a_backup_as_if_never_stopped(tmp_path):
+    x, y = examples(24)
+    found = []
+    for stops in (False, True):
+        keras.utils.set_random_seed(0)
+        backups = tmp_path / f"{stops}.npz"
+        for epochs in (2, 4) if stops else (4,):
+            keras.utils.set_random_seed(0)
+            balancer = balancers.GradVac(seed=3, beta=0.3)
+            model = tiny_model(optimizer=keras.optimizers.Adam(0.01), balancer=balancer)
+            backup = mtlkeras.training.Backup(backups)
+            fit = {"batch_size": 12, "shuffle": False, "verbose": 0, "callbacks": [backup]}
+            model.fit(x, y, epochs=epochs, initial_epoch=backup.epoch, **fit)
+        found.append([np.asarray(v) for v in model.variables])
+    for one, two in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, two)

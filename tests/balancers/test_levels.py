@@ -1,0 +1,232 @@
+"""The step by gradients against sums of single tasks' gradients, at both levels."""
+
+import keras
+import numpy as np
+import pytest
+
+import mtlkeras
+from mtlkeras.balancers import MGDA, CAGrad, FairGrad, GradNorm, NashMTL, PCGrad, UPGrad
+from mtlkeras.features import Features
+from mtlkeras.heads import Classification, Regression
+from mtlkeras.specs import spec
+from mtlkeras.trunks.base import Trunk
+from tests.support import all_heads, examples, tiny_model
+
+LEVELS = ("representation", "parameters")
+COUNT = 6
+
+
+def one_layer_model(heads=None, optimizer=None, **compile_args):
+    """A linear trunk; on the identity as inputs its weights are the representation."""
+    inputs = keras.Input((COUNT,), name="x")
+    body = keras.Model(inputs, keras.layers.Dense(4, use_bias=False, name="shared")(inputs))
+    model = mtlkeras.build_model(keras.Input((COUNT,), name="x"), body, heads or all_heads())
+    model.compile(optimizer or keras.optimizers.SGD(1.0), **compile_args)
+    return model
+
+
+def labels(missing=0.0):
+    return examples(COUNT, missing=missing, seed=4)[1]
+
+
+def step(start, y, heads=None, **compile_args):
+    """Returns the changes of the trunk's weights and the heads', and the logs, of one step."""
+    model = one_layer_model(heads, **compile_args)
+    layers = [model.trunk, *(model.get_layer(f"{task}_logits") for task in model.heads)]
+    for layer, values in zip(layers, start, strict=True):
+        layer.set_weights(values)
+    logs = model.fit(np.eye(COUNT, dtype="float32"), y, batch_size=COUNT, verbose=0).history
+    changes = [
+        [new - old for new, old in zip(layer.get_weights(), values, strict=True)]
+        for layer, values in zip(layers, start, strict=True)
+    ]
+    return changes, {name: value[0] for name, value in logs.items()}, model
+
+
+def starting_weights(heads=None):
+    model = one_layer_model(heads)
+    layers = [model.trunk, *(model.get_layer(f"{task}_logits") for task in model.heads)]
+    return [layer.get_weights() for layer in layers]
+
+
+def task_changes(start, y, weights=None):
+    """The change of the trunk that each task alone makes."""
+    found = []
+    for task in all_heads():
+        alone = {t: (weights or {}).get(t, 1.0) * (t == task) for t in all_heads()}
+        found.append(step(start, y, loss_weights=alone)[0][0][0].ravel())
+    return np.stack(found)
+
+
+@pytest.mark.parametrize("at", LEVELS)
+@pytest.mark.parametrize("balancer", [MGDA, CAGrad, NashMTL, UPGrad, FairGrad], ids=lambda cls: cls.__name__)
+def test_step_is_the_weighted_sum_of_the_task_gradients(balancer, at):
+    start, y = starting_weights(), labels(missing=0.3)
+    weights = {"kind": 2.0, "size": 0.1}
+    alone = task_changes(start, y, weights)
+    changes, logs, model = step(start, y, balancer=balancer(at=at), loss_weights=weights)
+    logged = np.array([logs[f"{task}_weight"] for task in model.heads])
+    np.testing.assert_allclose(logged, balancer().weights(alone @ alone.T), rtol=2e-3, atol=2e-4)
+    np.testing.assert_allclose(changes[0][0].ravel(), logged @ alone, atol=2e-6)
+    plain = step(start, y, loss_weights=weights)[0]
+    for mine, theirs in zip(changes[1:], plain[1:], strict=True):  # Heads go by their own gradients.
+        for a, b in zip(mine, theirs, strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+@pytest.mark.parametrize("at", LEVELS)
+def test_task_without_labels_has_weight_zero_and_leaves_the_gram_matrix(at):
+    start, y = starting_weights(), labels()
+    del y["size"]
+    alone = task_changes(start, y)
+    _, logs, model = step(start, y, balancer=CAGrad(at=at))
+    assert logs["size_weight"] == 0.0
+    there = [i for i, task in enumerate(model.heads) if task != "size"]
+    expected = np.asarray(CAGrad().weights((alone @ alone.T)[np.ix_(there, there)]))
+    found = [logs[f"{task}_weight"] for task in model.heads if task != "size"]
+    np.testing.assert_allclose(found, expected, rtol=2e-3, atol=2e-4)
+
+
+@pytest.mark.parametrize("at", LEVELS)
+def test_clipping_sees_the_combined_gradient(at):
+    start, y = starting_weights(), labels()
+    free = step(start, y, balancer=MGDA(at=at))[0]
+    optimizer = keras.optimizers.SGD(1.0, global_clipnorm=0.01)
+    clipped = step(start, y, balancer=MGDA(at=at), optimizer=optimizer)[0]
+    shares = [
+        (np.vdot(a, b) / np.vdot(b, b), a - b * np.vdot(a, b) / np.vdot(b, b))
+        for mine, theirs in zip(clipped, free, strict=True)
+        for a, b in zip(mine, theirs, strict=True)
+    ]
+    # All are cut by one factor; the length of the whole is then the limit at most.
+    np.testing.assert_allclose([share for share, _ in shares], shares[0][0], rtol=1e-3)
+    assert shares[0][0] < 0.1 and max(abs(rest).max() for _, rest in shares) < 1e-6
+    assert sum((part**2).sum() for parts in clipped for part in parts) <= 0.01**2 * (1 + 1e-4)
+
+
+@pytest.mark.parametrize("at", LEVELS)
+def test_loss_scaling_is_undone_before_the_gram_matrix(at):
+    start, y = starting_weights(), labels()
+    plain = step(start, y, balancer=NashMTL(at=at))
+    scaled = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(1.0), initial_scale=4096.0)
+    loss_scaled = step(start, y, balancer=NashMTL(at=at), optimizer=scaled)
+    for name, value in plain[1].items():
+        np.testing.assert_allclose(loss_scaled[1][name], value, rtol=1e-5, err_msg=name)
+    np.testing.assert_allclose(loss_scaled[0][0][0], plain[0][0][0], atol=1e-6)
+    np.testing.assert_allclose(loss_scaled[2].balancing.state, plain[2].balancing.state, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("at", LEVELS)
+def test_overflow_leaves_the_state_of_the_balancer(at):
+    optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(1.0), initial_scale=64.0)
+    model = tiny_model({"a": Regression(), "b": Regression()}, optimizer=optimizer, balancer=GradNorm(at=at))
+    before = model.get_weights()
+    x = np.full((4, 6, 6, 1), np.inf, "float32")
+    model.fit(x, {"a": np.ones(4), "b": np.ones(4)}, verbose=0)
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+@pytest.mark.parametrize("at", LEVELS)
+def test_weights_are_kept_between_the_steps_that_compute_them(at):
+    x, y = examples(40)
+    weights = {}
+    for every in (1, 3):
+        keras.utils.set_random_seed(0)
+        model = tiny_model(optimizer=keras.optimizers.SGD(0.1), balancer=CAGrad(at=at, every=every))
+        found = []
+        record = keras.callbacks.LambdaCallback(
+            on_train_batch_end=lambda batch, logs, found=found: found.append(
+                [logs[f"{task}_weight"] * (batch + 1) for task in all_heads()]
+            )
+        )
+        model.fit(x, y, batch_size=8, shuffle=False, verbose=0, callbacks=[record])
+        weights[every] = np.diff(np.array(found), axis=0, prepend=0.0)  # The logs are means so far.
+    np.testing.assert_allclose(weights[3][0], weights[1][0], rtol=1e-4)
+    np.testing.assert_allclose(weights[3][1:3], weights[3][:2], rtol=1e-4)
+    np.testing.assert_allclose(weights[3][4], weights[3][3], rtol=1e-4)
+    assert abs(weights[3][3] - weights[3][0]).max() > 1e-3
+
+
+def test_named_layers_give_the_gram_matrix_and_all_shared_ones_follow():
+    x, y = examples(16)
+    trunk = mtlkeras.trunks.ResNet(depth=8, width=4)
+    models = {}
+    for name, balancer in {
+        "plain": None,
+        "last": MGDA(at="parameters", layers=("stage_3_block_1_conv_2",)),
+    }.items():
+        keras.utils.set_random_seed(0)
+        heads = {"kind": Classification(3), "size": Regression(num_targets=2)}
+        models[name] = mtlkeras.build_model((6, 6, 1), trunk, heads)
+        inner = [layer.name for layer in models[name].trunk.layers if layer.trainable_variables]
+        if balancer is not None:
+            balancer = balancer.replace(layers=(inner[-1],))
+        models[name].compile(keras.optimizers.SGD(0.1), balancer=balancer)
+    model = models["last"]
+    before = {v.path: np.asarray(v) for v in model.trunk.trainable_variables}
+    model.fit(x, {k: y[k] for k in model.heads}, verbose=0)
+    assert all((np.asarray(v) != before[v.path]).any() for v in model.trunk.trainable_variables)
+    assert len(model.balancing.chosen) < len(model.balancing.shared)
+    assert {id(v) for v in model.balancing.shared} == {id(v) for v in model.trunk.trainable_variables}
+
+
+@pytest.mark.parametrize("at", LEVELS)
+def test_part_of_the_batch_that_repeats_gives_the_weights_of_all(at):
+    x, y = examples(8)
+    x, y = np.concatenate([x, x]), {task: np.concatenate([v, v]) for task, v in y.items()}
+    found = []
+    for fraction in (1.0, 0.5):
+        keras.utils.set_random_seed(0)
+        balancer = NashMTL(at=at, gram_fraction=fraction)
+        model = tiny_model(optimizer=keras.optimizers.SGD(0.1), balancer=balancer)
+        logs = model.fit(x, y, batch_size=16, shuffle=False, verbose=0).history
+        found.append(np.array([logs[f"{task}_weight"][0] for task in model.heads]))
+    # At the representation, half of the rows have half of the squared lengths.
+    scale = np.sqrt(2.0) if at == "representation" else 1.0
+    np.testing.assert_allclose(found[1] if at == "parameters" else found[1] / scale, found[0], rtol=1e-3)
+
+
+@spec
+class TwoEnds(Trunk):
+    """Gives a map and a vector, each from layers of its own."""
+
+    gives = ("vector", "map")
+
+    def __call__(self, inputs):
+        shared = keras.layers.Conv2D(3, 1, name="conv")(inputs)
+        return Features(
+            vector=keras.layers.GlobalAveragePooling2D()(shared), map=shared, taps={"conv": shared}
+        )
+
+
+def test_several_tensors_are_one_representation():
+    x, y = examples(12)
+    heads = {"kind": Classification(3), "size": Regression(num_targets=2, at="conv")}
+    keras.utils.set_random_seed(0)
+    model = mtlkeras.build_model((6, 6, 1), TwoEnds(), heads)
+    model.compile(keras.optimizers.SGD(0.1), balancer=PCGrad(seed=1))
+    logs = model.fit(x, {task: y[task] for task in heads}, verbose=0).history
+    # Tensors that no two tasks read give orthogonal gradients, which have nothing in conflict.
+    both = [layer for layer in model.layers if layer.name == "gradient_fork"][0].keys
+    assert len(set(both.values())) == 2
+    np.testing.assert_allclose([logs["kind_weight"][0], logs["size_weight"][0]], 1.0, rtol=1e-5)
+
+
+def test_single_task_has_weight_one_and_is_told():
+    x, y = examples(12)
+    with pytest.warns(UserWarning, match="single task to balance"):
+        model = tiny_model({"kind": Classification(3)}, balancer=MGDA())
+    logs = model.fit(x, {"kind": y["kind"]}, verbose=0, epochs=2).history
+    assert logs["kind_weight"] == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("at", LEVELS)
+def test_mixed_precision(at):
+    keras.config.set_dtype_policy("mixed_float16")
+    x, y = examples(16, missing=0.3)
+    model = tiny_model(optimizer="adam", balancer=NashMTL(at=at))
+    assert isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
+    logs = model.fit(x, y, epochs=3, verbose=0).history
+    assert all(np.isfinite(values).all() for values in logs.values())
+    assert abs(logs["kind_weight"][0]) > 0
