@@ -20,6 +20,13 @@ class SequenceOutput(TaskOutput):
     any time, after `predict` too, tell where the sequence is.
     """
 
+    def __init__(self, head: Any, **kwargs: Any) -> None:
+        super().__init__(head, **kwargs)
+        self.supports_masking = True
+
+    def compute_mask(self, inputs: Any, previous_mask: Any) -> None:
+        """The mask ends here: outputs tell by themselves where the sequence is."""
+
     def scores(self, inputs: Any) -> Any:
         if not isinstance(inputs, (list, tuple)):
             return inputs
