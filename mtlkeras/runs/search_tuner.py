@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import io
+import math
 import os
 import time
 import warnings
@@ -96,7 +97,22 @@ class BayesianOracle(_Durable, _NewValues):
 
 
 class HyperbandOracle(_Durable, keras_tuner.oracles.HyperbandOracle):
-    """Begins many trials with few epochs and goes on with the best."""
+    """Begins many trials with few epochs and goes on with the best.
+
+    KerasTuner's own never ends a round in which enough trials failed, and so goes on with none.
+    Here a failed trial is the worst of its round.
+    """
+
+    def populate_space(self, trial_id: str) -> dict[str, Any]:
+        worst = -math.inf if self.objective.direction == "max" else math.inf
+        failed = [trial for trial in self.trials.values() if trial.status == TrialStatus.FAILED]
+        for trial in failed:
+            trial.status, trial.score = TrialStatus.COMPLETED, worst
+        try:
+            return super().populate_space(trial_id)
+        finally:
+            for trial in failed:
+                trial.status, trial.score = TrialStatus.FAILED, None
 
 
 def default_values(space: Any) -> dict[str, Any]:

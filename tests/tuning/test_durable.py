@@ -208,3 +208,24 @@ def test_hyperband_takes_the_oracle_that_it_is_given(tmp_path):
     assert isinstance(tuner, HyperbandTuner)
     assert tuner.oracle is made
     assert (made.max_epochs, made.max_trials) == (4, 5)
+
+
+def test_hyperband_goes_on_with_the_best_though_others_failed(tmp_path):
+    hp = keras_tuner.HyperParameters()
+    hp.Int("depth", 1, 1000)
+    made = make_oracle("hyperband", hp, None, epochs=9, objective=GOAL, seed=7)
+    made._set_project_dir(str(tmp_path), "search")
+    made.verbose = 0
+    rounds: dict[tuple, list[int]] = {}
+    while (trial := made.create_trial("tuner0")).status == "RUNNING":
+        values = trial.hyperparameters.values
+        rounds.setdefault((values["tuner/bracket"], values["tuner/round"]), []).append(values["depth"])
+        trial.status = "FAILED" if values["depth"] % 2 else "COMPLETED"
+        if trial.status == "COMPLETED":
+            made.update_trial(trial.trial_id, {"val_loss": values["depth"]})
+        made.end_trial(trial)
+    first, second, last = (rounds[2, number] for number in range(3))
+    usable = sorted(depth for depth in first if depth % 2 == 0)
+    assert len(usable) < len(first)
+    assert sorted(second) == usable[: len(second)] and last == usable[: len(last)]
+    assert all(trial.score is None for trial in made.trials.values() if trial.status == "FAILED")
