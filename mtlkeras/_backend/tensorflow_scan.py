@@ -18,15 +18,22 @@ def scan(step: Callable[[Any, Any], tuple[Any, Any]], init: Any, inputs: Any, re
     Args:
         step: Takes the carry and one entry of the inputs; returns the next carry and an output.
         init: Tensor, or tuple of tensors.
-        inputs: Tensor, or tuple of tensors, of the same length on the first axis.
+        inputs: Tensor, or tuple of tensors, of the same length of at least 1 on the first axis.
         reverse: Whether to begin at the end; outputs keep the places of their inputs.
 
     Returns:
         The last carry, and the outputs stacked on the first axis.
     """
-    flat = [tf.convert_to_tensor(x) for x in tf.nest.flatten(inputs)]
+    init, inputs = tf.nest.map_structure(tf.convert_to_tensor, (init, inputs))
+    if tf.executing_eagerly():  # As a graph, for a loop in Python takes a hundred times as long.
+        run = tf.function(lambda init, inputs: _scan(step, init, inputs, reverse), autograph=False)
+        return run(init, inputs)
+    return _scan(step, init, inputs, reverse)
+
+
+def _scan(step: Callable[[Any, Any], tuple[Any, Any]], carry: Any, inputs: Any, reverse: bool) -> Any:
+    flat = tf.nest.flatten(inputs)
     length = flat[0].shape[0] if flat[0].shape[0] is not None else tf.shape(flat[0])[0]
-    carry = tf.nest.map_structure(tf.convert_to_tensor, init)
 
     def at(place: Any) -> Any:
         return tf.nest.pack_sequence_as(inputs, [x[place] for x in flat])

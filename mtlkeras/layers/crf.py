@@ -7,7 +7,16 @@ from typing import Any
 import keras
 from keras import ops
 
-from mtlkeras.layers.chain import IMPOSSIBLE, Chain, Compact, best_paths, compact, expectations, path_score
+from mtlkeras.layers.chain import (
+    IMPOSSIBLE,
+    Chain,
+    Compact,
+    best_paths,
+    compact,
+    expectations,
+    log_partition_if,
+    path_score,
+)
 from mtlkeras.layers.chain import log_partition as chain_log_partition
 from mtlkeras.layers.tag_constraints import allowed_transitions
 
@@ -126,35 +135,28 @@ class CRF(keras.layers.Layer):
         """
         logits, places = self._read(logits, mask)
         tags = ops.cast(tags, "int32")
-        unknown = ops.logical_and(places.mask, tags < 0)
         path = self._tags(tags, places)
+        unknown = ops.logical_and(places.mask, tags < 0)
+
+        some_unknown = ops.any(unknown)
+
+        def known(chain: Chain, needed: Any = True) -> Any:
+            # The log of the summed exponentials of the scores of paths with the known tags.
+            chosen = ops.one_hot(path, self.num_tags, dtype="bool")
+            fits = ops.logical_or(unknown[:, :, None], chosen)
+            fitting = chain._replace(emissions=ops.where(fits, chain.emissions, IMPOSSIBLE))
+            summed = log_partition_if(ops.logical_and(some_unknown, needed), fitting, places)
+            return ops.where(some_unknown, summed, path_score(chain, path, places))
+
         free = self._chain(logits, False)
-
-        def of_known() -> Any:
-            chosen = ops.one_hot(path, self.num_tags, dtype="float32")
-            fits = ops.logical_or(unknown[:, :, None], chosen > 0)
-            return chain_log_partition(
-                free._replace(emissions=ops.where(fits, free.emissions, IMPOSSIBLE)), places
-            )
-
-        def all_known() -> Any:
-            return path_score(free, path, places)
-
-        of_path = ops.cond(ops.any(unknown), of_known, all_known)
         if not self.constrain_training:
-            return of_path - chain_log_partition(free, places)
-        return self._constrained(logits, places, path, of_path, free)
-
-    def _constrained(self, logits: Any, places: Compact, path: Any, of_path: Any, free: Chain) -> Any:
+            return known(free) - chain_log_partition(free, places)
         held = self._chain(logits, True)
-        breaks = path_score(Chain(ops.zeros_like(logits), *self._forbidden), path, places) < IMPOSSIBLE / 2
-        within = chain_log_partition(held, places)
-        total = ops.cond(
-            ops.any(breaks),
-            lambda: ops.where(breaks, chain_log_partition(free, places), within),
-            lambda: within,
-        )
-        return of_path - total
+        within = known(held)
+        breaks = within < IMPOSSIBLE / 2
+        some_break = ops.any(breaks)
+        without = known(free, some_break) - log_partition_if(some_break, free, places)
+        return ops.where(breaks, without, within - chain_log_partition(held, places))
 
     def marginals(self, logits: Any, mask: Any = None) -> Any:
         """Returns the probability of each tag at each step, shape `(batch, time, num_tags)`.

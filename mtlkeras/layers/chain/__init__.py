@@ -6,7 +6,8 @@ exist: the others are left out as if the sequence were closed up, wherever they 
 """
 
 from mtlkeras.layers.chain.compact import Compact, compact
-from mtlkeras.layers.chain.partition import IMPOSSIBLE, Chain, expectations, log_partition
+from mtlkeras.layers.chain.partition import expectations, log_partition, log_partition_if
+from mtlkeras.layers.chain.potentials import IMPOSSIBLE, Chain, Expectations
 from mtlkeras.layers.chain.score import path_score
 from mtlkeras.layers.chain.viterbi import best_paths
 
@@ -14,9 +15,11 @@ __all__ = [
     "IMPOSSIBLE",
     "Chain",
     "Compact",
+    "Expectations",
     "best_paths",
     "compact",
     "expectations",
     "log_partition",
+    "log_partition_if",
     "path_score",
 ]

@@ -7,7 +7,7 @@ from typing import Any
 from keras import ops
 
 from mtlkeras.layers.chain.compact import Compact
-from mtlkeras.layers.chain.partition import Chain
+from mtlkeras.layers.chain.potentials import Chain
 
 
 def path_score(chain: Chain, states: Any, places: Compact) -> Any:

@@ -8,7 +8,7 @@ from keras import ops
 
 from mtlkeras._backend import scan
 from mtlkeras.layers.chain.compact import Compact
-from mtlkeras.layers.chain.partition import IMPOSSIBLE, Chain
+from mtlkeras.layers.chain.potentials import IMPOSSIBLE, Chain, after_first
 
 
 def best_paths(chain: Chain, places: Compact, k: int = 1) -> tuple[Any, Any]:
@@ -33,7 +33,7 @@ def best_paths(chain: Chain, places: Compact, k: int = 1) -> tuple[Any, Any]:
     first = (chain.start[None, :] + emissions[0])[:, :, None]
     nothing = ops.full_like(first, IMPOSSIBLE)
     first = ops.concatenate([first] + [nothing] * (k - 1), axis=2)
-    steps = ops.arange(1, ops.shape(emissions)[0], dtype="int32")
+    steps = ops.arange(1, ops.shape(emissions)[0] + 1, dtype="int32")
 
     def forward(before: Any, entry: Any) -> Any:
         emission, number = entry
@@ -47,7 +47,7 @@ def best_paths(chain: Chain, places: Compact, k: int = 1) -> tuple[Any, Any]:
         )
         return ops.where(is_there, new, before), ops.where(is_there, origin, stay)
 
-    last, origins = scan(forward, first, (emissions[1:], steps))
+    last, origins = scan(forward, first, (after_first(emissions), steps))
     final = ops.reshape(last + chain.end[None, :, None], (-1, states * k))
     scores, way = _top(final, k)
 
@@ -56,11 +56,11 @@ def best_paths(chain: Chain, places: Compact, k: int = 1) -> tuple[Any, Any]:
         return before, before
 
     _, ways = scan(backward, way, origins, reverse=True)
-    ways = ops.transpose(ops.concatenate([ways, way[None]]), (1, 0, 2))
     # A way is a state and a rank. Past its length a sequence stays where it was.
-    path = places.open(ways // k)
+    path = places.open(ops.transpose(ways, (1, 0, 2)) // k)
     path = ops.where(places.mask[:, :, None], path, 0)
-    return ops.transpose(path, (0, 2, 1)), ops.where((lengths > 0)[:, None], scores, 0.0)
+    empty = ops.convert_to_tensor([0.0] + [IMPOSSIBLE] * (k - 1))  # One path: that of no steps.
+    return ops.transpose(path, (0, 2, 1)), ops.where((lengths > 0)[:, None], scores, empty)
 
 
 def _top(x: Any, k: int) -> tuple[Any, Any]:

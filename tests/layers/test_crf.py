@@ -1,0 +1,357 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from mtlkeras.layers import CRF
+from mtlkeras.layers.chain import partition
+from mtlkeras.layers.tag_constraints import allowed_transitions
+from tests.brute_force import Paths, Potentials
+
+LENGTH, ROWS = 6, 10
+BIO = ("O", "B-a", "I-a", "B-b", "I-b")
+BIOES = ("O", "B-a", "I-a", "E-a", "S-a")
+TAGS = {"BIO": BIO, "BIOES": BIOES}
+FORMS = ("probabilities", "wide")
+
+
+def layer(potentials: Potentials, **options) -> CRF:
+    crf = CRF(len(potentials.start), **options)
+    for weight, value in zip(
+        (crf.transitions, crf.start, crf.end),
+        (potentials.transitions, potentials.start, potentials.end),
+        strict=True,
+    ):
+        weight.assign(value)
+    return crf
+
+
+def random_masks(rng: np.random.Generator) -> np.ndarray:
+    """Padding at the end, at the beginning, gaps, one step, none, all."""
+    steps = np.arange(LENGTH)
+    named = [steps < 4, steps >= 2, steps % 2 == 0, steps == 3, steps < 0, steps >= 0]
+    return np.concatenate([named, rng.random((ROWS - len(named), LENGTH)) < 0.6])
+
+
+def emissions(rng: np.random.Generator, states: int, kind: str) -> np.ndarray:
+    x = rng.normal(size=(ROWS, LENGTH, states))
+    if kind == "gaps":  # What is best in one step is 400 below the best in another.
+        x = x + rng.choice([-200.0, 0.0, 200.0], size=x.shape)
+    return x.astype("float32")
+
+
+def numbers(x) -> np.ndarray:
+    return ops.convert_to_numpy(x).astype("float64")
+
+
+def use_form(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if form == "wide":
+        monkeypatch.setattr(partition, "_LARGEST_RANGE", -1.0)
+
+
+def is_in_probabilities(crf: CRF, x: np.ndarray, mask: np.ndarray, constrained: bool) -> bool:
+    logits, _ = crf._read(x, mask)
+    return bool(partition._is_narrow(crf._chain(logits, constrained)))
+
+
+def compare(
+    crf: CRF, potentials: Potentials, x: np.ndarray, mask: np.ndarray, rng, training=None, without=None
+) -> None:
+    """Checks all a CRF computes against the enumeration of all paths.
+
+    Args:
+        training: The potentials of partition and likelihood, if they are not those of decoding.
+        without: Those without constraints.
+    """
+    states = x.shape[-1]
+    decoding = [Paths(potentials, row.astype("float64"), there) for row, there in zip(x, mask, strict=True)]
+    learning = [
+        Paths(training or potentials, row.astype("float64"), there)
+        for row, there in zip(x, mask, strict=True)
+    ]
+    close = dict(rtol=1e-5, atol=1e-5)
+    log_partition = numbers(crf.log_partition(x, mask))
+    np.testing.assert_allclose(log_partition, [p.log_partition() for p in learning], **close)
+
+    # Likelihoods that are differences of large numbers are as exact as these are.
+    size = np.maximum(1.0, np.abs(log_partition)) * 1e-5
+    tags = rng.integers(0, states, mask.shape)
+    some = np.where(rng.random(mask.shape) < 0.5, tags, -1)
+    for wanted in (tags, some):
+        found = numbers(crf.log_likelihood(x, wanted, mask))
+        expected = [p.log_likelihood(row) for p, row in zip(learning, wanted, strict=True)]
+        reached = np.isfinite(expected)
+        assert (np.abs(found - expected)[reached] < 2 * size[reached]).all(), (found, expected)
+
+    marginals = np.stack([p.marginals() for p in decoding])
+    np.testing.assert_allclose(numbers(crf.marginals(x, mask)), marginals, **close)
+
+    for k in (1, 7):
+        found, scores = [numbers(y) for y in crf.decode(x, mask, k=k)]
+        if k == 1:
+            found, scores = found[:, None], scores[:, None]
+        for row, p in enumerate(decoding):
+            best, expected = p.best(k)
+            np.testing.assert_allclose(scores[row, : len(best)], expected, **close)
+            assert (scores[row, len(best) :] < -1e29).all()
+            # Paths whose scores float32 cannot tell apart may come in any order.
+            at = [_score_of(p, tags_found) for tags_found in found[row, : len(best)]]
+            np.testing.assert_allclose(at, expected, **close)
+            assert len({tuple(tags_found) for tags_found in found[row, : len(best)]}) == len(best)
+        assert (found.transpose(0, 2, 1)[~mask] == 0).all()
+
+
+def _score_of(paths: Paths, tags: np.ndarray) -> float:
+    return float(paths.scores[(paths.paths == tags[paths.steps]).all(axis=1)][0])
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("states", [1, 2, 3, 5])
+def test_agrees_with_all_paths(states, form, monkeypatch):
+    use_form(form, monkeypatch)
+    rng = np.random.default_rng(states)
+    potentials, x, mask = Potentials.random(rng, states), emissions(rng, states, "normal"), random_masks(rng)
+    crf = layer(potentials)
+    assert is_in_probabilities(crf, x, mask, False) == (form == "probabilities")
+    compare(crf, potentials, x, mask, rng)
+
+
+@pytest.mark.parametrize("states", [2, 3, 5])
+@pytest.mark.parametrize("kind", ["emissions", "transitions", "both"])
+def test_is_exact_where_probabilities_would_underflow(states, kind):
+    rng = np.random.default_rng(states)
+    potentials = Potentials.random(rng, states, scale=1.0 if kind == "emissions" else 60.0)
+    x, mask = emissions(rng, states, "normal" if kind == "transitions" else "gaps"), random_masks(rng)
+    crf = layer(potentials)
+    assert is_in_probabilities(crf, x, mask, False) == (kind == "emissions")
+    compare(crf, potentials, x, mask, rng)
+
+
+@pytest.mark.parametrize("states", [2, 3, 5])
+def test_probabilities_hold_up_to_the_range_they_are_used_for(states):
+    rng = np.random.default_rng(states)
+    potentials = Potentials.random(rng, states)
+    scores = (potentials.transitions, potentials.start, potentials.end)
+    widest = sum(np.ptp(x) for x in scores)
+    potentials = Potentials(*[(x * 49.9 / widest).astype("float32").astype("float64") for x in scores])
+    x, mask = emissions(rng, states, "gaps"), random_masks(rng)
+    crf = layer(potentials)
+    assert is_in_probabilities(crf, x, mask, False)
+    compare(crf, potentials, x, mask, rng)
+
+
+@pytest.mark.parametrize("constrain_training", [False, True])
+@pytest.mark.parametrize("kind", ["normal", "gaps"])
+@pytest.mark.parametrize("scheme", TAGS)
+def test_is_exact_under_constraints(scheme, kind, constrain_training):
+    rng = np.random.default_rng(3)
+    tags = TAGS[scheme]
+    potentials, x, mask = (
+        Potentials.random(rng, len(tags)),
+        emissions(rng, len(tags), kind),
+        random_masks(rng),
+    )
+    crf = layer(potentials, constraints=scheme, tags=tags, constrain_training=constrain_training)
+    held = potentials.without(allowed_transitions(tags, scheme))
+    compare(crf, held, x, mask, rng, training=held if constrain_training else potentials, without=potentials)
+
+
+def test_the_score_of_a_path_is_its_sum():
+    rng = np.random.default_rng(0)
+    potentials, x, mask = Potentials.random(rng, 3), emissions(rng, 3, "normal"), random_masks(rng)
+    tags = rng.integers(0, 3, mask.shape)
+    expected = [
+        _score_of(Paths(potentials, row.astype("float64"), there), path)
+        for row, there, path in zip(x, mask, tags, strict=True)
+    ]
+    np.testing.assert_allclose(
+        numbers(layer(potentials).score(x, tags, mask)), expected, rtol=1e-5, atol=1e-5
+    )
+
+
+def gradients(crf: CRF, x: np.ndarray, loss) -> list[np.ndarray]:
+    """The gradients of `loss(logits)` with regard to the logits, transitions, start and end."""
+    weights = (crf.transitions, crf.start, crf.end)
+    values = [
+        ops.convert_to_tensor(x),
+        *[ops.convert_to_tensor(numbers(w).astype("float32")) for w in weights],
+    ]
+
+    def computed(logits, *new):
+        with keras.StatelessScope(state_mapping=list(zip(weights, new, strict=True))):
+            return loss(logits)
+
+    if keras.backend.backend() == "jax":
+        import jax
+
+        found = jax.grad(computed, argnums=(0, 1, 2, 3))(*values)
+    else:
+        import tensorflow as tf
+
+        with tf.GradientTape() as tape:
+            tape.watch(values)
+            result = computed(*values)
+        found = tape.gradient(result, values)
+    return [numbers(g) for g in found]
+
+
+def finite_differences(loss, values: list[np.ndarray], step: float = 1e-5) -> list[np.ndarray]:
+    found = []
+    for place, value in enumerate(values):
+        gradient = np.zeros_like(value)
+        for index in np.ndindex(value.shape):
+            sides = []
+            for sign in (1, -1):
+                moved = [v.copy() for v in values]
+                moved[place][index] += sign * step
+                sides.append(loss(*moved))
+            gradient[index] = (sides[0] - sides[1]) / (2 * step)
+        found.append(gradient)
+    return found
+
+
+@pytest.mark.parametrize("case", ["probabilities", "wide", "gaps", "unknown tags", "constrained", "broken"])
+def test_gradients_are_those_of_finite_differences(case, monkeypatch):
+    use_form(case, monkeypatch)
+    rng = np.random.default_rng(1)
+    rows = np.array([5, 1, 2, 4])  # All, padding on the left, a gap, none.
+    names = ("O", "B-a", "I-a")
+    potentials, mask = Potentials.random(rng, 3), random_masks(rng)[rows]
+    x = emissions(rng, 3, "gaps" if case == "gaps" else "normal")[rows]
+    tags = np.zeros(mask.shape, dtype="int64") if case == "constrained" else rng.integers(0, 3, mask.shape)
+    if case == "unknown tags":
+        tags = np.where(rng.random(tags.shape) < 0.5, tags, -1)
+    if case == "broken":
+        tags[:, 0], tags[:, -1], tags[:, 4] = 2, 2, 0  # Every row but the empty one has an I after nothing.
+    weights = rng.normal(size=len(rows))
+    options = {}
+    if case in ("constrained", "broken"):
+        options = {"constraints": "BIO", "tags": names, "constrain_training": True}
+    allowed = allowed_transitions(names, "BIO")
+
+    def reference(x, transitions, start, end):
+        of = Potentials(transitions, start, end)
+        of = of.without(allowed) if case == "constrained" else of
+        paths = [Paths(of, row, there) for row, there in zip(x, mask, strict=True)]
+        return sum(w * p.log_likelihood(t) for w, p, t in zip(weights, paths, tags, strict=True))
+
+    crf = layer(potentials, **options)
+    found = gradients(
+        crf, x, lambda logits: ops.sum(crf.log_likelihood(logits, tags, mask) * weights.astype("float32"))
+    )
+    values = [x.astype("float64"), potentials.transitions, potentials.start, potentials.end]
+    for gradient, expected in zip(found, finite_differences(reference, values), strict=True):
+        np.testing.assert_allclose(gradient, expected, atol=2e-5)
+    assert (found[0][~mask] == 0).all()
+
+
+def test_the_score_of_a_path_is_differentiable_by_itself():
+    rng = np.random.default_rng(2)
+    potentials, x, mask = Potentials.random(rng, 3), emissions(rng, 3, "normal"), random_masks(rng)
+    tags = rng.integers(0, 3, mask.shape)
+    crf = layer(potentials)
+    found = gradients(crf, x, lambda logits: ops.sum(crf.score(logits, tags, mask)))
+    one_hot = np.eye(3)[tags] * mask[:, :, None]
+    np.testing.assert_allclose(found[0], one_hot, atol=1e-6)
+    counts = np.zeros((3, 3))
+    for path, there in zip(tags, mask, strict=True):
+        np.add.at(counts, (path[there][:-1], path[there][1:]), 1)
+    np.testing.assert_allclose(found[1], counts, atol=1e-6)
+
+
+@pytest.mark.parametrize("padding", [0.0, np.nan, np.inf])
+def test_what_stands_in_the_padding_does_not_matter(padding):
+    rng = np.random.default_rng(4)
+    potentials, x, mask = Potentials.random(rng, 3), emissions(rng, 3, "normal"), random_masks(rng)
+    tags = rng.integers(0, 3, mask.shape)
+    crf = layer(potentials)
+    other = np.where(mask[:, :, None], x, padding).astype("float32")
+    for function in (crf.log_partition, crf.marginals, lambda *a: crf.decode(*a)[0]):
+        np.testing.assert_array_equal(numbers(function(other, mask)), numbers(function(x, mask)))
+    np.testing.assert_array_equal(
+        numbers(crf.log_likelihood(other, tags, mask)), numbers(crf.log_likelihood(x, tags, mask))
+    )
+    found = gradients(crf, other, lambda logits: ops.sum(crf.log_likelihood(logits, tags, mask)))
+    assert all(np.isfinite(gradient).all() for gradient in found)
+
+
+@pytest.mark.parametrize("scheme", TAGS)
+@pytest.mark.parametrize("scale", [1.0, 100.0])
+def test_no_decode_of_ten_thousand_breaks_the_scheme(scheme, scale):
+    rng = np.random.default_rng(5)
+    tags = (*TAGS[scheme], *(tag.replace("-a", "-c") for tag in TAGS[scheme][1:]))
+    rows, time = 5000, 7  # Twice: at either scale.
+    pairs, start, end = allowed_transitions(tags, scheme)
+    x = rng.normal(size=(rows, time, len(tags)), scale=scale).astype("float32")
+    mask = rng.random((rows, time)) < 0.8
+    crf = layer(Potentials.random(rng, len(tags), scale=3.0), constraints=scheme, tags=tags)
+    found = numbers(crf.decode(x, mask, k=2)[0]).astype("int64")
+    one = numbers(crf.decode(x, mask)[0]).astype("int64")
+    decodes = 0
+    for row in range(rows):
+        ways = [one[row], found[row, 0]]
+        if mask[row].sum() > 1:  # With one step there may be a single legal tag.
+            ways.append(found[row, 1])
+        for path in ways:
+            steps = path[mask[row]]
+            if len(steps):
+                assert start[steps[0]] and end[steps[-1]] and pairs[steps[:-1], steps[1:]].all()
+                decodes += 1
+    assert decodes > 2.5 * rows
+
+
+@pytest.mark.parametrize("constrain_training", [False, True])
+def test_gold_tags_that_break_the_scheme_give_finite_losses(constrain_training):
+    rng = np.random.default_rng(6)
+    potentials, x, mask = Potentials.random(rng, 5), emissions(rng, 5, "normal"), random_masks(rng)
+    crf = layer(potentials, constraints="BIO", tags=BIO, constrain_training=constrain_training)
+    tags = np.full(mask.shape, 2)
+    found = numbers(crf.log_likelihood(x, tags, mask))
+    free = [
+        Paths(potentials, row.astype("float64"), there).log_likelihood(path)
+        for row, there, path in zip(x, mask, tags, strict=True)
+    ]
+    np.testing.assert_allclose(found, free, rtol=1e-5, atol=1e-5)
+    assert all(
+        np.isfinite(gradient).all()
+        for gradient in gradients(crf, x, lambda logits: ops.sum(crf.log_likelihood(logits, tags, mask)))
+    )
+
+
+def test_long_sequences_lose_no_precision(monkeypatch):
+    rng = np.random.default_rng(7)
+    potentials = Potentials.random(rng, 4)
+    x = rng.normal(size=(2, 600, 4), scale=4.0).astype("float32")
+    forward = potentials.start + x[:, 0].astype("float64")
+    for step in range(1, 600):
+        ways = forward[:, :, None] + potentials.transitions
+        forward = np.logaddexp.reduce(ways, axis=1) + x[:, step]
+    expected = np.logaddexp.reduce(forward + potentials.end, axis=1)
+    crf = layer(potentials)
+    np.testing.assert_allclose(numbers(crf.log_partition(x)), expected, rtol=1e-5)
+    in_probabilities = numbers(crf.marginals(x))
+    np.testing.assert_allclose(in_probabilities.sum(axis=-1), 1.0, atol=1e-5)
+    monkeypatch.setattr(partition, "_LARGEST_RANGE", -1.0)
+    np.testing.assert_allclose(numbers(crf.marginals(x)), in_probabilities, atol=1e-5)
+    np.testing.assert_allclose(numbers(crf.log_partition(x)), expected, rtol=1e-6)
+
+
+def test_agrees_with_pytorch_crf():
+    case = json.loads((Path(__file__).parent / "pytorch_crf.json").read_text(encoding="utf-8"))
+    given = {name: np.array(value) for name, value in case["given"].items()}
+    crf = layer(Potentials(*[given[name] for name in ("transitions", "start", "end")]))
+    x, tags, mask = given["emissions"].astype("float32"), given["tags"], given["mask"].astype(bool)
+    expected = case["found"]
+    np.testing.assert_allclose(
+        numbers(crf.log_likelihood(x, tags, mask)), expected["log_likelihood"], rtol=1e-5, atol=1e-5
+    )
+    decoded = numbers(crf.decode(x, mask)[0]).astype(int)
+    assert [row[there].tolist() for row, there in zip(decoded, mask, strict=True)] == expected["decoded"]
+    found = gradients(crf, x, lambda logits: ops.sum(crf.log_likelihood(logits, tags, mask)))
+    for gradient, name in zip(found, ("emissions", "transitions", "start", "end"), strict=True):
+        np.testing.assert_allclose(gradient, expected["gradients"][name], atol=1e-5)
