@@ -29,7 +29,9 @@ def cases():
     for cls in CLASSES:
         yield made(cls)
         if issubclass(cls, GradientBalancer) and made(cls).at == "representation":
-            yield made(cls, at="parameters")
+            # The level is the same code for all: here one with memory, one without.
+            quick = cls in (balancers.PCGrad, balancers.GradNorm)
+            yield pytest.param(made(cls, at="parameters"), marks=() if quick else pytest.mark.slow)
 
 
 @pytest.mark.parametrize("balancer", list(cases()), ids=repr)
