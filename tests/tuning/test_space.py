@@ -77,6 +77,8 @@ HEADS = {
     mtlkeras.heads.MultiLabel: {"num_labels": 2},
     mtlkeras.heads.Ordinal: {"num_classes": 4},
     mtlkeras.heads.Regression: {},
+    mtlkeras.heads.Tagging: {"tags": ("O", "B-x", "I-x")},
+    mtlkeras.heads.CRFTagging: {"tags": ("O", "B-x", "I-x")},
 }
 IMAGE = {"width", "l1", "l2", "dropout", "normalization"}
 SPACES = {
