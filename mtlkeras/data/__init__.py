@@ -11,6 +11,7 @@ from mtlkeras.data.pipeline import to_arrays
 from mtlkeras.data.report import LoadReport, TaskReport, describe
 from mtlkeras.data.statistics import TableStatistics, table_statistics
 from mtlkeras.data.tag_encoder import Span, TagEncoder
+from mtlkeras.text import TextEncoder
 
 __all__ = [
     "MISSING",
@@ -20,6 +21,7 @@ __all__ = [
     "TableStatistics",
     "TagEncoder",
     "TaskReport",
+    "TextEncoder",
     "augment",
     "check_finite",
     "describe",

@@ -8,16 +8,19 @@ from typing import Any
 
 import numpy as np
 
+from mtlkeras.data.encoded import Encoded
 from mtlkeras.data.finite import check_finite_arrays
 from mtlkeras.data.images import Pictures, decode_all
 from mtlkeras.data.inputs import Inputs, default_inputs, fit_arrays, input_arrays, input_specs
-from mtlkeras.data.labels import Encoded, Label, encode
+from mtlkeras.data.labels import Label, encode
 from mtlkeras.data.options import Options
 from mtlkeras.data.pipeline import batches_of_rows
 from mtlkeras.data.report import LoadReport, task_report, with_report
 from mtlkeras.data.rows import Rows
+from mtlkeras.data.sequences import Sequences
 from mtlkeras.data.splits import choose_rows
 from mtlkeras.data.store import kept
+from mtlkeras.data.tags import check_lengths
 
 
 def load_rows(
@@ -44,6 +47,8 @@ def load_rows(
     part = _Part(rows.take(chosen), {task: labels.take(chosen) for task, labels in encoded.items()}, {})
     arrays, notes = input_arrays(part.rows, specs, options)
     part = dataclasses.replace(part, arrays=fit_arrays(arrays, options))
+    check_lengths(part.arrays, part.labels, part.rows.row_name)
+    part = _bounded(part, options, notes)
     part, unreadable = _with_pictures(part, options)
     if options.check_finite:
         held = {name: value for name, value in part.arrays.items() if isinstance(value, np.ndarray)}
@@ -77,7 +82,34 @@ class _Part:
         )
 
 
+def _bounded(part: _Part, options: Options, notes: list[str]) -> _Part:
+    """Cuts sentences to the greatest length, if that was asked for.
+
+    Raises:
+        ValueError: If one is longer, and it was not.
+    """
+    length = options.max_length
+    tokens = next((v for v in part.arrays.values() if isinstance(v, Sequences)), None)
+    if length is None or tokens is None or not (tokens.lengths > length).any():
+        return part
+    long = np.flatnonzero(tokens.lengths > length)
+    if not options.truncate:
+        raise ValueError(
+            f"{part.rows.row_name(int(long[0]))} has {tokens.lengths[long[0]]} tokens, and max_length= is "
+            f"{length} (number of such examples: {len(long)}). Pass truncate=True to cut them."
+        )
+    notes.append(f"{len(long)} examples of more than {length} tokens were cut to that length")
+    arrays = {n: v.cut(length) if isinstance(v, Sequences) else v for n, v in part.arrays.items()}
+    labels = {
+        task: dataclasses.replace(e, values=e.values.cut(length)) if isinstance(e.values, Sequences) else e
+        for task, e in part.labels.items()
+    }
+    return dataclasses.replace(part, arrays=arrays, labels=labels)
+
+
 def _encoded(rows: Rows, task: str, label: Label) -> Encoded:
+    if label.kind is None and len(label.columns) == 1 and label.columns[0] in rows.sequences:
+        label = label.replace(kind="tags")
     columns = [rows.column(name, f"task '{task}'") for name in label.columns]
     return encode(task, label, columns, rows.row_name)
 

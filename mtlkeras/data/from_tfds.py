@@ -157,7 +157,7 @@ def _encoder(
 
     def encoded(*arrays: np.ndarray) -> np.ndarray:
         columns = [from_array(a, features.names[n]) for a, n in zip(arrays, label.columns, strict=True)]
-        return encode(task, label, columns, _where(features)).values
+        return encode(task, label, columns, _where(features)).entries
 
     shape = _label_shape(label, spec)
 

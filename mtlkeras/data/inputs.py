@@ -14,6 +14,10 @@ from mtlkeras.data.columns import Column, numbers, word, words
 from mtlkeras.data.images import fit_picture
 from mtlkeras.data.options import Options
 from mtlkeras.data.rows import PICTURE, Rows
+from mtlkeras.data.sequences import Sequences, sequences
+from mtlkeras.data.tags import token_lists
+from mtlkeras.text.encoder import PADDING, TextEncoder
+from mtlkeras.text.splitting import split_text
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,17 +73,24 @@ def input_arrays(rows: Rows, inputs: Inputs, options: Options) -> tuple[dict[str
     Returns:
         Arrays or `Pictures` by input name, and notes for the report.
     """
-    vocabularies = {name: _ids(words_) for name, words_ in (options.vocabularies or {}).items()}
-    for name in vocabularies:
-        if name not in inputs.names:
-            raise unknown_name("input column", name, inputs.names, "vocabularies=")
+    given = (options.vocabularies or {}).items()
+    vocabularies = {name: v if isinstance(v, TextEncoder) else _ids(v) for name, v in given}
+    for argument, names in (("vocabularies=", vocabularies), ("tokenize=", options.tokenize or {})):
+        for name in names:
+            if name not in inputs.names:
+                raise unknown_name("input column", name, inputs.names, argument)
     arrays: dict[str, Any] = {}
     notes: list[str] = []
     for name, columns in inputs.columns.items():
         if columns == PICTURE and rows.pictures is not None:
             arrays[name] = rows.pictures
         elif isinstance(columns, str):
-            arrays[name] = _array(rows, columns, vocabularies, notes)
+            rule = (options.tokenize or {}).get(columns)
+            arrays[name] = (
+                _tokens(rows, columns, rule, vocabularies, notes)
+                if rule or _is_tokens(rows, columns) or isinstance(vocabularies.get(columns), TextEncoder)
+                else _array(rows, columns, vocabularies, notes)
+            )
         else:
             arrays[name] = _vector(rows, name, columns, vocabularies, notes)
     return arrays, notes
@@ -87,6 +98,38 @@ def input_arrays(rows: Rows, inputs: Inputs, options: Options) -> tuple[dict[str
 
 def _ids(vocabulary: Sequence[Any]) -> dict[str, int]:
     return {word(value): number for number, value in enumerate(vocabulary)}
+
+
+def _is_tokens(rows: Rows, name: str) -> bool:
+    column = rows.column(name, "inputs=")
+    if not column.is_lists:
+        return False
+    return all(isinstance(entry, str) for value in column.values[~column.missing] for entry in value)
+
+
+def _tokens(
+    rows: Rows, name: str, rule: str | None, vocabularies: Mapping[str, Any], notes: list[str]
+) -> Sequences:
+    """The tokens of each row, as words or as ids."""
+    column = rows.column(name, "inputs=")
+    encoder = vocabularies.get(name)
+    if not column.is_lists:
+        rule = rule or encoder.split  # type: ignore[union-attr]
+        lists = [
+            [] if gone else split_text(v, rule) for v, gone in zip(words(column), column.missing, strict=True)
+        ]
+    else:
+        lists = token_lists(column)
+    empty = sum(token == "" for tokens in lists for token in tokens)
+    if empty:
+        # An empty string would count as padding, and the tags after it as those of other tokens.
+        notes.append(f"input column '{name}' has {empty} empty tokens, given as ' '")
+        lists = [[token or " " for token in tokens] for tokens in lists]
+    if isinstance(encoder, TextEncoder):
+        found = sequences([[encoder.token_ids(t) for t in tokens] for tokens in lists], object, PADDING)
+        flat = np.array(found.flat.tolist(), np.int32).reshape(-1, encoder.columns)
+        return dataclasses.replace(found, flat=flat[:, 0] if encoder.columns == 1 else flat)
+    return sequences([[token.encode() for token in tokens] for tokens in lists], object, b"")
 
 
 def _array(rows: Rows, name: str, vocabularies: Mapping[str, Any], notes: list[str]) -> np.ndarray:

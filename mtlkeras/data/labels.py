@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from mtlkeras._errors import near_match, unknown_name
+from mtlkeras._errors import unknown_name
 from mtlkeras._missing import MISSING
-from mtlkeras.data.columns import Column, distinct, numbers, word, words
+from mtlkeras.data.columns import Column, distinct, from_objects, numbers, word, words
+from mtlkeras.data.encoded import Encoded, RowName, meanings_of, not_a_class
+from mtlkeras.data.tags import encode_tags
 from mtlkeras.specs import Spec, spec
 
-KINDS = ("class", "number", "multi", "array")
+KINDS = ("class", "number", "multi", "tags", "array")
 _LARGEST_CLASS_ID = 9_999
 _UNKNOWN = MISSING - 1
 _YES_NO = {
     **{str(MISSING): MISSING, "0": 0, "1": 1},
     **{"False": 0, "True": 1, "false": 0, "true": 1, "no": 0, "yes": 1},
 }
-
-RowName = Callable[[int], str]
 
 
 @spec
@@ -34,17 +35,22 @@ class Label(Spec):
     Args:
         column: Name of a column or feature; or several names, which make one vector label.
         kind: `"class"` (one class id), `"number"` (float32), `"multi"` (a 0 or 1 for each of
-            several yes/no labels) or `"array"` (passed on as it is). `None` finds out: words,
-            booleans and whole numbers are classes, other numbers are numbers, several
-            columns and lists are multi-labels, arrays of higher rank are arrays.
+            several yes/no labels), `"tags"` (a class id for each token of a sentence) or
+            `"array"` (passed on as it is). `None` finds out: words, booleans and whole numbers
+            are classes, other numbers are numbers, several columns and lists are multi-labels,
+            columns of a file with one token a line are tags, arrays of higher rank are arrays.
         classes: Names of the classes in the order of their ids; or a mapping from a class
             name to the list of values that mean it. `None` takes all words found in the
             whole source, sorted; whole numbers are then ids already.
         missing: Values that stand for a missing label, besides empty cells, `None` and NaN.
-        separator: For a multi-label in one column of words: what stands between the words.
+        separator: For a multi-label or tags in one column of words: what stands between the
+            words; for tags, `None` means blanks.
+        pattern: A regular expression; the label is its first group (or all of it) where it is
+            found in a word, and missing where it is not.
 
     A missing label becomes `-1` (`mtlkeras.MISSING`) in whole-number labels and NaN in
-    float labels; in multi-labels of several columns, each entry for itself.
+    float labels; in multi-labels of several columns, each entry for itself. Tags
+    come as `(batch, time)`, padded with -1.
 
     Example:
 
@@ -52,6 +58,8 @@ class Label(Spec):
     mtlkeras.data.Label("label", missing=["Not sure", "Other"])
     mtlkeras.data.Label("status", classes={"never": "Never-married", "once": ["Divorced", "Widowed"]})
     mtlkeras.data.Label(["heating_load", "cooling_load"], kind="number")
+    mtlkeras.data.Label("slots", kind="tags", classes=("O", "B-city", "I-city"))
+    mtlkeras.data.Label("sent_id", pattern="^([a-z]+)-")
     ```
     """
 
@@ -60,6 +68,7 @@ class Label(Spec):
     classes: Sequence[Any] | Mapping[str, Any] | None = None
     missing: Sequence[Any] = ()
     separator: str | None = None
+    pattern: str | None = None
 
     def validate(self) -> None:
         if self.kind is not None and self.kind not in KINDS:
@@ -70,37 +79,15 @@ class Label(Spec):
             )
         if isinstance(self.missing, str):
             object.__setattr__(self, "missing", (self.missing,))
+        try:
+            re.compile(self.pattern or "")
+        except re.error as error:
+            raise ValueError(f"Label({self.column!r}): pattern {self.pattern!r}: {error}.") from error
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The names of all columns of the label."""
         return (self.column,) if isinstance(self.column, str) else tuple(self.column)
-
-
-@dataclasses.dataclass(frozen=True)
-class Encoded:
-    """The labels of one task as an array with one entry a row.
-
-    Args:
-        values: `int32` for classes and multi-labels, `float32` for numbers.
-        kind: One of `KINDS`.
-        classes: Names of the classes or of the yes/no labels; empty for the other kinds.
-    """
-
-    values: np.ndarray
-    kind: str
-    classes: tuple[str, ...] = ()
-
-    @property
-    def known(self) -> np.ndarray:
-        """Boolean array of the shape of `values`: which labels are there."""
-        if self.values.dtype.kind == "f":
-            return ~np.isnan(self.values)
-        return self.values != MISSING
-
-    def take(self, rows: np.ndarray) -> Encoded:
-        """Returns the labels of some rows."""
-        return dataclasses.replace(self, values=self.values[rows])
 
 
 def label_specs(tasks: Any) -> dict[str, Label]:
@@ -138,6 +125,8 @@ def encode(task: str, label: Label, columns: Sequence[Column], row_name: RowName
     Raises:
         ValueError: If a value is not among the classes or not a number.
     """
+    if label.pattern is not None:
+        columns = [_found(column, label.pattern) for column in columns]
     columns = [column.marked(label.missing).typed() for column in columns]
     kind = find_kind(label, columns)
     if kind == "multi":
@@ -151,8 +140,17 @@ def encode(task: str, label: Label, columns: Sequence[Column], row_name: RowName
         )
     if kind == "class":
         return _encode_class(task, label, columns[0], row_name)
+    if kind == "tags":
+        return encode_tags(task, label, columns[0], row_name)
     values = columns[0].values
     return Encoded(values.astype("float32" if values.dtype.kind == "f" else "int32"), "array")
+
+
+def _found(column: Column, pattern: str) -> Column:
+    """Returns the column with what a pattern finds in each word."""
+    matches = [re.search(pattern, spelt) for spelt in words(column)]
+    groups = [m and m[min(1, m.re.groups)] for m in matches]
+    return dataclasses.replace(from_objects(groups), text=True)
 
 
 def find_kind(label: Label, columns: Sequence[Column]) -> str:
@@ -179,14 +177,14 @@ def _numbers(task: str, column: Column, row_name: RowName) -> np.ndarray:
 def _encode_class(task: str, label: Label, column: Column, row_name: RowName) -> Encoded:
     if label.classes is None and not column.is_words:
         return _encode_ids(task, column, row_name)
-    if not column.is_words and column.values.dtype.kind != "b" and "-1" not in _meanings(label.classes):
+    if not column.is_words and column.values.dtype.kind != "b" and "-1" not in meanings_of(label.classes):
         column = dataclasses.replace(column, missing=column.missing | (column.values == MISSING))
     classes = label.classes if label.classes is not None else distinct(column)
-    meanings = _meanings(classes)
+    meanings = meanings_of(classes)
     spelt = words(column)
     ids = _looked_up(spelt, meanings, column.missing)
     for row in np.flatnonzero(ids == _UNKNOWN).tolist():
-        raise _not_a_class(task, spelt[row], meanings, row_name(row))
+        raise not_a_class(task, spelt[row], meanings, row_name(row))
     return Encoded(ids, "class", tuple(word(name) for name in classes))
 
 
@@ -210,28 +208,6 @@ def _encode_ids(task: str, column: Column, row_name: RowName) -> Encoded:
         ("False", "True") if column.values.dtype.kind == "b" else map(str, range(top + 1))
     )
     return Encoded(ids, "class", tuple(names))
-
-
-def _meanings(classes: Any) -> dict[str, int]:
-    """Maps each word that a class can have in the source to the class id."""
-    if isinstance(classes, Mapping):
-        pairs = [(name, i) for i, names in enumerate(classes.values()) for name in _listed(names)]
-    else:
-        pairs = [(name, i) for i, name in enumerate(classes)]
-    return {word(name): i for name, i in pairs}
-
-
-def _listed(names: Any) -> Sequence[Any]:
-    return names if isinstance(names, (list, tuple)) else [names]
-
-
-def _not_a_class(task: str, value: str, meanings: Mapping[str, int], row: str) -> ValueError:
-    listed = ", ".join(map(repr, list(meanings)[:30])) + (", ..." if len(meanings) > 30 else "")
-    return ValueError(
-        f"Task '{task}': the label '{value}' in {row} is not one of its classes."
-        f"{near_match(value, meanings)} Known classes: {listed}. A value that stands for no label "
-        "belongs in Label(..., missing=[...])."
-    )
 
 
 def _encode_multi(task: str, label: Label, columns: Sequence[Column], row_name: RowName) -> Encoded:
@@ -274,13 +250,13 @@ def _encode_lists(task: str, label: Label, column: Column, row_name: RowName) ->
     classes = (
         label.classes if label.classes is not None else sorted({i for items in lists.values() for i in items})
     )
-    meanings = _meanings(classes)
+    meanings = meanings_of(classes)
     result = np.full((len(column), len(classes)), MISSING, np.int32)
     for row, items in lists.items():
         result[row] = 0
         for item in items:
             if item not in meanings:
-                raise _not_a_class(task, item, meanings, row_name(row))
+                raise not_a_class(task, item, meanings, row_name(row))
             result[row, meanings[item]] = 1
     return Encoded(result, "multi", tuple(word(name) for name in classes))
 

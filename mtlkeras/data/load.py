@@ -13,6 +13,7 @@ from mtlkeras.data.options import Options
 from mtlkeras.data.report import describe
 from mtlkeras.data.rows import Rows
 from mtlkeras.data.source import open_source
+from mtlkeras.text import TextEncoder
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -31,7 +32,14 @@ def load(
     image_column: str | None = None,
     image_size: int | tuple[int, int] | None = None,
     channels: int | None = None,
-    vocabularies: Mapping[str, Sequence[Any]] | None = None,
+    vocabularies: Mapping[str, Sequence[Any] | TextEncoder] | None = None,
+    columns: Sequence[str] | None = None,
+    quotes: bool = True,
+    tokenize: Mapping[str, str] | None = None,
+    max_length: int | None = None,
+    truncate: bool = False,
+    group_by_length: bool = False,
+    pad_multiple: int = 1,
     batch_size: int = 32,
     drop_remainder: bool = False,
     shuffle: bool | None = None,
@@ -53,6 +61,7 @@ def load(
             files without network, where `find_idx` finds them;
             a folder or `.zip` of pictures with a table of labels;
             a table, `.csv`, `.tsv`, `.json`, `.jsonl` (each also `.gz`) or `.parquet`;
+            a file with one token a line, `.conllu`, or of any name with `columns` (also `.gz`);
             a pandas data frame;
             NumPy arrays, as a dict by name or a pair `(x, y)` of arrays or dicts.
         tasks: For each task the name of its label's column or feature, a list of columns
@@ -62,7 +71,8 @@ def load(
             takes the picture, what TFDS calls the input, or all arrays that are no labels;
             a table has no default. Numbers come as `(batch, 1)`, words as `(batch,)`,
             pictures as `uint8` `(batch, height, width, channels)`. In pictures with a
-            table, the picture is called `"image"`.
+            table, the picture is called `"image"`. Lists of words are tokens: strings
+            `(batch, time)`, where `""` fills up the end of shorter sentences.
         split: Name of the split, also with a slice (`"train[:90%]"`) or several joined by
             `+`. `None` takes everything. Splits come from TFDS, from `split_column`, or
             from `fractions`.
@@ -78,7 +88,21 @@ def load(
             to (bilinear, antialiased, the aspect is not kept).
         channels: 1, 3 or 4, that pictures are converted to.
         vocabularies: Words by input column; the column becomes `int32` positions among
-            them, -1 for a missing or unknown word. See `table_statistics`.
+            them, -1 for a missing or unknown word. See `table_statistics`. A `TextEncoder`
+            makes the ids of tokens of texts or tokens, as its `encode`.
+        columns: Names of the columns of a file with one token a line and an empty line after
+            each sentence; comments `# key = value` before a sentence are columns too. CoNLL-U
+            has its own: id, form, lemma, upos, xpos, feats, head, deprel, deps, misc.
+        quotes: Whether quotation marks in `.csv` and `.tsv` enclose cells.
+        tokenize: By input column of texts, what its tokens are, as `TextEncoder.split`; without
+            it a text comes whole.
+        max_length: Largest number of tokens. A longer sentence is an error, or with
+            `truncate=True` it is cut, its tags too, and counted in the report.
+        truncate: Whether to cut sentences.
+        group_by_length: Whether the batches of a shuffled data set hold sentences of like
+            length, so that they pad little. Other data sets keep their order.
+        pad_multiple: Batches are padded to a multiple of this length, so that a model that is
+            compiled for each length, as on JAX, is compiled for few.
         batch_size: Examples in a batch.
         drop_remainder: Whether to leave out a last batch that is not full.
         shuffle: Whether to shuffle, anew in each epoch; `None` shuffles splits whose name
@@ -99,8 +123,9 @@ def load(
             prints what was found; `False` is silent.
 
     Returns:
-        A `tf.data.Dataset`. Class and multi-labels are `int32`, with `-1` where missing;
-        numbers are `float32`, with NaN where missing. `describe(dataset)` tells what was
+        A `tf.data.Dataset`. Class and multi-labels are `int32`, with `-1` where missing, tags
+        `int32` `(batch, time)`, with `-1` where missing and after the end; numbers are
+        `float32`, with NaN where missing. `describe(dataset)` tells what was
         found.
 
     Raises:
@@ -138,6 +163,13 @@ def load(
         image_size=image_size,
         channels=channels,
         vocabularies=vocabularies,
+        columns=columns,
+        quotes=quotes,
+        tokenize=tokenize,
+        max_length=max_length,
+        truncate=truncate,
+        group_by_length=group_by_length,
+        pad_multiple=pad_multiple,
         batch_size=batch_size,
         drop_remainder=drop_remainder,
         shuffle=shuffle,

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mtlkeras._errors import unknown_name
+from mtlkeras.text.splitting import check_rule
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,7 +22,14 @@ class Options:
     image_column: str | None = None
     image_size: Any = None
     channels: int | None = None
-    vocabularies: Mapping[str, Sequence[Any]] | None = None
+    vocabularies: Mapping[str, Any] | None = None
+    columns: Sequence[str] | None = None
+    quotes: bool = True
+    tokenize: Mapping[str, str] | None = None
+    max_length: int | None = None
+    truncate: bool = False
+    group_by_length: bool = False
+    pad_multiple: int = 1
     batch_size: int = 32
     drop_remainder: bool = False
     shuffle: bool | None = None
@@ -39,13 +47,16 @@ class Options:
             raise unknown_name("value", self.on_error, ("raise", "skip"), "on_error=")
         if self.verbose not in ("auto", True, False):
             raise ValueError(f"verbose= must be 'auto', True or False; received {self.verbose!r}.")
-        for name in ("batch_size", "prefetch", "num_parallel"):
+        for name in ("batch_size", "pad_multiple", "prefetch", "num_parallel", "max_length"):
             value = getattr(self, name)
             least = 0 if name == "prefetch" else 1
-            if not (value is None and name != "batch_size") and (not isinstance(value, int) or value < least):
+            may_be_none = name not in ("batch_size", "pad_multiple")
+            if not (value is None and may_be_none) and (not isinstance(value, int) or value < least):
                 raise ValueError(f"{name}= must be a whole number of at least {least}; received {value!r}.")
         if not isinstance(self.seed, int) or self.seed < 0:
             raise ValueError(f"seed= must be a whole number of at least 0; received {self.seed!r}.")
+        for name, rule in (self.tokenize or {}).items():
+            check_rule(f"tokenize= of '{name}'", rule)
         if self.channels not in (None, 1, 3, 4):
             raise ValueError(f"channels= must be 1, 3 or 4; received {self.channels!r}.")
         object.__setattr__(self, "image_size", _size(self.image_size))

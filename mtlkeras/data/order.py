@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from mtlkeras.data.report import attach, find_all
+from mtlkeras.data.sequences import grouped_by_length
 
 _ORDER = "_mtlkeras_order"
 
@@ -26,6 +27,11 @@ class EpochOrder:
         """Draws the order of the next epoch."""
         return np.random.default_rng(self._next()).permutation(length)
 
+    def grouped(self, lengths: np.ndarray, batch_size: int) -> np.ndarray:
+        """Draws an order in which each batch has rows of like length; see `grouped_by_length`."""
+        random = np.random.default_rng(self._next())
+        return grouped_by_length(random.permutation(len(lengths)), lengths, batch_size, random)
+
     def draw_seeds(self) -> np.ndarray:
         """Draws the two seeds of the next epoch's shuffling."""
         return np.random.default_rng(self._next()).integers(1, 2**62, 2)
@@ -40,12 +46,20 @@ def attach_order(dataset: Any, order: EpochOrder) -> Any:
     return attach(dataset, _ORDER, order)
 
 
-def shuffled_range(length: int, order: EpochOrder) -> Any:
-    """A data set of `0 .. length - 1`, in a new order in each epoch."""
+def shuffled_range(
+    length: int, order: EpochOrder, lengths: np.ndarray | None = None, batch_size: int = 1
+) -> Any:
+    """A data set of `0 .. length - 1`, in a new order in each epoch.
+
+    With the `lengths` of the rows, batches of `batch_size` hold rows of like length.
+    """
     import tensorflow as tf
 
+    def draw_order() -> np.ndarray:
+        return order.permutation(length) if lengths is None else order.grouped(lengths, batch_size)
+
     def draw(_: Any) -> Any:
-        drawn = tf.numpy_function(lambda: order.permutation(length), [], tf.int64)
+        drawn = tf.numpy_function(draw_order, [], tf.int64)
         return tf.ensure_shape(drawn, (length,))
 
     numbers = tf.data.Dataset.from_tensors(0).map(draw).unbatch()

@@ -2,34 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from mtlkeras._missing import MISSING
 from mtlkeras.data.images import Pictures
 from mtlkeras.data.inputs import Inputs
 from mtlkeras.data.options import Options
 from mtlkeras.data.order import EpochOrder, shuffled_range
+from mtlkeras.data.sequences import Sequences
 from mtlkeras.data.sharding import shared_by_example
 
 
 def batches_of_rows(
-    arrays: Mapping[str, Any], labels: Mapping[str, np.ndarray], inputs: Inputs, options: Options
+    arrays: Mapping[str, Any], labels: Mapping[str, np.ndarray | Sequences], inputs: Inputs, options: Options
 ) -> Any:
     """Makes the data set of rows that are at hand.
 
     Args:
-        arrays: An array with one entry a row, or settled `Pictures`, by input name.
-        labels: The label arrays by task.
+        arrays: An array with one entry a row, `Sequences`, or settled `Pictures`, by input name.
+        labels: The label arrays or `Sequences` by task.
         inputs: How the inputs are packed.
         options: Arguments of `load`.
     """
     import tensorflow as tf
 
     length = len(next(iter(labels.values())))
+    lengths = _lengths(arrays) if options.group_by_length else None
     rows = (
-        shuffled_range(length, EpochOrder(options.seed))
+        shuffled_range(length, EpochOrder(options.seed), lengths, options.batch_size)
         if options.shuffled
         else tf.data.Dataset.range(length)
     )
@@ -42,14 +45,38 @@ def batches_of_rows(
     # Whole batches are gathered at once, which costs far less than one row at a time.
     elements = elements.batch(options.batch_size, drop_remainder=options.drop_remainder)
     with tf.device("CPU:0"):
-        held = {name: tf.constant(value) for name, value in arrays.items() if name not in files}
-        answers = {task: tf.constant(value) for task, value in labels.items()}
+        held = {name: _Held(value, options) for name, value in arrays.items() if name not in files}
+        answers = {task: _Held(value, options) for task, value in labels.items()}
 
     def gather(batch: Any, decoded: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-        x = {name: decoded[name] if name in files else tf.gather(held[name], batch) for name in arrays}
-        return inputs.packed(x), {task: tf.gather(values, batch) for task, values in answers.items()}
+        x = {name: decoded[name] if name in files else held[name].gather(batch) for name in arrays}
+        return inputs.packed(x), {task: values.gather(batch) for task, values in answers.items()}
 
     return prefetched(elements.map(gather, num_parallel_calls=parallel(options)), options)
+
+
+class _Held:
+    """Values with one entry a row, as tensors."""
+
+    def __init__(self, value: Any, options: Options) -> None:
+        import tensorflow as tf
+
+        self._value, self._multiple = value, options.pad_multiple
+        self._tensor = value.ragged() if isinstance(value, Sequences) else tf.constant(value)
+
+    def gather(self, batch: Any) -> Any:
+        import tensorflow as tf
+
+        if isinstance(self._value, Sequences):
+            return self._value.gather(self._tensor, batch, self._multiple)
+        return tf.gather(self._tensor, batch)
+
+
+def _lengths(arrays: Mapping[str, Any]) -> np.ndarray:
+    found = next((value.lengths for value in arrays.values() if isinstance(value, Sequences)), None)
+    if found is None:
+        raise ValueError("group_by_length=True needs an input of tokens, which are of different number.")
+    return found
 
 
 def _decoded(files: Mapping[str, Pictures], row: Any, options: Options) -> dict[str, Any]:
@@ -89,6 +116,7 @@ def to_arrays(dataset: Any) -> tuple[Any, dict[str, np.ndarray]]:
 
     Returns:
         The inputs, an array or a dict of arrays as in the data set, and the labels by task.
+        Tokens and tags are padded to the longest sentence of all.
 
     Example:
 
@@ -102,4 +130,21 @@ def to_arrays(dataset: Any) -> tuple[Any, dict[str, np.ndarray]]:
     parts = [keras.tree.map_structure(lambda v: v.numpy(), batch) for batch in dataset]
     if not parts:
         raise ValueError("The data set is empty.")
-    return keras.tree.map_structure(lambda *values: np.concatenate(values), *parts)
+    x, y = zip(*parts, strict=True)
+    return (
+        keras.tree.map_structure(lambda *values: _joined(values, 0), *x),
+        keras.tree.map_structure(lambda *values: _joined(values, MISSING), *y),
+    )
+
+
+def _joined(values: Sequence[np.ndarray], padding: int) -> np.ndarray:
+    """Joins batches; where their rows are of different length, all become as long as the longest."""
+    longest = np.max([v.shape for v in values], axis=0)
+    kind = values[0].dtype.kind
+    fill: Any = {"O": b"", "f": np.nan}.get(kind, padding)
+    widths = [[(0, 0), *((0, n) for n in (longest - v.shape)[1:])] for v in values]
+    padded = [
+        np.pad(v, width, constant_values=fill) if np.any(width) else v
+        for v, width in zip(values, widths, strict=True)
+    ]
+    return np.concatenate(padded)

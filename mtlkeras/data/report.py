@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mtlkeras.data.labels import Encoded
+from mtlkeras.data.encoded import Encoded
 
 _REPORT = "_mtlkeras_report"
 
@@ -18,13 +18,14 @@ class TaskReport:
     """The labels of one task in one split.
 
     Args:
-        kind: `"class"`, `"number"`, `"multi"` or `"array"`.
-        classes: Names of the classes in the order of their ids, or of the yes/no labels;
+        kind: `"class"`, `"number"`, `"multi"`, `"tags"` or `"array"`.
+        classes: Names of the classes or tags in the order of their ids, or of the yes/no labels;
             empty for the other kinds.
-        labelled: Examples with a label; for multi-labels with at least one known entry.
+        labelled: Examples with a label; for multi-labels and tags with at least one known entry.
             `None` if the source was too large to be counted.
         missing: Examples without a label.
-        counts: For classes, examples by class; for multi-labels, the number of "yes" by label.
+        counts: For classes, examples by class; for tags, tokens by tag; for multi-labels, the
+            number of "yes" by label.
         missing_entries: For multi-labels, the number of unknown entries by label.
         mean: For numbers, the mean of the labels, a tuple for several columns.
         scale: For numbers, their standard deviation (population).
@@ -75,26 +76,23 @@ class LoadReport:
 
 def task_report(encoded: Encoded) -> TaskReport:
     """Counts the labels of one task."""
-    known = encoded.known
-    by_example = known.reshape(len(known), -1).sum(1) > 0
-    labelled = int(by_example.sum())
-    return TaskReport(
-        encoded.kind, encoded.classes, labelled, len(known) - labelled, **_details(encoded, known, by_example)
-    )
+    labelled = int(encoded.labelled.sum())
+    missing = len(encoded.labelled) - labelled
+    return TaskReport(encoded.kind, encoded.classes, labelled, missing, **_details(encoded, encoded.known))
 
 
-def _details(encoded: Encoded, known: np.ndarray, by_example: np.ndarray) -> dict[str, Any]:
-    if encoded.kind == "class":
-        counts = np.bincount(encoded.values[by_example], minlength=len(encoded.classes))
+def _details(encoded: Encoded, known: np.ndarray) -> dict[str, Any]:
+    if encoded.kind in ("class", "tags"):
+        counts = np.bincount(encoded.entries[known], minlength=len(encoded.classes))
         return {"counts": dict(zip(encoded.classes, counts.tolist(), strict=True))}
     if encoded.kind == "multi":
-        yes, gone = (encoded.values == 1).sum(0).tolist(), (~known).sum(0).tolist()
+        yes, gone = (encoded.entries == 1).sum(0).tolist(), (~known).sum(0).tolist()
         return {
             "counts": dict(zip(encoded.classes, yes, strict=True)),
             "missing_entries": dict(zip(encoded.classes, gone, strict=True)),
         }
     if encoded.kind == "number" and known.any(0).all():
-        values = encoded.values.astype(np.float64)
+        values = encoded.entries.astype(np.float64)
         return {"mean": _plain(np.nanmean(values, 0)), "scale": _plain(np.nanstd(values, 0))}
     return {}
 

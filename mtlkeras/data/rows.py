@@ -32,6 +32,7 @@ class Rows:
         as_is: Whether inputs keep their type; in tables all numbers become `float32`.
         skipped: Names of the rows that were left out.
         notes: Further sentences for the report.
+        sequences: Columns that hold one entry for each token of a sentence.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Rows:
     as_is: bool = False
     skipped: Sequence[str] = ()
     notes: Sequence[str] = ()
+    sequences: Sequence[str] = ()
 
     def __len__(self) -> int:
         return len(self.numbers)

@@ -14,7 +14,7 @@ from mtlkeras.data.arrays import from_arrays
 from mtlkeras.data.idx import find_idx, idx_folder, open_idx
 from mtlkeras.data.images import has_labels, open_pictures
 from mtlkeras.data.options import Options
-from mtlkeras.data.table import from_frame, is_table, read_table
+from mtlkeras.data.table import SUFFIXES, from_frame, is_table, read_table
 
 
 def open_source(source: Any, options: Options) -> Any:
@@ -79,10 +79,11 @@ def _open_path(path: Path, options: Options) -> Any:
     if path.is_dir() or path.suffix.lower() == ".zip":
         return open_pictures(path, options.labels, options.image_column, options.on_error)
     _refuse_labels(options, "tables")
-    if is_table(path):
-        return read_table(path, options.on_error)
+    if is_table(path) or options.columns is not None:
+        return read_table(path, options.on_error, options.columns, options.quotes)
     raise ValueError(
-        f"Cannot tell what {path.name} is: expected a folder, .zip, .csv, .json, .jsonl or .parquet."
+        f"Cannot tell what {path.name} is: expected a folder, .zip or one of {', '.join(SUFFIXES)}; "
+        "a file of any name with one token a line is read with columns=."
     )
 
 

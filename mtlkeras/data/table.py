@@ -1,4 +1,4 @@
-"""Tables as sources: CSV, JSON and Parquet files, and pandas data frames."""
+"""Tables as sources: CSV, JSON, CoNLL and Parquet files, and pandas data frames."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from mtlkeras.data.columns import Column, from_array, from_cells, from_objects
+from mtlkeras.data.conll import CONLLU, read_conll
 from mtlkeras.data.rows import Rows
 
-SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet")
+SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet", ".conll", ".conllu")
 
 
 def is_table(path: Path) -> bool:
@@ -24,12 +25,17 @@ def is_table(path: Path) -> bool:
     return path.name.lower().removesuffix(".gz").endswith(SUFFIXES)
 
 
-def read_table(path: Path, on_error: str = "raise") -> Rows:
+def read_table(
+    path: Path, on_error: str = "raise", columns: Sequence[str] | None = None, quotes: bool = True
+) -> Rows:
     """Reads a table file.
 
     Args:
-        path: A `.csv`, `.tsv`, `.json` or `.jsonl` file, plain or `.gz`, or a `.parquet` file.
+        path: A `.csv`, `.tsv`, `.json`, `.jsonl`, `.conll` or `.conllu` file, plain or `.gz`, or a
+            `.parquet` file.
         on_error: `"raise"`, or `"skip"` to leave out rows that cannot be read.
+        columns: Names of the columns of a file with one token a line.
+        quotes: Whether quotation marks in `.csv` and `.tsv` enclose cells.
 
     Raises:
         ValueError: If the file or a row cannot be read; the message names it.
@@ -37,9 +43,13 @@ def read_table(path: Path, on_error: str = "raise") -> Rows:
     kind = Path(path.name.lower().removesuffix(".gz")).suffix
     if kind == ".parquet":
         return _read_parquet(path)
+    if kind == ".conll" and columns is None:
+        raise ValueError(f"{path.name} needs columns=, the names of its columns in their order.")
     with _text(path) as stream:
+        if columns is not None or kind == ".conllu":
+            return read_conll(path.name, stream, columns or CONLLU, on_error)
         if kind in (".csv", ".tsv"):
-            return _read_csv(path.name, stream, "\t" if kind == ".tsv" else ",", on_error)
+            return _read_csv(path.name, stream, "\t" if kind == ".tsv" else ",", on_error, quotes)
         if kind == ".json":
             return _read_json(path.name, stream, on_error)
         return _read_json_lines(path.name, stream, on_error)
@@ -64,12 +74,26 @@ def _text(path: Path) -> Iterator[io.TextIOBase]:
     try:
         with opener(path, "rt", encoding="utf-8-sig", newline="") as stream:
             yield stream
-    except (UnicodeDecodeError, EOFError, gzip.BadGzipFile) as error:
+    except UnicodeDecodeError as error:
+        with opener(path, "rb") as stream:
+            number = next(n for n, line in enumerate(stream, 1) if not _is_utf8(line))
+        raise ValueError(f"Cannot read {path.name}: line {number} is not UTF-8 ({error.reason}).") from error
+    except (EOFError, gzip.BadGzipFile) as error:
         raise ValueError(f"Cannot read {path.name}: {error}.") from error
 
 
-def _read_csv(name: str, stream: Any, delimiter: str, on_error: str) -> Rows:
-    reader = csv.reader(stream, delimiter=delimiter, strict=True)
+def _is_utf8(line: bytes) -> bool:
+    try:
+        line.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _read_csv(name: str, stream: Any, delimiter: str, on_error: str, quotes: bool) -> Rows:
+    reader = csv.reader(
+        stream, delimiter=delimiter, quoting=csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE, strict=True
+    )
     header = next(reader, None)
     if not header:
         raise ValueError(f"{name} is empty; expected a first line with the names of the columns.")
@@ -120,6 +144,8 @@ def _read_json_lines(name: str, stream: Any, on_error: str) -> Rows:
                 records.append((number, json.loads(line)))
                 continue
             records.append((number, None))
+    if not records:
+        raise ValueError(f"{name} is empty; expected one JSON object a line.")
     return _records(name, records, on_error)
 
 

@@ -1,22 +1,36 @@
 """Layers that models are made of."""
 
+from mtlkeras.layers.characters import CharacterBiLSTM, CharacterCNN
 from mtlkeras.layers.crf import CRF
 from mtlkeras.layers.gradient_fork import GradientFork
 from mtlkeras.layers.grouped import GroupedConv2D
 from mtlkeras.layers.local_response import LocalResponseNormalization
 from mtlkeras.layers.output import OrdinalOutput, RegressionOutput, TaskOutput
+from mtlkeras.layers.pooling import AttentionPooling, LastState, MaskedMax, MaskedMean
 from mtlkeras.layers.preprocessing import CategoryIndex, ImagePreprocessing
+from mtlkeras.layers.text import EncodeText, TokenMask, UnknownTokens
 from mtlkeras.layers.trunk_output import TrunkOutput
+from mtlkeras.layers.word_vectors import WordVectors
 
 __all__ = [
     "CRF",
+    "AttentionPooling",
     "CategoryIndex",
+    "CharacterBiLSTM",
+    "CharacterCNN",
+    "EncodeText",
     "GradientFork",
     "GroupedConv2D",
     "ImagePreprocessing",
+    "LastState",
     "LocalResponseNormalization",
+    "MaskedMax",
+    "MaskedMean",
     "OrdinalOutput",
     "RegressionOutput",
     "TaskOutput",
+    "TokenMask",
     "TrunkOutput",
+    "UnknownTokens",
+    "WordVectors",
 ]

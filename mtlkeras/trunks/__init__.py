@@ -1,11 +1,25 @@
 """Trunks: the shared bodies of models."""
 
+from mtlkeras.trunks._text import TextTrunk
 from mtlkeras.trunks.alexnet import AlexNet
 from mtlkeras.trunks.base import Trunk
+from mtlkeras.trunks.bilstm import BiLSTM
 from mtlkeras.trunks.googlenet import GoogLeNet
+from mtlkeras.trunks.lstm import LSTM
 from mtlkeras.trunks.mlp import MLP
 from mtlkeras.trunks.pretrained import Pretrained
 from mtlkeras.trunks.resnet import ResNet
 from mtlkeras.trunks.vgg import VGG
 
-__all__ = ["MLP", "VGG", "AlexNet", "GoogLeNet", "Pretrained", "ResNet", "Trunk"]
+__all__ = [
+    "LSTM",
+    "MLP",
+    "VGG",
+    "AlexNet",
+    "BiLSTM",
+    "GoogLeNet",
+    "Pretrained",
+    "ResNet",
+    "TextTrunk",
+    "Trunk",
+]

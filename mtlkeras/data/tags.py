@@ -1,0 +1,93 @@
+"""Tags: one label for each token of a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from mtlkeras._missing import MISSING
+from mtlkeras.data.columns import Column, word
+from mtlkeras.data.encoded import Encoded, RowName, meanings_of, not_a_class
+from mtlkeras.data.sequences import Sequences, sequences
+
+
+def encode_tags(task: str, label: Any, column: Column, row_name: RowName) -> Encoded:
+    """Turns a column of lists of tags into ids, -1 for a tag that is missing.
+
+    Args:
+        task: The task's name, for error messages.
+        label: Its `Label`.
+        column: One list of tags a row, or words that `label.separator` parts (else blanks).
+        row_name: Names a row in error messages, from its position.
+
+    Raises:
+        ValueError: If a tag is not among the classes.
+    """
+    lists = token_lists(column, label.separator)
+    if label.classes is None:
+        classes: Any = sorted({tag for tags in lists for tag in tags} - {word(m) for m in label.missing})
+    else:
+        classes = label.classes
+    meanings = meanings_of(classes)
+    ids = _with_missing(meanings, label.missing)
+    for row, tags in enumerate(lists):
+        for tag in tags:
+            if tag not in ids:
+                raise not_a_class(task, tag, meanings, row_name(row))
+    values = sequences([[ids[tag] for tag in tags] for tags in lists], np.int32, MISSING)
+    return Encoded(values, "tags", tuple(word(name) for name in classes))
+
+
+def token_lists(column: Column, separator: str | None = None) -> list[list[str]]:
+    """Returns the words of each row of a column of lists, or of words with blanks in between."""
+    return [
+        [] if gone else _split(value, separator)
+        for value, gone in zip(column.values, column.missing, strict=True)
+    ]
+
+
+def _split(value: Any, separator: str | None) -> list[str]:
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return [word(entry) for entry in value]
+    return word(value).split(separator)
+
+
+def _with_missing(meanings: Mapping[str, int], missing: Sequence[Any]) -> dict[str, int]:
+    return {**meanings, **{word(marker): MISSING for marker in missing}}
+
+
+def check_lengths(tokens: Mapping[str, Any], tags: Mapping[str, Encoded], row_name: RowName) -> None:
+    """Checks that every sentence has one tag for each token, in each tagging task.
+
+    Args:
+        tokens: The inputs by name; those that are no sequences are passed over.
+        tags: The labels by task; likewise.
+        row_name: Names a row in error messages, from its position.
+
+    Raises:
+        ValueError: If lengths differ; the message names the example and both lengths.
+    """
+    inputs = {name: value for name, value in tokens.items() if isinstance(value, Sequences)}
+    first = next(iter(inputs.items()), None)
+    if first is None:
+        return
+    name, reference = first
+    for other, value in inputs.items():
+        _same(reference.lengths, value.lengths, f"'{name}'", f"input '{other}' has {{}}", row_name)
+    for task, encoded in tags.items():
+        if isinstance(encoded.values, Sequences):
+            # A sentence without any tags has none to compare.
+            lengths = np.where(encoded.values.lengths > 0, encoded.values.lengths, reference.lengths)
+            _same(reference.lengths, lengths, f"'{name}'", f"task '{task}' has {{}} tags", row_name)
+
+
+def _same(expected: np.ndarray, found: np.ndarray, name: str, text: str, row_name: RowName) -> None:
+    wrong = np.flatnonzero(expected != found)
+    if len(wrong):
+        row = int(wrong[0])
+        raise ValueError(
+            f"In {row_name(row)} input {name} has {expected[row]} tokens, but {text.format(found[row])}; "
+            f"there must be one for each token (number of such examples: {len(wrong)})."
+        )

@@ -1,0 +1,153 @@
+"""From the steps of a sequence to one vector."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+
+class _Pooling(keras.layers.Layer):
+    """Base of layers called with `(x, mask)`; `mask` may be `None`."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.supports_masking = True
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> None:
+        """There is no time left to mask."""
+
+    def compute_output_spec(self, inputs: Any, mask: Any = None) -> Any:
+        return keras.KerasTensor((inputs.shape[0], inputs.shape[2]), dtype=self.compute_dtype)
+
+
+@keras.saving.register_keras_serializable("mtlkeras")
+class MaskedMax(_Pooling):
+    """The maximum of each feature over the steps of a sequence; zeros where there is no step.
+
+    Input: `(batch, time, features)`, and as `mask` bool `(batch, time)`. Output: `(batch, features)`.
+
+    Example:
+
+    ```python
+    mtlkeras.layers.MaskedMax()(np.array([[[1.0], [9.0]]]), mask=np.array([[True, False]]))  # [[1.0]]
+    ```
+    """
+
+    def call(self, inputs: Any, mask: Any = None) -> Any:
+        if mask is None:
+            return ops.max(inputs, axis=1)
+        there = ops.expand_dims(ops.cast(mask, "bool"), -1)
+        lowest = -6e4 if keras.backend.standardize_dtype(inputs.dtype) == "float16" else -1e30
+        largest = ops.max(ops.where(there, inputs, ops.full_like(inputs, lowest)), axis=1)
+        return ops.where(ops.any(there, axis=1), largest, ops.zeros_like(largest))
+
+
+@keras.saving.register_keras_serializable("mtlkeras")
+class MaskedMean(_Pooling):
+    """The mean of each feature over the steps of a sequence; zeros where there is no step.
+
+    Input: `(batch, time, features)`, and as `mask` bool `(batch, time)`. Output: `(batch, features)`.
+
+    Example:
+
+    ```python
+    mtlkeras.layers.MaskedMean()(np.array([[[1.0], [9.0]]]), mask=np.array([[True, False]]))  # [[1.0]]
+    ```
+    """
+
+    def call(self, inputs: Any, mask: Any = None) -> Any:
+        if mask is None:
+            return ops.mean(inputs, axis=1)
+        there = ops.expand_dims(ops.cast(mask, "bool"), -1)
+        total = ops.sum(ops.where(there, inputs, ops.zeros_like(inputs)), axis=1)
+        return total / ops.maximum(ops.sum(ops.cast(there, total.dtype), axis=1), 1)
+
+
+@keras.saving.register_keras_serializable("mtlkeras")
+class LastState(_Pooling):
+    """The state in which a recurrent layer ends.
+
+    Args:
+        bidirectional: Whether the second half of the features was read backwards, and so ends at
+            the first step.
+
+    Input: `(batch, time, features)`, the outputs of a Keras recurrent layer under the same mask,
+    which repeats its state over masked steps. Output: `(batch, features)`.
+
+    Example:
+
+    ```python
+    mtlkeras.layers.LastState(bidirectional=True)(np.array([[[1.0, 2.0], [3.0, 4.0]]]))  # [[3.0, 2.0]]
+    ```
+    """
+
+    def __init__(self, bidirectional: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.bidirectional = bidirectional
+
+    def call(self, inputs: Any, mask: Any = None) -> Any:
+        if not self.bidirectional:
+            return inputs[:, -1]
+        half = inputs.shape[-1] // 2
+        return ops.concatenate([inputs[:, -1, :half], inputs[:, 0, half:]], axis=-1)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "bidirectional": self.bidirectional}
+
+
+@keras.saving.register_keras_serializable("mtlkeras")
+class AttentionPooling(_Pooling):
+    """The mean of the steps, weighted by what a small network makes of each.
+
+    Lin et al. 2017, A Structured Self-attentive Sentence Embedding, equation 5, with one row:
+    `a = softmax(w2 tanh(W1 x))`, and the sum of the steps by their weights.
+
+    Args:
+        units: Units of the network's hidden layer; `None` for the number of features.
+
+    Input: `(batch, time, features)`, and as `mask` bool `(batch, time)`. Output:
+    `(batch, features)`; zeros where there is no step.
+
+    Example:
+
+    ```python
+    layer = mtlkeras.layers.AttentionPooling()
+    x, mask = np.ones((1, 3, 4)), np.array([[True, True, False]])
+    layer(x, mask=mask).shape             # (1, 4)
+    layer.attention_weights(x, mask=mask)  # [[0.5, 0.5, 0.0]]
+    ```
+    """
+
+    def __init__(self, units: int | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.units = units
+
+    def build(self, input_shape: Any) -> None:
+        features = input_shape[-1]
+        units = self.units or features
+        self.hidden = self.add_weight(shape=(features, units), initializer="glorot_uniform", name="hidden")
+        self.scoring = self.add_weight(shape=(units,), initializer="glorot_uniform", name="scoring")
+
+    def attention_weights(self, inputs: Any, mask: Any = None) -> Any:
+        """Returns the weights of the steps, float32 `(batch, time)`; they sum to 1, or 0 without steps."""
+        if not self.built:
+            self.build(inputs.shape)
+        inputs = ops.convert_to_tensor(inputs, self.compute_dtype)
+        hidden = ops.tanh(ops.matmul(inputs, ops.cast(self.hidden, inputs.dtype)))
+        scores = ops.sum(ops.cast(hidden, "float32") * ops.cast(self.scoring, "float32"), axis=-1)
+        if mask is None:
+            return ops.softmax(scores, axis=-1)
+        there = ops.cast(mask, "bool")
+        weights = ops.softmax(ops.where(there, scores, -1e30), axis=-1)
+        return ops.where(there, weights, 0.0)
+
+    def call(self, inputs: Any, mask: Any = None) -> Any:
+        weights = ops.cast(self.attention_weights(inputs, mask), inputs.dtype)
+        if mask is not None:  # A weight of zero would not hide what is not finite.
+            inputs = ops.where(ops.expand_dims(ops.cast(mask, "bool"), -1), inputs, ops.zeros_like(inputs))
+        return ops.sum(inputs * ops.expand_dims(weights, -1), axis=1)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "units": self.units}

@@ -1,0 +1,5 @@
+"""Text as numbers: what a tokeniser and its vocabulary are."""
+
+from mtlkeras.text.encoder import TextEncoder
+
+__all__ = ["TextEncoder"]

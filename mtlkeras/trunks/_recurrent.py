@@ -1,0 +1,69 @@
+"""What the recurrent trunks have in common."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, ClassVar
+
+import keras
+
+from mtlkeras.features import Features
+from mtlkeras.layers.pooling import AttentionPooling, LastState, MaskedMax, MaskedMean
+from mtlkeras.specs import tunable
+from mtlkeras.trunks._blocks import penalty
+from mtlkeras.trunks._image import check_choice, check_positive
+from mtlkeras.trunks._text import TextTrunk
+
+_POOLINGS = ("last", "max", "mean", "attention")
+
+
+@dataclasses.dataclass(frozen=True, repr=False, kw_only=True)
+class RecurrentTrunk(TextTrunk):
+    """Layers of LSTM over embedded tokens."""
+
+    bidirectional: ClassVar[bool] = False
+
+    recurrent_dropout: float = 0.0
+    pooling: str = tunable("last", "last", "max", "mean", "attention")
+
+    def validate(self) -> None:
+        super().validate()
+        check_positive(self, "depth")
+        check_positive(self, "units")
+        check_choice(self, "pooling", _POOLINGS)
+        if not 0 <= self.recurrent_dropout < 1:
+            raise ValueError(
+                f"{type(self).__name__}: recurrent_dropout must be in [0, 1); "
+                f"received {self.recurrent_dropout!r}."
+            )
+
+    def __call__(self, inputs: Any) -> Features:
+        tokens = self._tokens(inputs)
+        x, mask = tokens.values, tokens.mask
+        taps = {"embedding": x}
+        for number in range(1, self.depth + 1):  # type: ignore[attr-defined]
+            name = f"lstm_{number}"
+            states = self._layer(name)(x, mask=mask)
+            x = taps[name] = self._dropped(states, f"{name}_dropout")
+        return Features(vector=self._pooled(x, mask), sequence=x, mask=mask, taps=taps, source=self)
+
+    def _layer(self, name: str) -> Any:
+        layer = keras.layers.LSTM(
+            self.units,  # type: ignore[attr-defined]
+            return_sequences=True,
+            recurrent_dropout=self.recurrent_dropout,
+            kernel_regularizer=penalty(self),
+            recurrent_regularizer=penalty(self),
+            seed=self.seed,
+            name=name,
+        )
+        return keras.layers.Bidirectional(layer, name=name) if self.bidirectional else layer
+
+    def _pooled(self, x: Any, mask: Any) -> Any:
+        layers = {
+            "last": LastState(self.bidirectional, name="last_state"),
+            "max": MaskedMax(name="max_pool"),
+            "mean": MaskedMean(name="mean_pool"),
+            "attention": AttentionPooling(name="attention_pool"),
+        }
+        return layers[self.pooling](x, mask=mask)

@@ -1,0 +1,48 @@
+"""BiLSTM."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from mtlkeras.specs import spec, tunable
+from mtlkeras.trunks._recurrent import RecurrentTrunk
+
+
+@spec
+class BiLSTM(RecurrentTrunk):
+    """Stacked bidirectional LSTM layers over embedded tokens (Graves and Schmidhuber 2005).
+
+    Each step knows all of the sentence. With a `CRFTagging` head this is the BiLSTM-CRF of Huang
+    et al. 2015, with an alphabet in the encoder that of Ma and Hovy 2016. What the input may be,
+    how tokens are embedded and the fields that all text trunks have are described in
+    `mtlkeras.trunks.TextTrunk`.
+
+    Args:
+        units: Units of each layer in each direction.
+        depth: Number of layers.
+        recurrent_dropout: Rate of dropout of the state, the same units in all steps of a
+            sequence (Gal and Ghahramani 2016). It keeps a GPU from using its fused kernel.
+        pooling: How steps become the vector: `"last"` state of both directions, `"max"`, `"mean"`, or by
+            `"attention"`.
+
+    `dropout` drops features of the embeddings and of each layer's output, the same ones in all
+    steps of a sequence.
+
+    Gives `sequence` of shape `(batch, time, 2 * units)` with its mask, `vector` of shape
+    `(batch, 2 * units)`, and the taps `embedding`, `lstm_1`, `lstm_2`, ...
+
+    Raises:
+        ValueError: If a field does not fit, or the input is none of tokens.
+
+    Example:
+
+    ```python
+    trunk = mtlkeras.trunks.BiLSTM(units=64, vocabulary_size=1000)
+    trunk(keras.Input((None,), dtype="int32")).vector.shape  # (None, 128)
+    ```
+    """
+
+    bidirectional: ClassVar = True
+
+    units: int = tunable(200, 50, 100, 200, 300)
+    depth: int = tunable(1, 1, 2, 3)
