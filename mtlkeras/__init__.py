@@ -19,6 +19,7 @@ from mtlkeras.specs import Spec, spec
 __version__ = "0.1.0"
 
 __all__ = [
+    "analysis",
     "MISSING",
     "Features",
     "MultiTaskModel",
@@ -39,7 +40,7 @@ __all__ = [
 ]
 
 # Modules that hold nothing a saved model needs.
-_ON_FIRST_USE = ("data", "training", "tuning")
+_ON_FIRST_USE = ("analysis", "data", "training", "tuning")
 
 
 def __getattr__(name: str) -> ModuleType:

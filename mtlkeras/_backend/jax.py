@@ -60,6 +60,7 @@ class Trainer:
     """
 
     _batch_sharding: Any = None
+    _weights_of_step: Any = ()
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
         """As in Keras; the devices are those of the distribution in force."""
@@ -81,10 +82,11 @@ class Trainer:
     def train_step(self, state: Any, data: Any) -> Any:
         data = _spread(data, self._batch_sharding)
         balancing = self.balancing  # type: ignore[attr-defined]
-        if balancing is not None and balancing.needs_own_step:
-            logs, after = parameter_step(self, state, data)
-        else:
-            logs, after = super().train_step(state, data)  # type: ignore[misc]
+        with self._metrics_see(state):
+            if balancing is not None and balancing.needs_own_step:
+                logs, after = parameter_step(self, state, data)
+            else:
+                logs, after = super().train_step(state, data)  # type: ignore[misc]
         if self.skip_non_finite:  # type: ignore[attr-defined]
             logs, after = undo_if_not_finite(self, state, after)
         if balancing is not None:
@@ -93,7 +95,31 @@ class Trainer:
         return logs, after
 
     def test_step(self, state: Any, data: Any) -> Any:
-        return super().test_step(state, _spread(data, self._batch_sharding))  # type: ignore[misc]
+        with self._metrics_see(state):
+            return super().test_step(state, _spread(data, self._batch_sharding))  # type: ignore[misc]
+
+    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:
+        """As in Keras, with the weights of the step at hand: decoding by a CRF, for example, needs them.
+
+        Keras leaves them out of the scope of the metrics, and takes them from the model in training.
+        """
+        kept = [(variable, variable.value) for variable in self.metrics_variables]  # type: ignore[attr-defined]
+        with keras.StatelessScope(state_mapping=[*self._weights_of_step, *kept]) as scope:
+            logs = super().compute_metrics(x, y, y_pred, sample_weight)  # type: ignore[misc]
+        for variable, _ in kept:
+            variable.assign(scope.get_current_value(variable))
+        return logs
+
+    @contextlib.contextmanager
+    def _metrics_see(self, state: Any) -> Any:
+        weights = (self.trainable_variables, self.non_trainable_variables)  # type: ignore[attr-defined]
+        pairs = list(zip(itertools.chain(*weights), itertools.chain(*state[:2]), strict=True))
+        # Past Keras' attribute tracking, which would take them for the model's own variables.
+        object.__setattr__(self, "_weights_of_step", pairs)
+        try:
+            yield
+        finally:
+            object.__setattr__(self, "_weights_of_step", ())
 
     def predict_step(self, state: Any, data: Any) -> Any:
         return super().predict_step(state, _spread(data, self._batch_sharding))  # type: ignore[misc]

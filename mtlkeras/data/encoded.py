@@ -46,9 +46,9 @@ class Encoded:
     def labelled(self) -> np.ndarray:
         """Boolean array with one entry a row: whether any of its labels is there."""
         if not isinstance(self.values, Sequences):
-            return self.known.reshape(len(self.known), -1).any(1)
+            return np.asarray(self.known.reshape(len(self.known), -1).any(1))
         rows = np.repeat(np.arange(len(self.values)), self.values.lengths)
-        return np.bincount(rows[self.known], minlength=len(self.values)) > 0
+        return np.asarray(np.bincount(rows[self.known], minlength=len(self.values)) > 0)
 
     def take(self, rows: np.ndarray) -> Encoded:
         """Returns the labels of some rows."""

@@ -8,6 +8,8 @@ from mtlkeras.layers.local_response import LocalResponseNormalization
 from mtlkeras.layers.output import OrdinalOutput, RegressionOutput, TaskOutput
 from mtlkeras.layers.pooling import AttentionPooling, LastState, MaskedMax, MaskedMean
 from mtlkeras.layers.preprocessing import CategoryIndex, ImagePreprocessing
+from mtlkeras.layers.self_attention import SelfAttention
+from mtlkeras.layers.sequence_mask import MaskedMaxPooling1D, MaskSteps
 from mtlkeras.layers.text import EncodeText, TokenMask, UnknownTokens
 from mtlkeras.layers.trunk_output import TrunkOutput
 from mtlkeras.layers.word_vectors import WordVectors
@@ -25,9 +27,12 @@ __all__ = [
     "LastState",
     "LocalResponseNormalization",
     "MaskedMax",
+    "MaskSteps",
+    "MaskedMaxPooling1D",
     "MaskedMean",
     "OrdinalOutput",
     "RegressionOutput",
+    "SelfAttention",
     "TaskOutput",
     "TokenMask",
     "TrunkOutput",

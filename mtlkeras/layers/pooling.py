@@ -73,8 +73,8 @@ class LastState(_Pooling):
         bidirectional: Whether the second half of the features was read backwards, and so ends at
             the first step.
 
-    Input: `(batch, time, features)`, the outputs of a Keras recurrent layer under the same mask,
-    which repeats its state over masked steps. Output: `(batch, features)`.
+    Input: `(batch, time, features)`, the outputs of a Keras recurrent layer, and as `mask` bool
+    `(batch, time)`. Output: `(batch, features)`; zeros where there is no step.
 
     Example:
 
@@ -88,13 +88,24 @@ class LastState(_Pooling):
         self.bidirectional = bidirectional
 
     def call(self, inputs: Any, mask: Any = None) -> Any:
-        if not self.bidirectional:
-            return inputs[:, -1]
-        half = inputs.shape[-1] // 2
-        return ops.concatenate([inputs[:, -1, :half], inputs[:, 0, half:]], axis=-1)
+        if mask is None:
+            mask = ops.ones(ops.shape(inputs)[:2], "bool")
+        there = ops.cast(mask, "bool")
+        steps = ops.broadcast_to(ops.arange(ops.shape(inputs)[1], dtype="int32")[None], ops.shape(there))
+        last = _step(inputs, ops.max(ops.where(there, steps, 0), axis=1))
+        if self.bidirectional:
+            half = inputs.shape[-1] // 2
+            first = _step(inputs, ops.argmax(ops.cast(there, "int32"), axis=1))
+            last = ops.concatenate([last[:, :half], first[:, half:]], axis=-1)
+        return ops.where(ops.any(there, axis=1, keepdims=True), last, ops.zeros_like(last))
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "bidirectional": self.bidirectional}
+
+
+def _step(x: Any, places: Any) -> Any:
+    """Returns one step of each sequence, by its place."""
+    return ops.take_along_axis(x, ops.cast(places, "int32")[:, None, None], axis=1)[:, 0]
 
 
 @keras.saving.register_keras_serializable("mtlkeras")

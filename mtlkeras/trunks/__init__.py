@@ -4,6 +4,8 @@ from mtlkeras.trunks._text import TextTrunk
 from mtlkeras.trunks.alexnet import AlexNet
 from mtlkeras.trunks.base import Trunk
 from mtlkeras.trunks.bilstm import BiLSTM
+from mtlkeras.trunks.cnn_attention import CNNAttention
+from mtlkeras.trunks.dpcnn import DPCNN
 from mtlkeras.trunks.googlenet import GoogLeNet
 from mtlkeras.trunks.lstm import LSTM
 from mtlkeras.trunks.mlp import MLP
@@ -12,11 +14,13 @@ from mtlkeras.trunks.resnet import ResNet
 from mtlkeras.trunks.vgg import VGG
 
 __all__ = [
+    "DPCNN",
     "LSTM",
     "MLP",
     "VGG",
     "AlexNet",
     "BiLSTM",
+    "CNNAttention",
     "GoogLeNet",
     "Pretrained",
     "ResNet",

@@ -64,7 +64,7 @@ class TextTrunk(Trunk):
         seed: Seed of the tokens that `TextEncoder.oov_dropout` takes for unknown ones.
     """
 
-    gives: ClassVar = ("vector", "sequence")
+    gives: ClassVar[tuple[str, ...]] = ("vector", "sequence")
 
     encoder: TextEncoder | None = None
     vocabulary_size: int | None = None

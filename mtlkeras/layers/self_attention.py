@@ -1,0 +1,89 @@
+"""Self-attention with a shortcut and a normalisation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable("mtlkeras")
+class SelfAttention(keras.layers.Layer):
+    """Each step looks at all steps that are there; what it finds is added to it and normalised.
+
+    Vaswani et al. 2017, Attention Is All You Need, sections 3.1 and 3.2.2:
+    `LayerNorm(x + MultiHead(x, x, x))`.
+
+    Args:
+        heads: Number of heads; a divisor of the number of features.
+        dropout: Rate of dropout of the attention weights and of what is added.
+        kernel_regularizer: Regulariser of the kernels of the projections.
+
+    Input: `(batch, time, features)`, and as `mask` bool `(batch, time)`. Output: as the input.
+
+    Example:
+
+    ```python
+    layer = mtlkeras.layers.SelfAttention(heads=2)
+    x, mask = np.ones((1, 3, 4)), np.array([[True, True, False]])
+    layer(x, mask=mask).shape                    # (1, 3, 4)
+    layer.attention_weights(x, mask=mask).shape  # (1, 2, 3, 3)
+    ```
+    """
+
+    def __init__(
+        self, heads: int, dropout: float = 0.0, kernel_regularizer: Any = None, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.heads, self.dropout = heads, dropout
+        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
+        self.supports_masking = True
+
+    def build(self, input_shape: Any) -> None:
+        features = input_shape[-1]
+        if features % self.heads:
+            raise ValueError(
+                f"SelfAttention: the number of features must be a multiple of heads; "
+                f"received {features} and {self.heads}."
+            )
+        self.attention = keras.layers.MultiHeadAttention(
+            self.heads,
+            features // self.heads,
+            dropout=self.dropout,
+            kernel_regularizer=self.kernel_regularizer,
+            dtype=self.dtype_policy,
+            name="attention",
+        )
+        self.attention.build(input_shape, input_shape)
+        self.dropping = keras.layers.Dropout(self.dropout, dtype=self.dtype_policy, name="dropout")
+        self.norm = keras.layers.LayerNormalization(dtype=self.dtype_policy, name="norm")
+        self.norm.build(input_shape)
+
+    def call(self, inputs: Any, mask: Any = None, training: bool = False) -> Any:
+        new = self.attention(inputs, inputs, attention_mask=_seen(mask), training=training)
+        return self.norm(inputs + self.dropping(new, training=training))
+
+    def attention_weights(self, inputs: Any, mask: Any = None) -> Any:
+        """Returns how much each step looks at each: `(batch, heads, from, to)`, with sums of 1."""
+        if not self.built:
+            self.build(inputs.shape)
+        inputs = ops.convert_to_tensor(inputs, self.compute_dtype)
+        seen = _seen(None if mask is None else ops.convert_to_tensor(mask))
+        return self.attention(inputs, inputs, attention_mask=seen, return_attention_scores=True)[1]
+
+    def compute_output_spec(self, inputs: Any, mask: Any = None, training: bool = False) -> Any:
+        return keras.KerasTensor(inputs.shape, dtype=self.compute_dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "heads": self.heads,
+            "dropout": self.dropout,
+            "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
+        }
+
+
+def _seen(mask: Any) -> Any:
+    """Returns which steps may be looked at, for every step that looks."""
+    return None if mask is None else ops.expand_dims(ops.cast(mask, "bool"), 1)

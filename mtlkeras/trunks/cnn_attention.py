@@ -1,0 +1,97 @@
+"""CNNAttention."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import keras
+
+from mtlkeras.features import Features
+from mtlkeras.layers.pooling import AttentionPooling
+from mtlkeras.layers.self_attention import SelfAttention
+from mtlkeras.layers.sequence_mask import MaskSteps
+from mtlkeras.specs import spec, tunable
+from mtlkeras.trunks._blocks import penalty
+from mtlkeras.trunks._image import check_positive
+from mtlkeras.trunks._text import TextTrunk
+
+
+@spec
+class CNNAttention(TextTrunk):
+    """Convolutions over embedded tokens, then self-attention between them.
+
+    The convolutions see a few neighbouring tokens (Kim 2014), the attention (Vaswani et al. 2017,
+    section 3.2) all tokens of the sentence; the vector is a mean of the tokens weighted by
+    attention (Lin et al. 2017). `mtlkeras.analysis.attention_weights` gives the weights of all.
+    What the input may be, how tokens are embedded and the fields that all text trunks have are
+    described in `mtlkeras.trunks.TextTrunk`.
+
+    Args:
+        width: Number of features of each token.
+        depth: Number of convolutions, each but the first with a shortcut around it.
+        kernel_size: How many tokens a convolution sees; odd.
+        attention_depth: Number of layers of self-attention.
+        heads: Number of attention heads of each; a divisor of `width`.
+
+    Gives `sequence` of shape `(batch, time, width)` with its mask, `vector` of shape
+    `(batch, width)`, and the taps `embedding`, `conv_1`, ..., `attention_1`, ...
+
+    Raises:
+        ValueError: If a field does not fit, or the input is none of tokens.
+
+    Example:
+
+    ```python
+    trunk = mtlkeras.trunks.CNNAttention(width=64, vocabulary_size=1000)
+    trunk(keras.Input((None,), dtype="int32")).vector.shape  # (None, 64)
+    ```
+    """
+
+    width: int = tunable(256, 64, 128, 256, 384)
+    depth: int = tunable(2, 1, 2, 3, 4)
+    _: dataclasses.KW_ONLY
+    kernel_size: int = tunable(3, 3, 5)
+    attention_depth: int = tunable(1, 1, 2)
+    heads: int = tunable(4, 1, 2, 4, 8)
+
+    def validate(self) -> None:
+        super().validate()
+        for field in ("width", "depth", "kernel_size", "attention_depth", "heads"):
+            check_positive(self, field)
+        if self.kernel_size % 2 == 0:
+            raise ValueError(f"CNNAttention: kernel_size must be odd; received {self.kernel_size}.")
+        if self.width % self.heads:
+            raise ValueError(
+                f"CNNAttention: width must be a multiple of heads; received {self.width} and {self.heads}."
+            )
+
+    def __call__(self, inputs: Any) -> Features:
+        tokens = self._tokens(inputs)
+        x, mask = tokens.values, tokens.mask
+        taps = {"embedding": x}
+        for number in range(1, self.depth + 1):
+            name = f"conv_{number}"
+            new = self._dropped(self._convolution(x, mask, name), f"{name}_dropout")
+            x = new if number == 1 else keras.layers.Add(name=f"{name}_add")([x, new])
+            taps[name] = x
+        for number in range(1, self.attention_depth + 1):
+            name = f"attention_{number}"
+            x = taps[name] = SelfAttention(
+                self.heads, dropout=self.dropout, kernel_regularizer=penalty(self), name=name
+            )(x, mask=mask)
+        vector = AttentionPooling(name="attention_pool")(x, mask=mask)
+        return Features(vector=vector, sequence=x, mask=mask, taps=taps, source=self)
+
+    def _convolution(self, x: Any, mask: Any, name: str) -> Any:
+        x = MaskSteps(name=f"{name}_mask")(x, mask=mask)
+        x = keras.layers.Conv1D(
+            self.width,
+            self.kernel_size,
+            padding="same",
+            kernel_initializer="he_normal",
+            kernel_regularizer=penalty(self),
+            name=name,
+        )(x)
+        x = keras.layers.LayerNormalization(name=f"{name}_norm")(x)
+        return keras.layers.ReLU(name=f"{name}_relu")(x)

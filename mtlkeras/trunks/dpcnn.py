@@ -1,0 +1,92 @@
+"""DPCNN."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import keras
+
+from mtlkeras.features import Features
+from mtlkeras.layers.pooling import MaskedMax
+from mtlkeras.layers.sequence_mask import MaskedMaxPooling1D, MaskSteps
+from mtlkeras.specs import spec, tunable
+from mtlkeras.trunks._blocks import penalty
+from mtlkeras.trunks._image import check_positive
+from mtlkeras.trunks._text import TextTrunk
+
+
+@spec
+class DPCNN(TextTrunk):
+    """The deep pyramid convolutional network for text.
+
+    Johnson and Zhang 2017, Deep Pyramid Convolutional Neural Networks for Text Categorization:
+    a region embedding (a convolution of three tokens, section 2.1), then blocks of two
+    convolutions with activation before each (section 2.2) and a shortcut around both; between
+    blocks, pooling of three steps with stride two halves the time and the work (Figure 1a), so
+    that all blocks together cost about as two. At the end the maximum over what is left.
+    What the input may be, how tokens are embedded and the fields that all text trunks have are
+    described in `mtlkeras.trunks.TextTrunk`.
+
+    Args:
+        width: Number of feature maps, the same in all layers; the paper's is 250.
+        depth: Number of blocks; the paper's network of 15 weight layers has 7.
+
+    Padding belongs after the end of a text: before it, it would move the windows of the pooling.
+    `dropout` is that of the embeddings and, as in the paper, of the vector.
+
+    Gives `vector` of shape `(batch, width)` and the taps `embedding`, `region` and `block_1`, which
+    have all steps of the input: a tagging head can read them by `at="block_1"`.
+
+    Raises:
+        ValueError: If a field does not fit, or the input is none of tokens.
+
+    Example:
+
+    ```python
+    trunk = mtlkeras.trunks.DPCNN(width=64, depth=3, vocabulary_size=1000)
+    trunk(keras.Input((None,), dtype="int32")).vector.shape  # (None, 64)
+    ```
+    """
+
+    gives: ClassVar = ("vector",)
+
+    width: int = tunable(250, 64, 128, 250, 350)
+    depth: int = tunable(4, 1, 2, 3, 4, 5, 6, 7)
+
+    def validate(self) -> None:
+        super().validate()
+        check_positive(self, "width")
+        check_positive(self, "depth")
+
+    def __call__(self, inputs: Any) -> Features:
+        tokens = self._tokens(inputs)
+        mask = tokens.mask
+        x = self._convolution(tokens.values, mask, "region")
+        taps = {"embedding": tokens.values, "region": x}
+        x = taps["block_1"] = self._block(x, mask, "block_1")
+        for number in range(2, self.depth + 1):
+            name = f"block_{number}"
+            x, mask = MaskedMaxPooling1D(3, 2, name=f"{name}_pool")([x, mask])
+            x = self._block(x, mask, name)
+        x = MaskedMax(name="max_pool")(x, mask=mask)
+        if self.dropout:
+            x = keras.layers.Dropout(self.dropout, name="vector_dropout")(x)
+        return Features(vector=x, mask=tokens.mask, taps=taps, source=self)
+
+    def _block(self, x: Any, mask: Any, name: str) -> Any:
+        new = x
+        for place in "ab":
+            new = keras.layers.ReLU(name=f"{name}{place}_relu")(new)
+            new = self._convolution(new, mask, f"{name}{place}")
+        return keras.layers.Add(name=f"{name}_add")([x, new])
+
+    def _convolution(self, x: Any, mask: Any, name: str) -> Any:
+        x = MaskSteps(name=f"{name}_mask")(x, mask=mask)
+        return keras.layers.Conv1D(
+            self.width,
+            3,
+            padding="same",
+            kernel_initializer="he_normal",
+            kernel_regularizer=penalty(self),
+            name=name,
+        )(x)
