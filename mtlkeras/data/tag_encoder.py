@@ -56,6 +56,20 @@ class TagEncoder:
         """Makes an encoder of all tags that occur, `"O"` first and the others sorted."""
         return cls(sorted({t for tags in sequences for t in tags}, key=lambda t: (t != "O", t)), scheme)
 
+    @classmethod
+    def from_types(cls, types: Iterable[str], scheme: str = "BIO") -> TagEncoder:
+        """Makes an encoder of all tags of a scheme for types of entities, `"O"` first.
+
+        Args:
+            types: Names of the types, or tags, whose prefixes are passed over: `"city"` and
+                `"B-city"` both give all tags of cities.
+            scheme: `"BIO"` or `"BIOES"` (also written `"IOBES"`).
+        """
+        parts = (split_tag(t) if t[1:2] == "-" else ("", t) for t in types)
+        prefixes = "BI" if scheme == "BIO" else "BIES"
+        names = sorted({kind for _, kind in parts if kind and kind != "O"})
+        return cls(["O", *(f"{prefix}-{kind}" for kind in names for prefix in prefixes)], scheme)
+
     def encode(self, sequences: Sequence[Sequence[str]], length: int | None = None) -> np.ndarray:
         """Returns indices, int32 of shape `(sequences, time)`, with `mtlkeras.MISSING` after the end.
 

@@ -27,8 +27,8 @@ class MultiLabel(Head):
         threshold: Probability from which a label is decoded as "yes".
         positive_weight: Weight of the "yes" entries in the loss, one number or one a label.
 
-    Metrics, over the known entries: `"accuracy"` (default), `"auc"` (mean over labels of
-    the area under the ROC curve), `"f1"` (mean over labels, at 0.5).
+    Metrics, over the known entries: `"accuracy"` (default, at the threshold), `"auc"` (mean over
+    labels of the area under the ROC curve), `"f1"` (mean over labels, at the threshold).
 
     Example:
 
@@ -99,11 +99,14 @@ class MultiLabel(Head):
 
     def metric(self, name: str) -> keras.metrics.Metric:
         if name == "accuracy":
-            return keras.metrics.BinaryAccuracy(name=name)
+            return keras.metrics.BinaryAccuracy(name=name, threshold=self.threshold)
         if name == "auc":
             return keras.metrics.AUC(multi_label=True, num_labels=self.num_labels, name=name)
         if name == "f1":
-            return keras.metrics.F1Score(average="macro", threshold=0.5, name=name)
+            metric = keras.metrics.F1Score(average="macro", threshold=self.threshold, name=name)
+            # Built here, as its result can be asked for before the first batch.
+            metric.build((None, self.num_labels), (None, self.num_labels))
+            return metric
         return super().metric(name)
 
     def class_count(self, shape: Any) -> int | None:
