@@ -20,9 +20,7 @@ BATCH_SIZE = 32
 SEED = 0
 MONITOR = "val_exact_match"
 RESULT = "to be measured"
-DATA = (
-    "The split of Goo et al. 2018: JSON lines with tokens, slots, intent, in a folder named snips (0.3 MB)."
-)
+DATA = "The split of Goo et al. 2018: JSON lines of tokens, slots, intent, in a folder named snips (0.3 MB)."
 
 
 def data(split, batch_size, data_dir=None):

@@ -104,8 +104,9 @@ class MultiLabel(Head):
             return keras.metrics.AUC(multi_label=True, num_labels=self.num_labels, name=name)
         if name == "f1":
             metric = keras.metrics.F1Score(average="macro", threshold=self.threshold, name=name)
-            # Built here, as its result can be asked for before the first batch.
-            metric.build((None, self.num_labels), (None, self.num_labels))
+            # It gets its variables with its first rows, and is asked for its result before that.
+            nothing = np.zeros((1, self.num_labels), "float32")
+            metric.update_state(nothing, nothing)
             return metric
         return super().metric(name)
 
