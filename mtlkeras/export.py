@@ -13,6 +13,7 @@ from typing import Any
 import keras
 
 from mtlkeras._errors import unknown_name
+from mtlkeras.text_inputs import takes_tokens, text_encoder
 
 FORMATS = ("tf_saved_model", "onnx", "litert")
 _NEEDS = {
@@ -71,7 +72,13 @@ def _saved_model(model: Any, path: Path, verbose: bool = False, **kwargs: Any) -
     ]
     archive = keras.export.ExportArchive()
     archive.track(model)
-    archive.add_endpoint("serve", _serve(model), input_signature=signature, **kwargs)
+    encoder = text_encoder(model)
+    if encoder is not None and takes_tokens(model):
+        from mtlkeras._backend.text import add_text_endpoints
+
+        add_text_endpoints(archive, _serve(model), signature, encoder)
+    else:
+        archive.add_endpoint("serve", _serve(model), input_signature=signature, **kwargs)
     archive.add_endpoint("serve_raw", _raw(model), input_signature=signature, **kwargs)
     archive.write_out(str(path), verbose=verbose)
 
@@ -98,10 +105,10 @@ def decode_outputs(model: Any, outputs: dict[str, Any]) -> dict[str, Any]:
     """
     answers = {}
     for task, layer in model.output_layers.items():
-        head = layer.head
+        names = layer.head.decoded_names if keras.backend.backend() == "tensorflow" else {}
         for suffix, tensor in layer.decode(outputs[task]).items():
-            if not suffix and head.names is not None and keras.backend.backend() == "tensorflow":
-                tensor = _names_of(head.names, tensor)
+            if suffix in names:
+                tensor = _names_of(names[suffix], tensor)
             answers[f"{task}_{suffix}" if suffix else task] = tensor
     return answers
 

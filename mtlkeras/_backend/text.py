@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import keras
 import tensorflow as tf
 
 from mtlkeras.text.splitting import CHARACTERS, END, START, pattern_of
@@ -76,3 +77,40 @@ def characters(tokens: Any, length: int) -> Any:
     split = tf.strings.unicode_split(tf.reshape(tokens, [-1]), "UTF-8")
     flat = split[:, :length].to_tensor("", shape=(None, length))
     return tf.reshape(flat, tf.concat([tf.shape(tokens), [length]], 0))
+
+
+def string_tensor(rows: Sequence[Any], width: int | None = None) -> tf.Tensor:
+    """Returns strings as a tensor of shape `(rows,)`, or `(rows, width)` for rows of lists."""
+    tensor = tf.constant(rows, tf.string)
+    return tensor if width is None else tf.reshape(tensor, (len(rows), width))
+
+
+def add_text_endpoints(archive: Any, serve: Any, signature: Sequence[Any], encoder: Any) -> None:
+    """Adds what a model of tokens serves to an `ExportArchive`.
+
+    `serve` takes tokens `(batch, time)`, or texts `(batch,)` that it splits as the encoder does.
+    A signature has one shape only, so `serve_text`, for texts, is there for TensorFlow Serving.
+
+    Args:
+        archive: The archive.
+        serve: Takes tokens and returns the answers.
+        signature: That of `serve`.
+        encoder: The model's `TextEncoder`.
+    """
+    name = keras.tree.flatten(signature)[0].name
+
+    def of_text(texts: Any) -> Any:
+        tokens = split_texts(texts, encoder.split)
+        return serve(keras.tree.map_structure(lambda _: tokens, signature[0]))
+
+    def of_both(inputs: Any) -> Any:
+        single = keras.tree.flatten(inputs)[0]
+        return of_text(single) if len(single.shape) == 1 else serve(inputs)
+
+    both = tf.function(of_both, autograph=False)
+    both.get_concrete_function(
+        keras.tree.map_structure(lambda x: tf.TensorSpec((None, None), tf.string, x.name), signature[0])
+    )
+    both.get_concrete_function(tf.TensorSpec((None,), tf.string, name))
+    archive.add_endpoint("serve", both)
+    archive.add_endpoint("serve_text", of_text, input_signature=[tf.TensorSpec((None,), tf.string, "text")])

@@ -198,6 +198,11 @@ class Head(Spec):
         """Names of the classes that `decode`'s answer counts, if it does and they have any."""
         return None
 
+    @property
+    def decoded_names(self) -> dict[str, tuple[str, ...]]:
+        """By suffix of `decode`, the names that its whole numbers count; -1 has none."""
+        return {} if self.names is None else {"": self.names}
+
     def one_length(self, outputs: Any) -> np.ndarray:
         """Returns the outputs of `predict`, which are ragged if its batches were, as one array."""
         return outputs

@@ -12,6 +12,7 @@ from mtlkeras._missing import MISSING
 from mtlkeras.features import Features
 from mtlkeras.heads.base import Head, check_class_indices, present
 from mtlkeras.layers.chain import IMPOSSIBLE
+from mtlkeras.layers.entities import EntityReader, entity_spans
 from mtlkeras.layers.sequence_output import SequenceOutput
 from mtlkeras.layers.tag_constraints import SCHEMES, check_tags
 from mtlkeras.metrics import EntityScore, TokenAccuracy
@@ -104,6 +105,18 @@ class SequenceHead(Head):
     def metric_outputs(self, outputs: Any, layer: Any) -> Any:
         """Returns the best tags, with `MISSING` where there is no step."""
         return layer.answers(outputs)
+
+    def spans(self, tags: Any) -> dict[str, Any]:
+        """Returns the entities that tags mark, by suffix; nothing without a scheme."""
+        if self.scheme is None:
+            return {}
+        kinds, starts, ends = entity_spans(tags, EntityReader(self.tags))
+        return {"span_type": kinds, "span_start": starts, "span_end": ends}
+
+    @property
+    def decoded_names(self) -> dict[str, tuple[str, ...]]:
+        types = {} if self.scheme is None else {"span_type": EntityReader(self.tags).types}
+        return {"": self.tags, **types}
 
     def class_count(self, shape: Any) -> int | None:
         return len(self.tags)

@@ -88,5 +88,5 @@ class Tagging(SequenceHead):
         return ops.where(mask, values, 0.0), mask
 
     def decode(self, outputs: Any) -> dict[str, Any]:
-        best = ops.cast(ops.argmax(outputs, axis=-1), "int32")
-        return {"": ops.where(self.steps(outputs), best, MISSING), "probability": ops.max(outputs, axis=-1)}
+        best = ops.where(self.steps(outputs), ops.cast(ops.argmax(outputs, axis=-1), "int32"), MISSING)
+        return {"": best, "probability": ops.max(outputs, axis=-1), **self.spans(best)}

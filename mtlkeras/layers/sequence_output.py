@@ -60,7 +60,8 @@ class CRFOutput(SequenceOutput):
         tags, score = self.crf.decode(outputs, mask)
         chances = self.crf.marginals(outputs, mask)
         chance = ops.take_along_axis(chances, ops.expand_dims(tags, -1), axis=-1)[..., 0]
-        return {"": ops.where(mask, tags, -1), "probability": chance, "score": score}
+        tags = ops.where(mask, tags, -1)
+        return {"": tags, "probability": chance, "score": score, **self.head.spans(tags)}
 
     def answers(self, outputs: Any) -> Any:
         mask = self.head.steps(outputs)
