@@ -79,10 +79,11 @@ class TaskObjective:
     def no_labels(self, outputs: Any) -> tuple[Any, Any]:
         """Returns what `loss_sum` gives for a batch that has no labels for the task.
 
-        The zero still depends on the outputs, so that the head's weights get zero gradients,
-        as they do in a batch whose labels are all missing, and not none.
+        The zero still depends on the outputs and on the last layer's weights, so that the head's
+        weights get zero gradients, as they do in a batch whose labels are all missing, and not none.
         """
-        return ops.sum(ops.where(False, outputs, 0.0)), ops.zeros(())
+        tensors = [outputs, *(weight + 0.0 for weight in self.layer.trainable_weights)]
+        return sum(ops.sum(ops.where(False, tensor, 0.0)) for tensor in tensors), ops.zeros(())
 
     def _values(self, targets: Any, outputs: Any) -> Any:
         if self._loss is None:

@@ -7,6 +7,7 @@ if keras.backend.backend() == "tensorflow":
     from mtlkeras._backend.tensorflow import (
         SOLVER_DTYPE,
         Trainer,
+        check_at_most,
         make_strategy,
         replica_count,
         sum_over_replicas,
@@ -16,6 +17,7 @@ else:
     from mtlkeras._backend.jax import (  # type: ignore[assignment]
         SOLVER_DTYPE,
         Trainer,
+        check_at_most,
         is_chief,
         make_strategy,
         replica_count,
@@ -26,6 +28,7 @@ else:
 __all__ = [
     "SOLVER_DTYPE",
     "Trainer",
+    "check_at_most",
     "is_chief",
     "make_strategy",
     "replica_count",

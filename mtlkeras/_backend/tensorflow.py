@@ -51,6 +51,20 @@ def gather_names(names: tuple[str, ...], indices: Any) -> Any:
     return tf.gather(tf.constant([*names, ""]), tf.where(indices < 0, len(names), tf.cast(indices, tf.int32)))
 
 
+def check_at_most(values: Any, limit: int, length: int | None, message: str) -> Any:
+    """Returns `values`, and fails in the graph with a message if one is larger than `limit`.
+
+    Args:
+        values: Whole numbers, one for each step of padded sequences.
+        limit: The largest that may occur.
+        length: Number of steps, where it is known; not used here.
+        message: What to say.
+    """
+    largest = tf.reduce_max(tf.concat([[0], tf.reshape(values, [-1])], 0))
+    with tf.control_dependencies([tf.debugging.Assert(largest <= limit, [message])]):
+        return tf.identity(values)
+
+
 class Trainer:
     """What a model's training needs on this backend beyond Keras' own; comes before `keras.Model`."""
 

@@ -10,12 +10,14 @@ from mtlkeras.layers.pooling import AttentionPooling, LastState, MaskedMax, Mask
 from mtlkeras.layers.preprocessing import CategoryIndex, ImagePreprocessing
 from mtlkeras.layers.self_attention import SelfAttention
 from mtlkeras.layers.sequence_mask import MaskedMaxPooling1D, MaskSteps
+from mtlkeras.layers.special_tokens import AddSpecialTokens, WithoutSpecialTokens
 from mtlkeras.layers.text import EncodeText, TokenMask, UnknownTokens
 from mtlkeras.layers.trunk_output import TrunkOutput
 from mtlkeras.layers.word_vectors import WordVectors
 
 __all__ = [
     "CRF",
+    "AddSpecialTokens",
     "AttentionPooling",
     "CategoryIndex",
     "CharacterBiLSTM",
@@ -37,5 +39,6 @@ __all__ = [
     "TokenMask",
     "TrunkOutput",
     "UnknownTokens",
+    "WithoutSpecialTokens",
     "WordVectors",
 ]

@@ -19,6 +19,8 @@ class SelfAttention(keras.layers.Layer):
         heads: Number of heads; a divisor of the number of features.
         dropout: Rate of dropout of the attention weights and of what is added.
         kernel_regularizer: Regulariser of the kernels of the projections.
+        kernel_initializer: Their initialiser.
+        epsilon: What is added to the variance by the normalisation.
 
     Input: `(batch, time, features)`, and as `mask` bool `(batch, time)`. Output: as the input.
 
@@ -33,12 +35,22 @@ class SelfAttention(keras.layers.Layer):
     """
 
     def __init__(
-        self, heads: int, dropout: float = 0.0, kernel_regularizer: Any = None, **kwargs: Any
+        self,
+        heads: int,
+        dropout: float = 0.0,
+        kernel_regularizer: Any = None,
+        kernel_initializer: Any = "glorot_uniform",
+        epsilon: float = 1e-3,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.heads, self.dropout = heads, dropout
+        self.heads, self.dropout, self.epsilon = heads, dropout, epsilon
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
         self.supports_masking = True
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> None:
+        """The mask goes its own way, as a tensor."""
 
     def build(self, input_shape: Any) -> None:
         features = input_shape[-1]
@@ -52,12 +64,15 @@ class SelfAttention(keras.layers.Layer):
             features // self.heads,
             dropout=self.dropout,
             kernel_regularizer=self.kernel_regularizer,
+            kernel_initializer=self.kernel_initializer,
             dtype=self.dtype_policy,
             name="attention",
         )
         self.attention.build(input_shape, input_shape)
         self.dropping = keras.layers.Dropout(self.dropout, dtype=self.dtype_policy, name="dropout")
-        self.norm = keras.layers.LayerNormalization(dtype=self.dtype_policy, name="norm")
+        self.norm = keras.layers.LayerNormalization(
+            epsilon=self.epsilon, dtype=self.dtype_policy, name="norm"
+        )
         self.norm.build(input_shape)
 
     def call(self, inputs: Any, mask: Any = None, training: bool = False) -> Any:
@@ -81,6 +96,8 @@ class SelfAttention(keras.layers.Layer):
             "heads": self.heads,
             "dropout": self.dropout,
             "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+            "epsilon": self.epsilon,
         }
 
 

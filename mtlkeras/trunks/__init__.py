@@ -1,8 +1,9 @@
 """Trunks: the shared bodies of models."""
 
-from mtlkeras.trunks._text import TextTrunk
+from mtlkeras.trunks._text import TextTrunk, TokenTrunk
 from mtlkeras.trunks.alexnet import AlexNet
 from mtlkeras.trunks.base import Trunk
+from mtlkeras.trunks.bert import BERT
 from mtlkeras.trunks.bilstm import BiLSTM
 from mtlkeras.trunks.cnn_attention import CNNAttention
 from mtlkeras.trunks.dpcnn import DPCNN
@@ -14,6 +15,7 @@ from mtlkeras.trunks.resnet import ResNet
 from mtlkeras.trunks.vgg import VGG
 
 __all__ = [
+    "BERT",
     "DPCNN",
     "LSTM",
     "MLP",
@@ -25,5 +27,6 @@ __all__ = [
     "Pretrained",
     "ResNet",
     "TextTrunk",
+    "TokenTrunk",
     "Trunk",
 ]

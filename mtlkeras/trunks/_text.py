@@ -35,8 +35,8 @@ class Tokens:
 
 
 @dataclasses.dataclass(frozen=True, repr=False, kw_only=True)
-class TextTrunk(Trunk):
-    """Base of the trunks for text.
+class TokenTrunk(Trunk):
+    """Base of the trunks for text: what the input may be.
 
     The input is one of
     - strings of shape `()`, texts that the encoder splits (TensorFlow only),
@@ -46,33 +46,18 @@ class TextTrunk(Trunk):
     The time may be `None`.
 
     Args:
-        encoder: The `mtlkeras.data.TextEncoder`, which becomes a part of the model; where it has
-            casings or an alphabet, tokens are embedded by them too.
+        encoder: The `mtlkeras.data.TextEncoder`, which becomes a part of the model.
         vocabulary_size: Without an encoder, the number of ids, padding included.
-        embedding_units: Length of the embedding of a token.
-        vectors: Path of a file with pretrained vectors that the embeddings begin with: lines of a
-            word and its numbers (as of GloVe; a first line of two counts is passed over), or a
-            `.npy` array with a row for each token of the encoder's vocabulary, in its order. It is read
-            when the model is built, and not needed after that.
-        train_embeddings: Whether the embeddings are trained.
-        characters: What reads the characters of a token where the encoder has an alphabet:
-            `"cnn"` (Ma and Hovy 2016) or `"bilstm"` (Lample et al. 2016).
-        character_units: Length of what it gives for a token.
         l1: L1 penalty on every kernel of the trunk; embeddings have none.
         l2: L2 penalty on every kernel: `l2 * sum(kernel ** 2)`.
         dropout: Rate of dropout, in [0, 1).
-        seed: Seed of the tokens that `TextEncoder.oov_dropout` takes for unknown ones.
+        seed: Seed of what the trunk draws in training.
     """
 
     gives: ClassVar[tuple[str, ...]] = ("vector", "sequence")
 
     encoder: TextEncoder | None = None
     vocabulary_size: int | None = None
-    embedding_units: int = tunable(100, 50, 100, 200, 300)
-    vectors: str | None = None
-    train_embeddings: bool = True
-    characters: str = "cnn"
-    character_units: int = tunable(50, 25, 50, 100)
     l1: float = tunable(0.0, 0.0, 1e-6, 1e-5)
     l2: float = tunable(0.0, 0.0, 1e-6, 1e-5, 1e-4)
     dropout: float = tunable(0.3, 0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
@@ -89,13 +74,80 @@ class TextTrunk(Trunk):
             raise ValueError(
                 f"{name}: encoder must be a mtlkeras.data.TextEncoder; received {self.encoder!r}."
             )
-        for field in ("vocabulary_size", "embedding_units", "character_units"):
-            if getattr(self, field) is not None:
-                check_positive(self, field)
-        check_choice(self, "characters", tuple(_CHARACTERS))
+        if self.vocabulary_size is not None:
+            check_positive(self, "vocabulary_size")
         check_regularization(self)
+
+    @property
+    def _size(self) -> int:
+        """Number of ids of tokens, padding included."""
+        return self.encoder.size if self.encoder is not None else self.vocabulary_size or 0
+
+    def _ids(self, inputs: Any) -> Any:
+        """Returns the ids of the one input."""
+        name = type(self).__name__
+        flat = keras.tree.flatten(inputs)
+        if len(flat) != 1:
+            raise ValueError(f"{name} takes one input of texts, tokens or ids; received {len(flat)} inputs.")
+        return self._ids_of(flat[0], "encode_text")
+
+    def _ids_of(self, x: Any, layer: str) -> Any:
+        name, encoder = type(self).__name__, self.encoder
+        if x.dtype == "string":
+            if encoder is None:
+                raise ValueError(f"{name}: an input of strings needs encoder=.")
+            if len(x.shape) > 2:
+                raise ValueError(
+                    f"{name} takes texts of shape () or tokens of shape (time,); "
+                    f"received {tuple(x.shape[1:])}."
+                )
+            return EncodeText(encoder, name=layer)(x)
+        columns = encoder.columns if encoder else 1
+        if keras.backend.is_float_dtype(x.dtype):
+            raise ValueError(
+                f"{name} takes an input of strings or of whole numbers (ids); received the dtype {x.dtype}. "
+                f"Make it keras.Input((None,), dtype='int32') or keras.Input((None,), dtype='string')."
+            )
+        expected = (x.shape[1] if len(x.shape) > 1 else None, *([columns] if columns > 1 else []))
+        if tuple(x.shape[1:]) != expected:
+            raise ValueError(f"{name} takes ids of shape {expected} here; received {tuple(x.shape[1:])}.")
+        return x
+
+
+@dataclasses.dataclass(frozen=True, repr=False, kw_only=True)
+class TextTrunk(TokenTrunk):
+    """Base of the trunks that embed the tokens of a text one by one.
+
+    The input is as for `TokenTrunk`. Where the encoder has casings or an alphabet, tokens are
+    embedded by them too.
+
+    Args:
+        embedding_units: Length of the embedding of a token.
+        vectors: Path of a file with pretrained vectors that the embeddings begin with: lines of a
+            word and its numbers (as of GloVe; a first line of two counts is passed over), or a
+            `.npy` array with a row for each token of the encoder's vocabulary, in its order. It is read
+            when the model is built, and not needed after that.
+        train_embeddings: Whether the embeddings are trained.
+        characters: What reads the characters of a token where the encoder has an alphabet:
+            `"cnn"` (Ma and Hovy 2016) or `"bilstm"` (Lample et al. 2016).
+        character_units: Length of what it gives for a token.
+
+    The other fields are those of `TokenTrunk`.
+    """
+
+    embedding_units: int = tunable(100, 50, 100, 200, 300)
+    vectors: str | None = None
+    train_embeddings: bool = True
+    characters: str = "cnn"
+    character_units: int = tunable(50, 25, 50, 100)
+
+    def validate(self) -> None:
+        super().validate()
+        for field in ("embedding_units", "character_units"):
+            check_positive(self, field)
+        check_choice(self, "characters", tuple(_CHARACTERS))
         if self.vectors is not None and self.encoder is None:
-            raise ValueError(f"{name}: vectors are found by word, so they need an encoder.")
+            raise ValueError(f"{type(self).__name__}: vectors are found by word, so they need an encoder.")
 
     def _tokens(self, inputs: Any) -> Tokens:
         """Returns the embedded tokens of the input, with the dropout of whole features."""
@@ -117,35 +169,8 @@ class TextTrunk(Trunk):
         x = keras.layers.Concatenate(name="embedded")(parts) if len(parts) > 1 else parts[0]
         return Tokens(self._dropped(x, "embedding_dropout"), mask)
 
-    def _ids(self, inputs: Any) -> Any:
-        name = type(self).__name__
-        flat = keras.tree.flatten(inputs)
-        if len(flat) != 1:
-            raise ValueError(f"{name} takes one input of texts, tokens or ids; received {len(flat)} inputs.")
-        x, encoder = flat[0], self.encoder
-        if x.dtype == "string":
-            if encoder is None:
-                raise ValueError(f"{name}: an input of strings needs encoder=.")
-            if len(x.shape) > 2:
-                raise ValueError(
-                    f"{name} takes texts of shape () or tokens of shape (time,); "
-                    f"received {tuple(x.shape[1:])}."
-                )
-            return EncodeText(encoder, name="encode_text")(x)
-        columns = encoder.columns if encoder else 1
-        if keras.backend.is_float_dtype(x.dtype):
-            raise ValueError(
-                f"{name} takes an input of strings or of whole numbers (ids); received the dtype {x.dtype}. "
-                f"Make it keras.Input((None,), dtype='int32') or keras.Input((None,), dtype='string')."
-            )
-        expected = (x.shape[1] if len(x.shape) > 1 else None, *([columns] if columns > 1 else []))
-        if tuple(x.shape[1:]) != expected:
-            raise ValueError(f"{name} takes ids of shape {expected} here; received {tuple(x.shape[1:])}.")
-        return x
-
     def _embedded(self, ids: Any) -> Any:
         encoder = self.encoder
-        size = encoder.size if encoder else self.vocabulary_size
         initializer: Any = "uniform"
         if encoder is not None and encoder.oov_dropout:
             ids = UnknownTokens(encoder.oov_rates().tolist(), seed=self.seed, name="unknown_tokens")(ids)
@@ -153,7 +178,7 @@ class TextTrunk(Trunk):
             check_vectors(self.vectors, encoder, self.embedding_units, f"{type(self).__name__}: vectors")
             initializer = WordVectors(self.vectors, encoder)
         return keras.layers.Embedding(
-            size,
+            self._size,
             self.embedding_units,
             embeddings_initializer=initializer,
             trainable=self.train_embeddings,
