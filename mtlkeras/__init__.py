@@ -35,12 +35,13 @@ __all__ = [
     "sharing",
     "spec",
     "training",
+    "transfer",
     "trunks",
     "tuning",
 ]
 
 # Modules that hold nothing a saved model needs.
-_ON_FIRST_USE = ("analysis", "data", "training", "tuning")
+_ON_FIRST_USE = ("analysis", "data", "training", "transfer", "tuning")
 
 
 def __getattr__(name: str) -> ModuleType:

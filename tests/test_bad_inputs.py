@@ -22,6 +22,7 @@ from tests.support import TinyTrunk, examples, tiny_model
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "bad_inputs.md"
 X, Y = examples(6)
+TAGS = ("O", "B-city")
 
 
 def compiled(**arguments):
@@ -65,6 +66,27 @@ def tfds_feature(tmp_path: Path):
 
 def unknown_class(tmp_path: Path):
     return loaded(tmp_path, {"colour": mtlkeras.data.Label("colour", classes=("red", "blau"))})
+
+
+def conll(tmp_path: Path, text, columns=("word", "tag"), tags=None, **arguments):
+    """A file with one token a line."""
+    (tmp_path / "part.conll").write_bytes(text)
+    tasks = {"tag": mtlkeras.data.Label("tag", kind="tags", classes=tags)}
+    return mtlkeras.data.load(tmp_path / "part.conll", tasks, "word", columns=columns, **arguments)
+
+
+def unequal(tmp_path: Path):
+    (tmp_path / "part.jsonl").write_text('{"words": ["play", "jazz"], "tags": ["O"]}\n')
+    tags = mtlkeras.data.Label("tags", kind="tags")
+    return mtlkeras.data.load(tmp_path / "part.jsonl", {"tag": tags}, "words")
+
+
+def masked_wrongly():
+    return mtlkeras.layers.CRF(3).log_partition(np.zeros((2, 4, 3), "float32"), np.ones((2, 5), bool))
+
+
+def text_trunk(**fields):
+    return mtlkeras.trunks.LSTM(**fields)
 
 
 def nan_input():
@@ -219,6 +241,25 @@ CASES: dict[str, Callable] = {
     "Unknown column of a table": lambda tmp_path: loaded(tmp_path, {"colour": "color"}),
     "Class that a table's label does not have": unknown_class,
     "Feature that a TFDS data set lacks": tfds_feature,
+    "Tags and tokens of different number": unequal,
+    "Tag that is none of the classes": lambda tmp_path: conll(tmp_path, b"Rome B-ctiy\n", tags=TAGS),
+    "Tag unknown to a `TagEncoder`": lambda: mtlkeras.data.TagEncoder(TAGS).encode([["O", "B-ciy"]]),
+    "Tags that are not of the scheme": lambda: mtlkeras.heads.CRFTagging(("O", "city"), scheme="BIO"),
+    "Entity metric without a scheme": lambda: mtlkeras.heads.Tagging(("N", "V"), metrics=("f1",)),
+    "Mask of another shape than the logits": masked_wrongly,
+    "Sentence longer than the stated maximum": lambda tmp_path: conll(tmp_path, b"a O\nb O\n", max_length=1),
+    "Text longer than an encoder's maximum": lambda: mtlkeras.data.TextEncoder(("a",), max_length=2).encode(
+        ["a a a"]
+    ),
+    "File that is not UTF-8": lambda tmp_path: conll(tmp_path, b"a O\n\xe9 O\n"),
+    "Empty file of tokens": lambda tmp_path: conll(tmp_path, b""),
+    "Line with another number of columns": lambda tmp_path: conll(tmp_path, b"a O\nb\n"),
+    "Unknown column of tokens": lambda tmp_path: conll(tmp_path, b"a O\n", columns=("words", "tag")),
+    "Text trunk without a vocabulary": lambda: text_trunk(),
+    "Numbers that are no ids for a text trunk": lambda: built(
+        {"a": Classification(2)}, text_trunk(vocabulary_size=9), (7,)
+    ),
+    "Vectors without an encoder": lambda: text_trunk(vocabulary_size=9, vectors="glove.txt"),
     "Missing file": lambda: mtlkeras.data.load("flowers.csv", {"a": "a"}, inputs=["x"]),
     "NaN in the inputs, checked on request": nan_input,
     "Export onto an existing folder": exported,

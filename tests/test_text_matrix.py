@@ -7,7 +7,7 @@ import pytest
 import mtlkeras
 from mtlkeras.data import TextEncoder
 from mtlkeras.heads import CRFTagging, Tagging
-from mtlkeras.trunks import DPCNN, LSTM, BiLSTM, CNNAttention
+from mtlkeras.trunks import BERT, DPCNN, LSTM, BiLSTM, CNNAttention
 from tests.support import all_heads, examples
 from tests.test_matrix import check_learns_and_travels
 
@@ -19,6 +19,7 @@ TRUNKS = {
     "lstm": LSTM(units=24, vocabulary_size=20, **FIELDS),
     "bilstm": BiLSTM(units=16, depth=2, vocabulary_size=20, **FIELDS),
     "cnn_attention": CNNAttention(width=32, depth=2, vocabulary_size=20, **FIELDS),
+    "bert": BERT(depth=2, width=32, heads=2, max_length=20, dropout=0.0, vocabulary_size=20),
     "dpcnn": DPCNN(width=32, depth=3, vocabulary_size=20, **FIELDS),
 }
 

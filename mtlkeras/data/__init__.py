@@ -8,6 +8,7 @@ from mtlkeras.data.labels import Label
 from mtlkeras.data.load import load
 from mtlkeras.data.order import set_epoch
 from mtlkeras.data.pipeline import to_arrays
+from mtlkeras.data.pretraining import MaskTokens, next_sentence_pairs
 from mtlkeras.data.report import LoadReport, TaskReport, describe
 from mtlkeras.data.statistics import TableStatistics, table_statistics
 from mtlkeras.data.tag_encoder import Span, TagEncoder
@@ -17,6 +18,7 @@ __all__ = [
     "MISSING",
     "Label",
     "LoadReport",
+    "MaskTokens",
     "Span",
     "TableStatistics",
     "TagEncoder",
@@ -28,6 +30,7 @@ __all__ = [
     "find_idx",
     "load",
     "read_idx",
+    "next_sentence_pairs",
     "set_epoch",
     "table_statistics",
     "to_arrays",

@@ -89,14 +89,17 @@ def _bounded(part: _Part, options: Options, notes: list[str]) -> _Part:
         ValueError: If one is longer, and it was not.
     """
     length = options.max_length
-    tokens = next((v for v in part.arrays.values() if isinstance(v, Sequences)), None)
-    if length is None or tokens is None or not (tokens.lengths > length).any():
+    lengths = [value.lengths for value in part.arrays.values() if isinstance(value, Sequences)]
+    if length is None or not lengths:
         return part
-    long = np.flatnonzero(tokens.lengths > length)
+    longest = np.max(lengths, axis=0)
+    long = np.flatnonzero(longest > length)
+    if not len(long):
+        return part
     if not options.truncate:
         raise ValueError(
-            f"{part.rows.row_name(int(long[0]))} has {tokens.lengths[long[0]]} tokens, and max_length= is "
-            f"{length} (number of such examples: {len(long)}). Pass truncate=True to cut them."
+            f"{part.rows.row_name(int(long[0]))} has {longest[long[0]]} tokens, and max_length= is {length} "
+            f"(number of such examples: {len(long)}). Pass truncate=True to cut them."
         )
     notes.append(f"{len(long)} examples of more than {length} tokens were cut to that length")
     arrays = {n: v.cut(length) if isinstance(v, Sequences) else v for n, v in part.arrays.items()}

@@ -66,12 +66,12 @@ class Sequences:
         """
         import tensorflow as tf
 
-        rows = tf.gather(ragged, batch)
-        shape = (None,) * len(self.shape)
+        padding = tf.constant(self.padding, ragged.dtype)
+        dense = tf.gather(ragged, batch).to_tensor(padding)
         if multiple > 1:
-            longest = tf.cast(tf.reduce_max(rows.row_lengths()), tf.int64)
-            shape = (None, -(-longest // multiple) * multiple, *self.flat.shape[1:])
-        dense = rows.to_tensor(tf.constant(self.padding, ragged.dtype), shape=shape)
+            missing = -tf.shape(dense)[1] % multiple
+            widths = [[0, 0], [0, missing], *([0, 0] for _ in self.flat.shape[1:])]
+            dense = tf.pad(dense, widths, constant_values=padding)
         return tf.ensure_shape(dense, (None, None, *self.flat.shape[1:]))
 
 

@@ -61,6 +61,9 @@ def _with_missing(meanings: Mapping[str, int], missing: Sequence[Any]) -> dict[s
 def check_lengths(tokens: Mapping[str, Any], tags: Mapping[str, Encoded], row_name: RowName) -> None:
     """Checks that every sentence has one tag for each token, in each tagging task.
 
+    Where there are several inputs of tokens, as the two sentences of a pair, the tags must be those
+    of one of them.
+
     Args:
         tokens: The inputs by name; those that are no sequences are passed over.
         tags: The labels by task; likewise.
@@ -69,25 +72,18 @@ def check_lengths(tokens: Mapping[str, Any], tags: Mapping[str, Encoded], row_na
     Raises:
         ValueError: If lengths differ; the message names the example and both lengths.
     """
-    inputs = {name: value for name, value in tokens.items() if isinstance(value, Sequences)}
-    first = next(iter(inputs.items()), None)
-    if first is None:
-        return
-    name, reference = first
-    for other, value in inputs.items():
-        _same(reference.lengths, value.lengths, f"'{name}'", f"input '{other}' has {{}}", row_name)
+    inputs = {name: value.lengths for name, value in tokens.items() if isinstance(value, Sequences)}
     for task, encoded in tags.items():
-        if isinstance(encoded.values, Sequences):
-            # A sentence without any tags has none to compare.
-            lengths = np.where(encoded.values.lengths > 0, encoded.values.lengths, reference.lengths)
-            _same(reference.lengths, lengths, f"'{name}'", f"task '{task}' has {{}} tags", row_name)
-
-
-def _same(expected: np.ndarray, found: np.ndarray, name: str, text: str, row_name: RowName) -> None:
-    wrong = np.flatnonzero(expected != found)
-    if len(wrong):
-        row = int(wrong[0])
-        raise ValueError(
-            f"In {row_name(row)} input {name} has {expected[row]} tokens, but {text.format(found[row])}; "
-            f"there must be one for each token (number of such examples: {len(wrong)})."
-        )
+        if not isinstance(encoded.values, Sequences) or not inputs:
+            continue
+        found = encoded.values.lengths
+        # A sentence without any tags has none to compare.
+        wrong = {name: np.flatnonzero((found > 0) & (found != own)) for name, own in inputs.items()}
+        name = min(wrong, key=lambda name: len(wrong[name]))
+        if len(wrong[name]):
+            row = int(wrong[name][0])
+            raise ValueError(
+                f"In {row_name(row)} input '{name}' has {inputs[name][row]} tokens, but task '{task}' has "
+                f"{found[row]} tags; there must be one for each token (number of such examples: "
+                f"{len(wrong[name])})."
+            )

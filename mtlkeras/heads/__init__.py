@@ -3,9 +3,21 @@
 from mtlkeras.heads.base import Head
 from mtlkeras.heads.classification import Classification
 from mtlkeras.heads.crf_tagging import CRFTagging
+from mtlkeras.heads.masked_token import MaskedToken
 from mtlkeras.heads.multi_label import MultiLabel
+from mtlkeras.heads.next_sentence import NextSentence
 from mtlkeras.heads.ordinal import Ordinal
 from mtlkeras.heads.regression import Regression
 from mtlkeras.heads.tagging import Tagging
 
-__all__ = ["CRFTagging", "Classification", "Head", "MultiLabel", "Ordinal", "Regression", "Tagging"]
+__all__ = [
+    "CRFTagging",
+    "Classification",
+    "Head",
+    "MaskedToken",
+    "MultiLabel",
+    "NextSentence",
+    "Ordinal",
+    "Regression",
+    "Tagging",
+]

@@ -20,43 +20,11 @@ from mtlkeras.metrics import EntityScore, TokenAccuracy
 _ENTITY_METRICS = ("f1", "precision", "recall")
 
 
-class SequenceHead(Head):
-    """A tag for every step; the fields and metrics that such heads have in common."""
+class StepHead(Head):
+    """An answer for every step of a sequence: its mask, its labels, and outputs of many lengths."""
 
     kind: ClassVar = "sequence"
-    metric_names: ClassVar = (
-        "accuracy",
-        *_ENTITY_METRICS,
-        *(f"strict_{name}" for name in _ENTITY_METRICS),
-    )
     padding: ClassVar[float] = IMPOSSIBLE  # What outputs are where there is no step.
-
-    tags: tuple[str, ...]
-    scheme: str | None
-
-    def validate(self) -> None:
-        super().validate()
-        name = type(self).__name__
-        if len(self.tags) < 2:
-            raise ValueError(f"{name}: tags must have at least 2 names; received {self.tags!r}.")
-        if len(set(self.tags)) != len(self.tags) or not all(isinstance(tag, str) for tag in self.tags):
-            raise ValueError(f"{name}: tags must be distinct names; received {self.tags!r}.")
-        if self.scheme is not None:
-            check_tags(self.tags, self.scheme, f"{name}: scheme")
-        asked = [m for m in self.metrics or () if isinstance(m, str) and m != "accuracy"]
-        if asked and self.scheme is None:
-            raise ValueError(
-                f"{name}: metric '{asked[0]}' counts entities, so it needs scheme=, one of "
-                f"{', '.join(SCHEMES)}."
-            )
-
-    @property
-    def units(self) -> int:
-        return len(self.tags)
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return self.tags
 
     def attach(self, features: Features, task: str) -> Any:
         scores = self._scores(features, task)
@@ -93,6 +61,52 @@ class SequenceHead(Head):
             )
         return ops.logical_and(mask, self.steps(outputs))
 
+    def metric_outputs(self, outputs: Any, layer: Any) -> Any:
+        """Returns the best tags, with `MISSING` where there is no step."""
+        return layer.answers(outputs)
+
+    def one_length(self, outputs: Any) -> np.ndarray:
+        if hasattr(outputs, "to_tensor"):  # TensorFlow's ragged tensor, for batches of several lengths.
+            outputs = outputs.to_tensor(default_value=self.padding)
+        return np.asarray(outputs)
+
+
+class SequenceHead(StepHead):
+    """A tag for every step; the fields and metrics that such heads have in common."""
+
+    metric_names: ClassVar = (
+        "accuracy",
+        *_ENTITY_METRICS,
+        *(f"strict_{name}" for name in _ENTITY_METRICS),
+    )
+
+    tags: tuple[str, ...]
+    scheme: str | None
+
+    def validate(self) -> None:
+        super().validate()
+        name = type(self).__name__
+        if len(self.tags) < 2:
+            raise ValueError(f"{name}: tags must have at least 2 names; received {self.tags!r}.")
+        if len(set(self.tags)) != len(self.tags) or not all(isinstance(tag, str) for tag in self.tags):
+            raise ValueError(f"{name}: tags must be distinct names; received {self.tags!r}.")
+        if self.scheme is not None:
+            check_tags(self.tags, self.scheme, f"{name}: scheme")
+        asked = [m for m in self.metrics or () if isinstance(m, str) and m != "accuracy"]
+        if asked and self.scheme is None:
+            raise ValueError(
+                f"{name}: metric '{asked[0]}' counts entities, so it needs scheme=, one of "
+                f"{', '.join(SCHEMES)}."
+            )
+
+    @property
+    def units(self) -> int:
+        return len(self.tags)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.tags
+
     def metric(self, name: str) -> keras.metrics.Metric:
         if name == "accuracy":
             return TokenAccuracy(name=name)
@@ -101,10 +115,6 @@ class SequenceHead(Head):
             scheme = self.scheme if name != measure else None
             return EntityScore(self.tags, measure, strict_scheme=scheme, name=name)
         return super().metric(name)
-
-    def metric_outputs(self, outputs: Any, layer: Any) -> Any:
-        """Returns the best tags, with `MISSING` where there is no step."""
-        return layer.answers(outputs)
 
     def spans(self, tags: Any) -> dict[str, Any]:
         """Returns the entities that tags mark, by suffix; nothing without a scheme."""
@@ -127,11 +137,6 @@ class SequenceHead(Head):
                 "the sequences differ in length: mtlkeras.data.TagEncoder pads them and turns names into ids."
             )
         check_class_indices(y, len(self.tags), self.tags)
-
-    def one_length(self, outputs: Any) -> np.ndarray:
-        if hasattr(outputs, "to_tensor"):  # TensorFlow's ragged tensor, for batches of several lengths.
-            outputs = outputs.to_tensor(default_value=self.padding)
-        return np.asarray(outputs)
 
     def labels(self, outputs: np.ndarray, layer: Any) -> np.ndarray:
         """Returns for each example the tuple of its tags' names, cut to its length."""

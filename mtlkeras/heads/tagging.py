@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from keras import ops
 
-from mtlkeras._missing import MISSING
+from mtlkeras.heads._softmax_steps import SoftmaxSteps
 from mtlkeras.heads.classification import class_weight_vector
 from mtlkeras.heads.sequence import SequenceHead
-from mtlkeras.layers.chain import IMPOSSIBLE
 from mtlkeras.specs import spec
 
 
 @spec
-class Tagging(SequenceHead):
+class Tagging(SoftmaxSteps, SequenceHead):
     """Gives each step of a sequence one of `tags`, by the softmax of its own logits.
 
     The output has shape `(batch, time, tags)`, with rows of zeros where the trunk's mask has no
@@ -41,9 +40,6 @@ class Tagging(SequenceHead):
     ```
     """
 
-    padding: ClassVar = 0.0
-    loss_rank: ClassVar = 2
-
     tags: tuple[str, ...]
     scheme: str | None = None
     class_weight: dict | None = None
@@ -66,27 +62,14 @@ class Tagging(SequenceHead):
         super().validate()
         class_weight_vector(self, self.class_weight or {})
 
-    def activate(self, scores: Any) -> Any:
-        there = ops.max(scores, axis=-1, keepdims=True) > IMPOSSIBLE / 2
-        return ops.where(there, ops.softmax(scores), 0.0)
-
-    def invert(self, outputs: Any) -> Any:
-        there = ops.max(outputs, axis=-1, keepdims=True) > 0
-        return ops.where(there, ops.log(ops.maximum(outputs, 1e-37)), IMPOSSIBLE)
-
     def loss(self, targets: Any, scores: Any, layer: Any) -> Any:
-        known = ops.maximum(targets, 0)
-        values = ops.sparse_categorical_crossentropy(known, scores, from_logits=True)
+        values = super().loss(targets, scores, layer)
         return values * self.weigh_classes(targets, self.class_weight) if self.class_weight else values
 
     def weigh_classes(self, targets: Any, class_weight: dict) -> Any:
         weights = ops.convert_to_tensor(class_weight_vector(self, class_weight))
         return ops.take(weights, ops.maximum(targets, 0))
 
-    def by_unit(self, values: Any, mask: Any) -> tuple[Any, Any]:
-        """Returns the losses of the tokens, over which the task's mean is."""
-        return ops.where(mask, values, 0.0), mask
-
     def decode(self, outputs: Any) -> dict[str, Any]:
-        best = ops.where(self.steps(outputs), ops.cast(ops.argmax(outputs, axis=-1), "int32"), MISSING)
-        return {"": best, "probability": ops.max(outputs, axis=-1), **self.spans(best)}
+        answers = super().decode(outputs)
+        return {**answers, **self.spans(answers[""])}

@@ -58,8 +58,8 @@ class BERT(TokenTrunk):
     """
 
     depth: int = tunable(12, 2, 4, 6, 12)
-    width: int = tunable(768, 128, 256, 512, 768)
-    heads: int = tunable(12, 2, 4, 8, 12)
+    width: int = tunable(768, 192, 384, 768)
+    heads: int = tunable(12, 3, 6, 12)
     _: dataclasses.KW_ONLY
     intermediate: int | None = None
     max_length: int = 512

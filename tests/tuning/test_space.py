@@ -7,7 +7,20 @@ import pytest
 
 import mtlkeras
 from mtlkeras.hyperparameters import HyperParameters
-from mtlkeras.trunks import MLP, VGG, AlexNet, GoogLeNet, ResNet
+from mtlkeras.trunks import (
+    BERT,
+    DPCNN,
+    LSTM,
+    MLP,
+    VGG,
+    AlexNet,
+    BiLSTM,
+    CNNAttention,
+    GoogLeNet,
+    ResNet,
+    TextTrunk,
+    TokenTrunk,
+)
 from mtlkeras.tuning import choose
 
 CHOICES = {"resnet": ResNet, "vgg": VGG, "small": VGG(depth=11, width=16)}
@@ -78,8 +91,12 @@ HEADS = {
     mtlkeras.heads.Ordinal: {"num_classes": 4},
     mtlkeras.heads.Regression: {},
     mtlkeras.heads.Tagging: {"tags": ("O", "B-x", "I-x")},
+    mtlkeras.heads.MaskedToken: {"vocabulary_size": 9},
+    mtlkeras.heads.NextSentence: {},
     mtlkeras.heads.CRFTagging: {"tags": ("O", "B-x", "I-x")},
 }
+TEXTS = {trunk: {"vocabulary_size": 9} for trunk in (LSTM, BiLSTM, CNNAttention, DPCNN, BERT)}
+TEXT = {"l1", "l2", "dropout", "depth", "embedding_units", "character_units"}
 IMAGE = {"width", "l1", "l2", "dropout", "normalization"}
 SPACES = {
     ResNet: IMAGE | {"depth"},
@@ -87,13 +104,18 @@ SPACES = {
     AlexNet: IMAGE | {"fc_units"},  # Its depth is that of the paper, as is GoogLeNet's.
     GoogLeNet: IMAGE,
     MLP: {"depth", "width", "activation", "l1", "l2", "dropout", "normalization"},
+    LSTM: TEXT | {"units", "pooling"},
+    BiLSTM: TEXT | {"units", "pooling"},
+    CNNAttention: TEXT | {"width", "kernel_size", "attention_depth", "heads"},
+    DPCNN: TEXT | {"width"},
+    BERT: {"depth", "width", "heads", "dropout", "l1", "l2"},
     **dict.fromkeys(HEADS, {"hidden", "dropout", "l2"}),
 }
 
 
 @pytest.mark.parametrize("spec", SPACES, ids=lambda spec: spec.__name__)
 def test_default_space_of_a_spec_begins_with_the_spec_itself(spec):
-    required = HEADS.get(spec, {})
+    required = {**HEADS, **TEXTS}.get(spec, {})
     hp = keras_tuner.HyperParameters()
     assert spec.tune(hp, **required) == spec(**required)
     assert set(hp.values) >= SPACES[spec]
@@ -110,5 +132,5 @@ def _with(space, name, value):
 
 def test_every_trunk_and_head_is_in_the_test_above():
     known = {getattr(m, n) for m in (mtlkeras.trunks, mtlkeras.heads) for n in m.__all__}
-    bases = {mtlkeras.trunks.Trunk, mtlkeras.heads.Head, mtlkeras.trunks.Pretrained}
+    bases = {mtlkeras.trunks.Trunk, TextTrunk, TokenTrunk, mtlkeras.heads.Head, mtlkeras.trunks.Pretrained}
     assert {cls for cls in known if isinstance(cls, type)} - bases == set(SPACES)

@@ -1,0 +1,82 @@
+"""The words that were hidden."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import keras
+import numpy as np
+
+from mtlkeras.features import Features
+from mtlkeras.heads._softmax_steps import SoftmaxSteps
+from mtlkeras.heads.base import check_class_indices
+from mtlkeras.layers.sequence_output import SequenceOutput
+from mtlkeras.metrics import TokenAccuracy
+from mtlkeras.specs import spec
+
+
+@spec
+class MaskedToken(SoftmaxSteps):
+    """Tells which tokens were hidden from the model, the first task that BERT is pre-trained on.
+
+    Devlin et al. 2019, section 3.1, task 1, with the network of the paper's code: a dense layer
+    with GELU and a normalisation, then the logits of all tokens of the vocabulary. (The logits have
+    weights of their own here; the code takes the embeddings.)
+
+    The output has shape `(batch, time, vocabulary_size)`, with rows of zeros where the trunk's mask
+    has no token. Labels are ids of shape `(batch, time)`, `mtlkeras.MISSING` for all tokens that
+    were not hidden; `mtlkeras.data.MaskTokens` makes them. The task's loss is the mean
+    cross-entropy over the hidden tokens of the batch.
+
+    Args:
+        vocabulary_size: Number of ids, padding included: the encoder's `size`.
+
+    Metrics: `"accuracy"` of the hidden tokens (default).
+
+    Raises:
+        ValueError: If a field does not fit.
+
+    Example:
+
+    ```python
+    head = mtlkeras.heads.MaskedToken(vocabulary_size=1000)
+    ```
+    """
+
+    default_metrics: ClassVar = ("accuracy",)
+    metric_names: ClassVar = ("accuracy",)
+
+    vocabulary_size: int
+
+    def validate(self) -> None:
+        super().validate()
+        if self.vocabulary_size < 3:
+            raise ValueError(
+                f"MaskedToken: vocabulary_size must be at least 3; received {self.vocabulary_size}."
+            )
+
+    @property
+    def units(self) -> int:
+        return self.vocabulary_size
+
+    def _scores(self, features: Features, task: str) -> Any:
+        x = features.get(self.kind, self.at, asked_by=f"MaskedToken of task '{task}'")
+        x = self._dense(x.shape[-1], f"{task}_transform", "gelu")(x)
+        x = keras.layers.LayerNormalization(epsilon=1e-12, dtype="float32", name=f"{task}_norm")(x)
+        return self._dense(self.units, f"{task}_logits", None)(self._dropped(x, f"{task}_dropout"))
+
+    def metric(self, name: str) -> keras.metrics.Metric:
+        return TokenAccuracy(name=name) if name == "accuracy" else super().metric(name)
+
+    def class_count(self, shape: Any) -> int | None:
+        return self.vocabulary_size
+
+    def check(self, y: np.ndarray) -> None:
+        check_class_indices(y, self.vocabulary_size, None)
+
+    def labels(self, outputs: np.ndarray, layer: SequenceOutput) -> np.ndarray:
+        """Returns for each example the tuple of the likeliest ids, cut to its length."""
+        answers = np.empty(len(outputs), object)
+        for i, row in enumerate(np.asarray(layer.answers(keras.ops.convert_to_tensor(outputs)))):
+            answers[i] = tuple(int(number) for number in row if number >= 0)
+        return answers

@@ -1,0 +1,73 @@
+"""The recipes on texts: their data as they were counted, and a step of training."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+
+from mtlkeras.data import describe
+from mtlkeras.hyperparameters import HyperParameters
+from mtlkeras.recipe import Recipe, find_recipe
+
+pytestmark = [pytest.mark.tensorflow, pytest.mark.data]
+
+FOLDERS = {
+    **{name: name for name in ("snips", "hwu64", "goemotions")},
+    "snips_bert": "snips",
+    "fb_multilingual": "fb-multilingual",
+    "ud_ewt": "ud-english-ewt",
+    "crosswoz": "crosswoz-nlu",
+}
+SENTENCES = {
+    "snips": (13_084, 700, 700),
+    "fb_multilingual": (30_521, 4_181, 8_621),
+    "hwu64": (8 * 1_076, 1_076, 1_352),
+    "ud_ewt": (12_544, 2_001, 2_077),
+    "goemotions": (43_410, 5_426, 5_427),
+    "crosswoz": (7_032, 1_426, 8_476),
+}
+
+
+@pytest.fixture
+def recipe(request, data_dir, monkeypatch):
+    """The recipe named by the test, with its data."""
+    if not (data_dir / FOLDERS[request.param]).is_dir():
+        pytest.skip(f"needs the data of recipe {request.param} in {data_dir}")
+    monkeypatch.setenv("MTLKERAS_DATA", str(data_dir))
+    return Recipe(find_recipe(request.param))
+
+
+@pytest.mark.parametrize("recipe", FOLDERS, indirect=True)
+def test_a_step_of_training(recipe):
+    x, y = next(iter(recipe.data("valid", 8)))
+    hp = HyperParameters({"learning_rate": "1e-3"}, fixed={"epochs": 9, "steps_per_epoch": 9})
+    model = recipe.build(hp)
+    hp.check()
+    model.run_eagerly = True
+    losses = model.train_on_batch(x, y, return_dict=True)
+    assert all(np.isfinite(value) for value in losses.values())
+    assert all(losses[f"{task}_loss"] > 0 for task in y)
+    assert {task: len(output) for task, output in model(x).items()} == dict.fromkeys(y, 8)
+
+
+@pytest.mark.parametrize("recipe", SENTENCES, indirect=True)
+def test_splits_have_the_published_sizes(recipe):
+    found = tuple(describe(recipe.data(split, 512)).examples for split in ("train", "valid", "test"))
+    assert found == SENTENCES[recipe.name]
+
+
+@pytest.mark.parametrize("recipe", ["ud_ewt"], indirect=True)
+def test_words_and_tags_are_those_of_the_treebank(recipe):
+    report = describe(recipe.data("test", 512)).tasks
+    assert sum(report["upos"].counts.values()) == 25_094
+    assert [len(report[task].classes) for task in ("upos", "xpos", "genre")] == [17, 49, 5]
+    assert describe(recipe.data("train", 512)).tasks["upos"].counts["NOUN"] == 34_751
+
+
+@pytest.mark.parametrize("recipe", ["snips"], indirect=True)
+def test_every_tag_of_a_type_is_there(recipe):
+    _, intents, tags = recipe.module.vocabularies()
+    assert len(intents) == 7 and len(tags) == 1 + 2 * 39 and tags[0] == "O"
+    with keras.device("cpu"):
+        assert recipe.build(HyperParameters()).heads["slots"].tags == tags
