@@ -8,59 +8,92 @@ from keras import ops
 
 from mtlkeras._backend import scan
 from mtlkeras.layers.chain.compact import Compact
-from mtlkeras.layers.chain.potentials import IMPOSSIBLE, Chain, after_first
+from mtlkeras.layers.chain.potentials import IMPOSSIBLE, Chain, after_first, at_last, time_major
+
+# So many ways are compared at once: XLA is slow with more, TensorFlow without it with fewer.
+_AT_ONCE = 10
 
 
 def best_paths(chain: Chain, places: Compact, k: int = 1) -> tuple[Any, Any]:
     """Returns the k paths of the highest scores, best first.
 
     Args:
-        chain: The potentials, in float32.
+        chain: The potentials, in float32; `IMPOSSIBLE` forbids.
         places: The steps that exist.
-        k: How many. A sequence that has fewer paths repeats a score of about `IMPOSSIBLE`.
+        k: How many. Where a sequence has fewer paths, the last have scores of about `IMPOSSIBLE`.
 
     Returns:
         States, int32 of shape `(batch, k, time)` with 0 where there is no step, and scores, float32
         of shape `(batch, k)`.
     """
-    emissions = ops.transpose(
-        places.close(ops.where(places.mask[:, :, None], chain.emissions, 0.0)), (1, 0, 2)
-    )
-    states = chain.transitions.shape[0]
-    lengths = places.lengths
-
-    # Scores (batch, state, rank): the k best ways to be in a state. One way only at first.
-    first = (chain.start[None, :] + emissions[0])[:, :, None]
-    nothing = ops.full_like(first, IMPOSSIBLE)
-    first = ops.concatenate([first] + [nothing] * (k - 1), axis=2)
-    steps = ops.arange(1, ops.shape(emissions)[0] + 1, dtype="int32")
-
-    def forward(before: Any, entry: Any) -> Any:
-        emission, number = entry
-        ways = before[:, :, :, None] + chain.transitions[None, :, None, :]
-        ways = ops.transpose(ops.reshape(ways, (-1, states * k, states)), (0, 2, 1))
-        scores, origin = _top(ways, k)
-        new = ops.maximum(scores + emission[:, :, None], IMPOSSIBLE)
-        is_there = (number < lengths)[:, None, None]
-        stay = ops.broadcast_to(
-            ops.reshape(ops.arange(states * k, dtype="int32"), (1, states, k)), ops.shape(origin)
-        )
-        return ops.where(is_there, new, before), ops.where(is_there, origin, stay)
-
-    last, origins = scan(forward, first, (after_first(emissions), steps))
-    final = ops.reshape(last + chain.end[None, :, None], (-1, states * k))
-    scores, way = _top(final, k)
-
-    def backward(way: Any, origin: Any) -> Any:
-        before = ops.take_along_axis(ops.reshape(origin, (-1, states * k)), way, axis=1)
-        return before, before
-
-    _, ways = scan(backward, way, origins, reverse=True)
-    # A way is a state and a rank. Past its length a sequence stays where it was.
-    path = places.open(ops.transpose(ways, (1, 0, 2)) // k)
+    # A way is a state and a rank, numbered `state * k + rank`: one of the k best ways to be there.
+    scores = _scores_of_ways(chain, places, k)
+    totals, way = _top(at_last(scores, places) + ops.repeat(chain.end, k)[None, :], k)
+    ways = _traced(chain.transitions, scores, way, places.lengths)
+    path = places.open(time_major(ways) // k)
     path = ops.where(places.mask[:, :, None], path, 0)
     empty = ops.convert_to_tensor([0.0] + [IMPOSSIBLE] * (k - 1))  # One path: that of no steps.
-    return ops.transpose(path, (0, 2, 1)), ops.where((lengths > 0)[:, None], scores, empty)
+    return ops.transpose(path, (0, 2, 1)), ops.where((places.lengths > 0)[:, None], totals, empty)
+
+
+def _scores_of_ways(chain: Chain, places: Compact, k: int) -> Any:
+    """Returns the score of each way at each step, shape `(time, batch, ways)`."""
+    # The batch comes last here, so that all that is compared lies in rows of its length.
+    emissions = places.close(ops.where(places.mask[:, :, None], chain.emissions, 0.0))
+    emissions = ops.transpose(emissions, (1, 2, 0))
+    first = (chain.start[:, None] + emissions[0])[:, None, :]  # One way only at first.
+    first = ops.concatenate([first] + [ops.full_like(first, IMPOSSIBLE)] * (k - 1), axis=1)
+    ways = chain.transitions.shape[0] * k
+    into = ops.repeat(chain.transitions, k, axis=0)[:, :, None]
+
+    def step(before: Any, emission: Any) -> Any:
+        new = _best_into_each(before, into, k) + emission[:, None, :]
+        return ops.reshape(ops.maximum(new, IMPOSSIBLE), (ways, -1)), before
+
+    _, scores = scan(step, ops.reshape(first, (ways, -1)), after_first(emissions))
+    return ops.transpose(scores, (0, 2, 1))
+
+
+def _best_into_each(before: Any, into: Any, k: int) -> Any:
+    """Returns the scores of the k best ways into each state, `(states, k, batch)`.
+
+    Args:
+        before: Scores of the ways that lead there, shape `(ways, batch)`.
+        into: What each adds if it goes on to a state, shape `(ways, states, 1)`.
+        k: How many.
+    """
+    if k > 1:
+        return ops.transpose(_top(ops.transpose(before[:, None] + into, (1, 2, 0)), k)[0], (0, 2, 1))
+    best = None
+    for begin in range(0, into.shape[0], _AT_ONCE):
+        some = slice(begin, begin + _AT_ONCE)
+        found = ops.max(before[some, None] + into[some], axis=0)
+        best = found if best is None else ops.maximum(best, found)
+    return ops.expand_dims(best, 1)
+
+
+def _traced(transitions: Any, scores: Any, way: Any, lengths: Any) -> Any:
+    """Returns the ways that lead to given last ones, shape `(time, batch, k)`.
+
+    Where a way came from is sought again on the way back, along one path, which costs less than to
+    note it down for all. A sequence stays as it is past its length.
+    """
+    k = way.shape[1]
+    into = ops.repeat(ops.transpose(transitions), k, axis=1)
+    numbers = ops.arange(1, ops.shape(scores)[0] + 1, dtype="int32")
+
+    def step(way: Any, entry: Any) -> Any:
+        before, number = entry
+        origins = _top(ops.take(into, way // k, axis=0) + before[:, None], k)[1]
+        if k == 1:
+            origin = origins[:, 0]
+        else:  # The way of rank r into a state came by the r-th of its origins.
+            is_rank = ops.equal((way % k)[:, :, None], ops.arange(k, dtype="int32"))
+            origin = ops.sum(ops.where(is_rank, origins, 0), axis=2)
+        way = ops.where((number < lengths)[:, None], origin, way)
+        return way, way
+
+    return scan(step, way, (scores, numbers), reverse=True)[1]
 
 
 def _top(x: Any, k: int) -> tuple[Any, Any]:
