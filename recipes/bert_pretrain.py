@@ -22,7 +22,7 @@ EPOCHS = 6
 BATCH_SIZE = 32
 SEED = 0
 MONITOR = "val_loss"
-RESULT = "to be measured"
+RESULT = "not measured in full yet"
 DATA = "The files of the recipes ud_ewt and snips."
 
 COLUMNS = ("form", "lemma", "upos", "xpos", "feats", "head", "deprel")

@@ -15,7 +15,7 @@ EPOCHS = 12
 BATCH_SIZE = 32
 SEED = 0
 MONITOR = "val_slots_f1"
-RESULT = "to be measured"
+RESULT = "not measured in full yet"
 DATA = (
     "train, valid and test.jsonl.gz with text, slots by character, acts, domains and role, in a folder named "
     "crosswoz-nlu (0.6 MB)."

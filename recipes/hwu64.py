@@ -19,7 +19,7 @@ EPOCHS = 20
 BATCH_SIZE = 32
 SEED = 0
 MONITOR = "val_intent_accuracy"
-RESULT = "to be measured"
+RESULT = "not measured in full yet"
 DATA = "The ten folds as JSON lines, all.jsonl.gz, in a folder named hwu64 (0.2 MB)."
 
 TEST_FOLD = 10
