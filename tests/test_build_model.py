@@ -112,3 +112,17 @@ def test_plain_keras_tools_work_on_the_model():
 def test_class_of_a_trunk_instead_of_a_trunk_is_told():
     with pytest.raises(ValueError, match=r"such as TinyTrunk\(\); received the class itself"):
         mtlkeras.build_model((6, 6, 1), TinyTrunk, {"a": Classification(2)})
+
+
+def test_a_text_backbone_with_the_names_of_keras_hub_is_a_trunk():
+    names = ("token_ids", "padding_mask")
+    inputs = {name: keras.Input((None,), dtype="int32", name=name) for name in names}
+    x = keras.layers.Embedding(9, 4)(inputs["token_ids"])
+    pooled = keras.layers.Dense(3)(x[:, 0])
+    backbone = keras.Model(inputs, {"sequence_output": x, "pooled_output": pooled})
+    heads = {"y": Classification(2), "tag": mtlkeras.heads.Tagging(("a", "b"))}
+    model = mtlkeras.build_model(inputs, backbone, heads)
+    ids = np.array([[3, 4, 5], [6, 0, 0]])
+    outputs = model.predict({"token_ids": ids, "padding_mask": (ids > 0).astype("int32")}, verbose=0)
+    assert outputs["y"].shape == (2, 2)
+    np.testing.assert_array_equal(outputs["tag"].sum(-1) > 0, ids > 0)

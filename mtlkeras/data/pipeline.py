@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from mtlkeras.data.images import Pictures
 from mtlkeras.data.inputs import Inputs
 from mtlkeras.data.options import Options
 from mtlkeras.data.order import EpochOrder, shuffled_range
-from mtlkeras.data.sequences import Sequences
+from mtlkeras.data.sequences import Sequences, joined
 from mtlkeras.data.sharding import shared_by_example
 
 
@@ -132,19 +132,6 @@ def to_arrays(dataset: Any) -> tuple[Any, dict[str, np.ndarray]]:
         raise ValueError("The data set is empty.")
     x, y = zip(*parts, strict=True)
     return (
-        keras.tree.map_structure(lambda *values: _joined(values, 0), *x),
-        keras.tree.map_structure(lambda *values: _joined(values, MISSING), *y),
+        keras.tree.map_structure(lambda *values: joined(values), *x),
+        keras.tree.map_structure(lambda *values: joined(values, MISSING), *y),
     )
-
-
-def _joined(values: Sequence[np.ndarray], padding: int) -> np.ndarray:
-    """Joins batches; where their rows are of different length, all become as long as the longest."""
-    longest = np.max([v.shape for v in values], axis=0)
-    kind = values[0].dtype.kind
-    fill: Any = {"O": b"", "f": np.nan}.get(kind, padding)
-    widths = [[(0, 0), *((0, n) for n in (longest - v.shape)[1:])] for v in values]
-    padded = [
-        np.pad(v, width, constant_values=fill) if np.any(width) else v
-        for v, width in zip(values, widths, strict=True)
-    ]
-    return np.concatenate(padded)

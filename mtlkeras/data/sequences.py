@@ -102,3 +102,21 @@ def grouped_by_length(order: np.ndarray, lengths: np.ndarray, batch_size: int, r
     ranked = [p[np.argsort(lengths[p], kind="stable")] for p in parts]
     batches = np.concatenate([*ranked, order[:0]]).reshape(-1, batch_size)
     return np.concatenate([random.permutation(batches).reshape(-1), order[whole:]])
+
+
+def joined(values: Sequence[np.ndarray], padding: int = 0) -> np.ndarray:
+    """Joins batches; where their rows are of different length, all become as long as the longest.
+
+    Args:
+        values: The batches.
+        padding: What whole numbers are filled up with; strings are with `""`, floats with NaN.
+    """
+    longest = np.max([v.shape for v in values], axis=0)
+    kind = values[0].dtype.kind
+    fill: Any = {"O": b"", "f": np.nan}.get(kind, padding)
+    widths = [[(0, 0), *((0, n) for n in (longest - v.shape)[1:])] for v in values]
+    padded = [
+        np.pad(v, width, constant_values=fill) if np.any(width) else v
+        for v, width in zip(values, widths, strict=True)
+    ]
+    return np.concatenate(padded)

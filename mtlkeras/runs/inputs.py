@@ -13,15 +13,16 @@ import numpy as np
 from mtlkeras._errors import near_match
 
 PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp")
-KINDS = f".npy, .npz, .csv or a picture ({', '.join(PICTURES)})"
+KINDS = f".npy, .npz, .csv, .txt or a picture ({', '.join(PICTURES)})"
 
 
 def read_inputs(paths: Sequence[Any], model: Any) -> Any:
     """Reads what a model takes from files of one kind.
 
     An `.npy` file holds one example or several; an `.npz` file an array per input by name; a
-    `.csv` file has a header and an example a row, with the inputs' names as columns, or for a
-    single vector one column per number; a picture is one example, resized as needed.
+    `.txt` file a text in each line, for a model of texts or tokens; a `.csv` file has a header and an
+    example a row, with the inputs' names as columns, or for a single vector one column per number;
+    a picture is one example, resized as needed.
 
     Args:
         paths: The files.
@@ -46,6 +47,8 @@ def _read(path: Path, inputs: Any) -> Any:
             return _by_name(inputs, {name: arrays[name] for name in arrays.files}, path)
     if ending == ".csv":
         return _read_csv(path, inputs)
+    if ending == ".txt":
+        return _packed(inputs, _read_lines(path, _single(path, inputs)))
     if ending in PICTURES:
         return _packed(inputs, _read_picture(path, _single(path, inputs)))
     raise ValueError(f"Cannot read {path}: expected {KINDS}.")
@@ -76,6 +79,17 @@ def _by_name(inputs: Any, arrays: Mapping[str, Any], path: Path) -> Any:
         return _fitted(arrays[x.name], x, f"'{x.name}' of {path.name}")
 
     return keras.tree.map_structure(one, inputs)
+
+
+def _read_lines(path: Path, x: Any) -> np.ndarray:
+    """Returns the lines that hold something, as texts; the model's encoder splits them."""
+    if x.dtype != "string":
+        raise ValueError(f"{path.name} holds texts; the model's input '{x.name}' takes {x.dtype}.")
+    lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    texts = [line for line in lines if line]
+    if not texts:
+        raise ValueError(f"{path.name} has no text in it.")
+    return np.array(texts, object)
 
 
 def _read_csv(path: Path, inputs: Any) -> Any:

@@ -9,6 +9,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from mtlkeras.data.sequences import joined
+
 
 def first_examples(dataset: Any, limit: int | None) -> Any:
     """Returns the inputs of a data set's first examples as arrays.
@@ -23,8 +25,8 @@ def first_examples(dataset: Any, limit: int | None) -> Any:
         count += len(keras.tree.flatten(parts[-1])[0])
         if limit is not None and count >= limit:
             break
-    joined = keras.tree.map_structure(lambda *arrays: np.concatenate(arrays), *parts)
-    return head_of(joined, limit)
+    whole = keras.tree.map_structure(lambda *arrays: joined(arrays), *parts)
+    return head_of(whole, limit)
 
 
 def head_of(inputs: Any, limit: int | None) -> Any:

@@ -89,6 +89,7 @@ def features_of_model(model: Any) -> Features:
     outputs = model.output
     if isinstance(outputs, dict):
         kinds = {kind: outputs[kind] for kind in (*KINDS, "mask") if kind in outputs}
+        kinds = {**_features_of_backbone(model), **kinds}
         return Features(**kinds, taps=_taps(model), source=f"the model '{model.name}'")
     vector, kind = outputs, {2: "vector", 3: "sequence", 4: "map"}[len(outputs.shape)]
     if kind == "map":
@@ -98,6 +99,16 @@ def features_of_model(model: Any) -> Features:
     return Features(
         **{kind: outputs, "vector": vector}, taps=_taps(model), source=f"the model '{model.name}'"
     )
+
+
+def _features_of_backbone(model: Any) -> dict[str, Any]:
+    """Returns the features of a text backbone of KerasHub, by the names that it gives its outputs."""
+    names = {"pooled_output": "vector", "sequence_output": "sequence"}
+    found = {kind: model.output[name] for name, kind in names.items() if name in model.output}
+    padding = next((x for x in model.inputs if x.name == "padding_mask"), None)
+    if "sequence" in found and padding is not None:
+        found["mask"] = keras.ops.cast(padding, "bool")
+    return found
 
 
 def _taps(model: Any) -> dict[str, Any]:
