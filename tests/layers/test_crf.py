@@ -89,14 +89,10 @@ def compare(
             np.testing.assert_allclose(scores[row, : len(best)], expected, **close)
             assert (scores[row, len(best) :] < -1e29).all()
             # Paths whose scores float32 cannot tell apart may come in any order.
-            at = [_score_of(p, tags_found) for tags_found in found[row, : len(best)]]
+            at = [p.score(tags_found) for tags_found in found[row, : len(best)]]
             np.testing.assert_allclose(at, expected, **close)
             assert len({tuple(tags_found) for tags_found in found[row, : len(best)]}) == len(best)
         assert (found.transpose(0, 2, 1)[~mask] == 0).all()
-
-
-def _score_of(paths: Paths, tags: np.ndarray) -> float:
-    return float(paths.scores[(paths.paths == tags[paths.steps]).all(axis=1)][0])
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -155,7 +151,7 @@ def test_the_score_of_a_path_is_its_sum():
     potentials, x, mask = Potentials.random(rng, 3), emissions(rng, 3, "normal"), random_masks(rng)
     tags = rng.integers(0, 3, mask.shape)
     expected = [
-        _score_of(Paths(potentials, row.astype("float64"), there), path)
+        Paths(potentials, row.astype("float64"), there).score(path)
         for row, there, path in zip(x, mask, tags, strict=True)
     ]
     np.testing.assert_allclose(

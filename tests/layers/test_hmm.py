@@ -81,7 +81,9 @@ def test_agrees_with_all_paths(kind, states, final):
         for row, p in enumerate(paths):
             best, expected = p.best(k)
             np.testing.assert_allclose(scores[row, : len(best)], expected, **close)
-            np.testing.assert_array_equal(found[row, : len(best)], best)
+            at = [p.score(path) for path in found[row, : len(best)]]  # Of equal scores any may be first.
+            np.testing.assert_allclose(at, expected, **close)
+            assert len({tuple(path) for path in found[row, : len(best)]}) == len(best)
 
 
 def _check_posteriors_given(hmm, kind, x, mask, known):
@@ -206,9 +208,7 @@ def test_agrees_with_hmmlearn_from_the_same_start(kind, iterations):
     from hmmlearn import hmm as peers
 
     x, mask, lengths, values = hmmlearn_problem(kind, 3)
-    options = dict(
-        n_iter=iterations, tol=-np.inf, init_params="", params="stec" if kind == "discrete" else "stmc"
-    )
+    options = dict(n_iter=iterations, tol=-np.inf, init_params="")
     if kind == "discrete":
         peer = peers.CategoricalHMM(3, n_features=SYMBOLS, params="ste", **options)
         peer.emissionprob_ = values["emissions"]
