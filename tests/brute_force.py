@@ -47,6 +47,10 @@ class Paths:
             self.scores = self.scores + potentials.start[paths[:, 0]] + potentials.end[paths[:, -1]]
             self.scores = self.scores + potentials.transitions[paths[:, :-1], paths[:, 1:]].sum(axis=1)
 
+    def score(self, tags: np.ndarray) -> float:
+        """Of one path, given for all steps of the sequence and those that do not exist."""
+        return float(self.scores[(self.paths == tags[self.steps]).all(axis=1)][0])
+
     def log_partition(self) -> float:
         return float(np.logaddexp.reduce(self.scores))
 

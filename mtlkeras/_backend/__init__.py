@@ -12,7 +12,7 @@ if keras.backend.backend() == "tensorflow":
         replica_count,
         sum_over_replicas,
     )
-    from mtlkeras._backend.tensorflow_scan import scan
+    from mtlkeras._backend.tensorflow_scan import compiled, scan
 else:
     from mtlkeras._backend.jax import (  # type: ignore[assignment]
         SOLVER_DTYPE,
@@ -23,12 +23,13 @@ else:
         replica_count,
         sum_over_replicas,
     )
-    from mtlkeras._backend.jax_scan import scan  # type: ignore[assignment]
+    from mtlkeras._backend.jax_scan import compiled, scan  # type: ignore[assignment]
 
 __all__ = [
     "SOLVER_DTYPE",
     "Trainer",
     "check_at_most",
+    "compiled",
     "is_chief",
     "make_strategy",
     "replica_count",

@@ -1,4 +1,4 @@
-"""A scan over the first axis, on JAX."""
+"""Compiled functions and a scan over the first axis, on JAX."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+
+
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Returns a function of arrays, and of lists of them, compiled."""
+    return jax.jit(function)
 
 
 def scan(step: Callable[[Any, Any], tuple[Any, Any]], init: Any, inputs: Any, reverse: bool = False) -> Any:

@@ -1,4 +1,4 @@
-"""A scan over the first axis, on TensorFlow."""
+"""Compiled functions and a scan over the first axis, on TensorFlow."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
+
+
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Returns a function of tensors, and of lists of them, as a graph."""
+    return tf.function(function, autograph=False)
 
 
 def scan(step: Callable[[Any, Any], tuple[Any, Any]], init: Any, inputs: Any, reverse: bool = False) -> Any:

@@ -3,6 +3,7 @@
 from mtlkeras.heads.base import Head
 from mtlkeras.heads.classification import Classification
 from mtlkeras.heads.crf_tagging import CRFTagging
+from mtlkeras.heads.hmm_tagging import HMMTagging
 from mtlkeras.heads.masked_token import MaskedToken
 from mtlkeras.heads.multi_label import MultiLabel
 from mtlkeras.heads.next_sentence import NextSentence
@@ -13,6 +14,7 @@ from mtlkeras.heads.tagging import Tagging
 __all__ = [
     "CRFTagging",
     "Classification",
+    "HMMTagging",
     "Head",
     "MaskedToken",
     "MultiLabel",

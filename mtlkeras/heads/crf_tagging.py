@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
-
-from keras import ops
-
 from mtlkeras._errors import unknown_name
-from mtlkeras.heads.sequence import SequenceHead
-from mtlkeras.layers.chain import IMPOSSIBLE
+from mtlkeras.heads.sequence import ChainHead
 from mtlkeras.layers.sequence_output import CRFOutput
 from mtlkeras.specs import spec
 
@@ -16,7 +11,7 @@ _CONSTRAIN = ("decoding", "training")
 
 
 @spec
-class CRFTagging(SequenceHead):
+class CRFTagging(ChainHead):
     """Tags a sequence with a linear-chain CRF over the scores of its steps.
 
     The output is the scores, shape `(batch, time, tags)`, with rows of -1e30 where the trunk's
@@ -49,10 +44,6 @@ class CRFTagging(SequenceHead):
     scheme: str | None = None
     constrain: str | None = "decoding"
 
-    @property
-    def default_metrics(self) -> tuple[str, ...]:  # type: ignore[override]
-        return ("accuracy",) if self.scheme is None else ("accuracy", "f1")
-
     def validate(self) -> None:
         super().validate()
         if self.constrain is not None and self.constrain not in _CONSTRAIN:
@@ -60,23 +51,5 @@ class CRFTagging(SequenceHead):
         if self.scheme is None:
             object.__setattr__(self, "constrain", None)  # There is nothing to hold to.
 
-    padding: ClassVar = IMPOSSIBLE / 2
-
     def output_layer(self, task: str) -> CRFOutput:
         return CRFOutput(self, name=task)
-
-    def activate(self, scores: Any) -> Any:
-        return scores
-
-    def invert(self, outputs: Any) -> Any:
-        return outputs
-
-    def loss(self, targets: Any, scores: Any, layer: CRFOutput) -> Any:
-        mask = self.steps(scores)
-        scores = ops.where(ops.expand_dims(mask, -1), scores, 0.0)
-        return -layer.crf.log_likelihood(scores, targets, mask)
-
-    def by_unit(self, values: Any, mask: Any) -> tuple[Any, Any]:
-        """Returns the losses of the sequences, of which those with any label count."""
-        counted = ops.any(mask, axis=-1)
-        return ops.where(counted, values, 0.0), counted

@@ -144,3 +144,28 @@ class SequenceHead(StepHead):
         for i, row in enumerate(np.asarray(layer.answers(ops.convert_to_tensor(outputs)))):
             answers[i] = tuple(self.tags[tag] for tag in row if tag != MISSING)
         return answers
+
+
+class ChainHead(SequenceHead):
+    """A sequence head whose tags depend on each other, so that its output is the scores of each step."""
+
+    padding: ClassVar = IMPOSSIBLE / 2
+
+    @property
+    def default_metrics(self) -> tuple[str, ...]:  # type: ignore[override]
+        return ("accuracy",) if self.scheme is None else ("accuracy", "f1")
+
+    def activate(self, scores: Any) -> Any:
+        return scores
+
+    def invert(self, outputs: Any) -> Any:
+        return outputs
+
+    def loss(self, targets: Any, scores: Any, layer: Any) -> Any:
+        mask = self.steps(scores)
+        return layer.losses(ops.where(ops.expand_dims(mask, -1), scores, 0.0), targets, mask)
+
+    def by_unit(self, values: Any, mask: Any) -> tuple[Any, Any]:
+        """Returns the losses of the sequences, of which those with any label count."""
+        counted = ops.any(mask, axis=-1)
+        return ops.where(counted, values, 0.0), counted

@@ -4,6 +4,7 @@ from mtlkeras.layers.characters import CharacterBiLSTM, CharacterCNN
 from mtlkeras.layers.crf import CRF
 from mtlkeras.layers.gradient_fork import GradientFork
 from mtlkeras.layers.grouped import GroupedConv2D
+from mtlkeras.layers.hmm import HMM
 from mtlkeras.layers.local_response import LocalResponseNormalization
 from mtlkeras.layers.output import OrdinalOutput, RegressionOutput, TaskOutput
 from mtlkeras.layers.pooling import AttentionPooling, LastState, MaskedMax, MaskedMean
@@ -17,6 +18,7 @@ from mtlkeras.layers.word_vectors import WordVectors
 
 __all__ = [
     "CRF",
+    "HMM",
     "AddSpecialTokens",
     "AttentionPooling",
     "CategoryIndex",

@@ -12,10 +12,11 @@ from mtlkeras.layers.chain import (
     Chain,
     Compact,
     best_paths,
-    compact,
     expectations,
+    known_score,
     log_partition_if,
     path_score,
+    read_mask,
 )
 from mtlkeras.layers.chain import log_partition as chain_log_partition
 from mtlkeras.layers.tag_constraints import allowed_transitions
@@ -122,7 +123,8 @@ class CRF(keras.layers.Layer):
             mask: Shape `(batch, time)`.
         """
         logits, places = self._read(logits, mask)
-        return path_score(self._chain(logits, False), self._tags(tags, places), places)
+        tags = ops.cast(tags, "int32")
+        return path_score(self._chain(logits, False), ops.where(places.mask, ops.maximum(tags, 0), 0), places)
 
     def log_likelihood(self, logits: Any, tags: Any, mask: Any = None) -> Any:
         """Returns the log-likelihood of given tags, shape `(batch,)`.
@@ -135,27 +137,14 @@ class CRF(keras.layers.Layer):
         """
         logits, places = self._read(logits, mask)
         tags = ops.cast(tags, "int32")
-        path = self._tags(tags, places)
-        unknown = ops.logical_and(places.mask, tags < 0)
-
-        some_unknown = ops.any(unknown)
-
-        def known(chain: Chain, needed: Any = True) -> Any:
-            # The log of the summed exponentials of the scores of paths with the known tags.
-            chosen = ops.one_hot(path, self.num_tags, dtype="bool")
-            fits = ops.logical_or(unknown[:, :, None], chosen)
-            fitting = chain._replace(emissions=ops.where(fits, chain.emissions, IMPOSSIBLE))
-            summed = log_partition_if(ops.logical_and(some_unknown, needed), fitting, places)
-            return ops.where(some_unknown, summed, path_score(chain, path, places))
-
         free = self._chain(logits, False)
         if not self.constrain_training:
-            return known(free) - chain_log_partition(free, places)
+            return known_score(free, tags, places) - chain_log_partition(free, places)
         held = self._chain(logits, True)
-        within = known(held)
+        within = known_score(held, tags, places)
         breaks = within < IMPOSSIBLE / 2
         some_break = ops.any(breaks)
-        without = known(free, some_break) - log_partition_if(some_break, free, places)
+        without = known_score(free, tags, places, some_break) - log_partition_if(some_break, free, places)
         return ops.where(breaks, without, within - chain_log_partition(held, places))
 
     def marginals(self, logits: Any, mask: Any = None) -> Any:
@@ -190,17 +179,7 @@ class CRF(keras.layers.Layer):
                 f"CRF '{self.name}': expected logits of shape (batch, time, {self.num_tags}); "
                 f"received {tuple(logits.shape)}."
             )
-        if mask is None:
-            mask = ops.ones(ops.shape(logits)[:2], "bool")
-        mask = ops.convert_to_tensor(mask)
-        if len(mask.shape) != 2 or (
-            None not in (mask.shape[1], logits.shape[1]) and mask.shape[1] != logits.shape[1]
-        ):
-            raise ValueError(
-                f"CRF '{self.name}': expected a mask of shape (batch, time) as of logits "
-                f"{tuple(logits.shape)}; received {tuple(mask.shape)}."
-            )
-        return logits, compact(mask)
+        return logits, read_mask(f"CRF '{self.name}'", mask, logits)
 
     def _chain(self, logits: Any, constrained: bool) -> Chain:
         # Sums, since a custom gradient takes tensors and a variable converts to itself.
@@ -208,10 +187,6 @@ class CRF(keras.layers.Layer):
         if constrained and self._forbidden is not None:
             scores = [score + forbidden for score, forbidden in zip(scores, self._forbidden, strict=True)]
         return Chain(logits, *scores)
-
-    def _tags(self, tags: Any, places: Compact) -> Any:
-        tags = ops.cast(tags, "int32")
-        return ops.where(ops.logical_and(places.mask, tags >= 0), tags, 0)
 
     def get_config(self) -> dict[str, Any]:
         return {

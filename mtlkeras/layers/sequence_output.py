@@ -9,6 +9,7 @@ from keras import ops
 
 from mtlkeras.layers.chain import IMPOSSIBLE
 from mtlkeras.layers.crf import CRF
+from mtlkeras.layers.hmm import HMM
 from mtlkeras.layers.output import TaskOutput
 
 
@@ -37,12 +38,43 @@ class SequenceOutput(TaskOutput):
         return super().compute_output_spec(inputs[0] if isinstance(inputs, (list, tuple)) else inputs)
 
 
-@keras.saving.register_keras_serializable("mtlkeras")
-class CRFOutput(SequenceOutput):
-    """Scores of each step with a `mtlkeras.layers.CRF` over them, which the loss and decoding use.
+class ChainOutput(SequenceOutput):
+    """Scores of each step with a chain over them, which the loss and decoding use.
 
-    The output is the scores themselves: what is best for a step depends on all others.
+    The output is the scores themselves: what is best for a step depends on all others. Where
+    there is no step, `losses`, `best` and `chances` are given scores of 0.
     """
+
+    def losses(self, scores: Any, tags: Any, mask: Any) -> Any:
+        """Returns the loss of each sequence, shape `(batch,)`, for tags of which some are -1."""
+        raise NotImplementedError
+
+    def best(self, scores: Any, mask: Any) -> tuple[Any, Any]:
+        """Returns the best tags, `(batch, time)`, and their score, `(batch,)`."""
+        raise NotImplementedError
+
+    def chances(self, scores: Any, mask: Any) -> Any:
+        """Returns the probability of each tag at each step."""
+        raise NotImplementedError
+
+    def decode(self, outputs: Any) -> dict[str, Any]:
+        mask = self.head.steps(outputs)
+        outputs = ops.where(ops.expand_dims(mask, -1), outputs, 0.0)
+        tags, score = self.best(outputs, mask)
+        chances = self.chances(outputs, mask)
+        chance = ops.take_along_axis(chances, ops.expand_dims(tags, -1), axis=-1)[..., 0]
+        tags = ops.where(mask, tags, -1)
+        return {"": tags, "probability": chance, "score": score, **self.head.spans(tags)}
+
+    def answers(self, outputs: Any) -> Any:
+        mask = self.head.steps(outputs)
+        tags, _ = self.best(ops.where(ops.expand_dims(mask, -1), outputs, 0.0), mask)
+        return ops.where(mask, tags, -1)
+
+
+@keras.saving.register_keras_serializable("mtlkeras")
+class CRFOutput(ChainOutput):
+    """Scores of each step with a `mtlkeras.layers.CRF` over them."""
 
     def __init__(self, head: Any, **kwargs: Any) -> None:
         super().__init__(head, **kwargs)
@@ -54,16 +86,40 @@ class CRFOutput(SequenceOutput):
             name="crf",
         )
 
-    def decode(self, outputs: Any) -> dict[str, Any]:
-        mask = self.head.steps(outputs)
-        outputs = ops.where(ops.expand_dims(mask, -1), outputs, 0.0)
-        tags, score = self.crf.decode(outputs, mask)
-        chances = self.crf.marginals(outputs, mask)
-        chance = ops.take_along_axis(chances, ops.expand_dims(tags, -1), axis=-1)[..., 0]
-        tags = ops.where(mask, tags, -1)
-        return {"": tags, "probability": chance, "score": score, **self.head.spans(tags)}
+    def losses(self, scores: Any, tags: Any, mask: Any) -> Any:
+        return -self.crf.log_likelihood(scores, tags, mask)
 
-    def answers(self, outputs: Any) -> Any:
-        mask = self.head.steps(outputs)
-        tags, _ = self.crf.decode(ops.where(ops.expand_dims(mask, -1), outputs, 0.0), mask)
-        return ops.where(mask, tags, -1)
+    def best(self, scores: Any, mask: Any) -> tuple[Any, Any]:
+        return self.crf.decode(scores, mask)
+
+    def chances(self, scores: Any, mask: Any) -> Any:
+        return self.crf.marginals(scores, mask)
+
+
+@keras.saving.register_keras_serializable("mtlkeras")
+class HMMOutput(ChainOutput):
+    """Scores of each step with a `mtlkeras.layers.HMM` and a prior of the tags over them."""
+
+    def __init__(self, head: Any, **kwargs: Any) -> None:
+        super().__init__(head, **kwargs)
+        self.hmm = HMM(len(head.tags), "scores", final=head.final, name="hmm")
+        self.prior_logits = self.add_weight((len(head.tags),), name="prior_logits", initializer="zeros")
+
+    def _emissions(self, scores: Any) -> Any:
+        """Returns log p(x_t | tag) but for what is the same for all tags, by Bayes' rule."""
+        # Without gradient: else the likelihood would grow without bound as the prior of tags that
+        # occur falls to 0.
+        prior = ops.stop_gradient(ops.log_softmax(self.prior_logits))
+        return ops.log_softmax(scores) - prior
+
+    def losses(self, scores: Any, tags: Any, mask: Any) -> Any:
+        known = ops.logical_and(mask, tags >= 0)
+        prior = ops.take(ops.log_softmax(self.prior_logits), ops.where(known, tags, 0))
+        prior = ops.sum(ops.where(known, prior, 0.0), axis=1)
+        return -self.hmm.log_likelihood(self._emissions(scores), mask, tags) - prior
+
+    def best(self, scores: Any, mask: Any) -> tuple[Any, Any]:
+        return self.hmm.decode(self._emissions(scores), mask)
+
+    def chances(self, scores: Any, mask: Any) -> Any:
+        return self.hmm.posteriors(self._emissions(scores), mask)

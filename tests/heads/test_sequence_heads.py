@@ -9,11 +9,17 @@ import numpy as np
 import pytest
 
 import mtlkeras
-from mtlkeras.heads import Classification, CRFTagging, Tagging
+from mtlkeras.heads import Classification, CRFTagging, HMMTagging, Tagging
+from mtlkeras.layers import HMM
 from mtlkeras.metrics import ExactMatch
+from tests.brute_force import Paths, Potentials
 
 TAGS = ("O", "B-a", "I-a")
-HEADS = {"tagging": Tagging(TAGS, scheme="BIO"), "crf": CRFTagging(TAGS, scheme="BIO")}
+HEADS = {
+    "tagging": Tagging(TAGS, scheme="BIO"),
+    "crf": CRFTagging(TAGS, scheme="BIO"),
+    "hmm": HMMTagging(TAGS, scheme="BIO", final=True),
+}
 
 
 def trunk(units=6):
@@ -50,20 +56,27 @@ def scores_of(built, ids):
     return keras.Model(built.input, built.get_layer("y_logits").output).predict(ids, verbose=0)
 
 
-def crf_losses(scores, tags, mask, crf):
+def normalised(x):
+    return x - np.logaddexp.reduce(x, axis=-1, keepdims=True)
+
+
+def crf_losses(scores, tags, mask, layer):
     """Negative log-likelihoods by enumeration; tags of -1 may be any."""
-    transitions, start, end = (np.asarray(w, "float64") for w in (crf.transitions, crf.start, crf.end))
+    chain = Potentials(*(np.asarray(w, "float64") for w in layer.crf.weights))
+    rows = zip(scores.astype("float64"), tags, mask, strict=True)
+    return np.array([-Paths(chain, x, there).log_likelihood(y) for x, y, there in rows])
+
+
+def hmm_losses(scores, tags, mask, layer):
+    """Negative joint log-likelihoods by enumeration, less the prior of the tags that are known."""
+    start, transitions = (normalised(np.asarray(w, "float64")) for w in layer.hmm.weights)
+    chain = Potentials(transitions[:, :-1], start, transitions[:, -1])
+    prior = normalised(np.asarray(layer.prior_logits, "float64"))
     losses = []
-    for x, y, there in zip(scores.astype("float64"), tags, mask, strict=True):
-        x, y = x[there], y[there]
-        totals, fits = [], []
-        for path in itertools.product(range(3), repeat=len(x)):
-            total = sum(x[t, tag] for t, tag in enumerate(path))
-            total += sum(transitions[pair] for pair in itertools.pairwise(path))
-            totals.append(total + (start[path[0]] + end[path[-1]] if path else 0))
-            fits.append(all(known in (-1, tag) for known, tag in zip(y, path, strict=True)))
-        totals = np.array(totals)
-        losses.append(np.logaddexp.reduce(totals) - np.logaddexp.reduce(totals[fits]))
+    for x, y, there in zip(normalised(scores.astype("float64")) - prior, tags, mask, strict=True):
+        paths = Paths(chain, x, there)
+        known = y[there & (y >= 0)]
+        losses.append(-paths.log_likelihood(y) - paths.log_partition() - prior[known].sum())
     return np.array(losses)
 
 
@@ -80,11 +93,12 @@ def test_tagging_loss_is_the_mean_over_labelled_tokens():
     )
 
 
-def test_crf_loss_is_the_mean_over_labelled_sequences():
-    built = model({"y": HEADS["crf"]})
+@pytest.mark.parametrize("kind, enumerated", [("crf", crf_losses), ("hmm", hmm_losses)])
+def test_loss_of_a_chain_is_the_mean_over_labelled_sequences(kind, enumerated):
+    built = model({"y": HEADS[kind]})
     ids, tags, mask = examples()
     tags[0, 0], tags[3] = -1, -1  # One tag that is not known; a sequence without any.
-    losses = crf_losses(scores_of(built, ids), tags, mask, built.get_layer("y").crf)
+    losses = enumerated(scores_of(built, ids), tags, mask, built.get_layer("y"))
     counted = (tags >= 0).any(axis=1)
     logs = built.evaluate(ids, {"y": tags}, verbose=0, return_dict=True)
     np.testing.assert_allclose(logs["loss"], losses[counted].mean(), rtol=1e-4)
@@ -138,6 +152,20 @@ def test_learns_saves_loads_and_clones(head, tmp_path):
     assert clone.heads == built.heads
 
 
+def test_the_parts_of_an_hmm_learn_what_they_stand_for():
+    built = model({"y": HMMTagging(TAGS)})
+    ids, _, mask = examples(rows=64, time=6)
+    tags = np.where(mask, np.cumsum(ids % 2, axis=1) % 3, -1).astype("int32")
+    built.fit(ids, {"y": tags}, epochs=150, batch_size=64, verbose=0)
+    layer = built.get_layer("y")
+    shares = np.bincount(tags[mask], minlength=3) / mask.sum()
+    np.testing.assert_allclose(np.exp(normalised(np.asarray(layer.prior_logits))), shares, atol=0.03)
+    counted = HMM(3, "scores")
+    counted.fit_supervised(np.zeros((64, 6, 3)), tags, mask)
+    for name, value in counted.probabilities().items():
+        np.testing.assert_allclose(layer.hmm.probabilities()[name], value, atol=0.05, err_msg=name)
+
+
 def test_crf_decodes_within_its_scheme():
     built = model({"y": HEADS["crf"]}, seed=3)
     ids, _, _ = examples(rows=50, time=9)
@@ -175,8 +203,9 @@ def test_serves_names_with_any_length(tmp_path):
             ]
             assert found == list(expected)
             assert set(rows[~mask]) <= {b""}
-        chances = answers["crf_probability"].numpy()
-        assert (chances[mask] > 0).all() and (chances <= 1.0001).all() and (chances[~mask] == 0).all()
+        for task in ("crf", "hmm"):
+            chances = answers[f"{task}_probability"].numpy()
+            assert (chances[mask] > 0).all() and (chances <= 1.0001).all() and (chances[~mask] == 0).all()
 
 
 BAD = {

@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
 from keras import ops
@@ -12,8 +11,9 @@ from mtlkeras.layers import CRF
 from mtlkeras.layers.chain import partition
 from mtlkeras.layers.tag_constraints import allowed_transitions
 from tests.brute_force import Paths, Potentials
+from tests.layers.chain_support import LENGTH, ROWS, finite_differences, numbers, random_masks
+from tests.layers.chain_support import gradients as gradients_of
 
-LENGTH, ROWS = 6, 10
 BIO = ("O", "B-a", "I-a", "B-b", "I-b")
 BIOES = ("O", "B-a", "I-a", "E-a", "S-a")
 TAGS = {"BIO": BIO, "BIOES": BIOES}
@@ -31,22 +31,11 @@ def layer(potentials: Potentials, **options) -> CRF:
     return crf
 
 
-def random_masks(rng: np.random.Generator) -> np.ndarray:
-    """Padding at the end, at the beginning, gaps, one step, none, all."""
-    steps = np.arange(LENGTH)
-    named = [steps < 4, steps >= 2, steps % 2 == 0, steps == 3, steps < 0, steps >= 0]
-    return np.concatenate([named, rng.random((ROWS - len(named), LENGTH)) < 0.6])
-
-
 def emissions(rng: np.random.Generator, states: int, kind: str) -> np.ndarray:
     x = rng.normal(size=(ROWS, LENGTH, states))
     if kind == "gaps":  # What is best in one step is 400 below the best in another.
         x = x + rng.choice([-200.0, 0.0, 200.0], size=x.shape)
     return x.astype("float32")
-
-
-def numbers(x) -> np.ndarray:
-    return ops.convert_to_numpy(x).astype("float64")
 
 
 def use_form(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,14 +89,10 @@ def compare(
             np.testing.assert_allclose(scores[row, : len(best)], expected, **close)
             assert (scores[row, len(best) :] < -1e29).all()
             # Paths whose scores float32 cannot tell apart may come in any order.
-            at = [_score_of(p, tags_found) for tags_found in found[row, : len(best)]]
+            at = [p.score(tags_found) for tags_found in found[row, : len(best)]]
             np.testing.assert_allclose(at, expected, **close)
             assert len({tuple(tags_found) for tags_found in found[row, : len(best)]}) == len(best)
         assert (found.transpose(0, 2, 1)[~mask] == 0).all()
-
-
-def _score_of(paths: Paths, tags: np.ndarray) -> float:
-    return float(paths.scores[(paths.paths == tags[paths.steps]).all(axis=1)][0])
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -166,7 +151,7 @@ def test_the_score_of_a_path_is_its_sum():
     potentials, x, mask = Potentials.random(rng, 3), emissions(rng, 3, "normal"), random_masks(rng)
     tags = rng.integers(0, 3, mask.shape)
     expected = [
-        _score_of(Paths(potentials, row.astype("float64"), there), path)
+        Paths(potentials, row.astype("float64"), there).score(path)
         for row, there, path in zip(x, mask, tags, strict=True)
     ]
     np.testing.assert_allclose(
@@ -176,43 +161,7 @@ def test_the_score_of_a_path_is_its_sum():
 
 def gradients(crf: CRF, x: np.ndarray, loss) -> list[np.ndarray]:
     """The gradients of `loss(logits)` with regard to the logits, transitions, start and end."""
-    weights = (crf.transitions, crf.start, crf.end)
-    values = [
-        ops.convert_to_tensor(x),
-        *[ops.convert_to_tensor(numbers(w).astype("float32")) for w in weights],
-    ]
-
-    def computed(logits, *new):
-        with keras.StatelessScope(state_mapping=list(zip(weights, new, strict=True))):
-            return loss(logits)
-
-    if keras.backend.backend() == "jax":
-        import jax
-
-        found = jax.grad(computed, argnums=(0, 1, 2, 3))(*values)
-    else:
-        import tensorflow as tf
-
-        with tf.GradientTape() as tape:
-            tape.watch(values)
-            result = computed(*values)
-        found = tape.gradient(result, values)
-    return [numbers(g) for g in found]
-
-
-def finite_differences(loss, values: list[np.ndarray], step: float = 1e-5) -> list[np.ndarray]:
-    found = []
-    for place, value in enumerate(values):
-        gradient = np.zeros_like(value)
-        for index in np.ndindex(value.shape):
-            sides = []
-            for sign in (1, -1):
-                moved = [v.copy() for v in values]
-                moved[place][index] += sign * step
-                sides.append(loss(*moved))
-            gradient[index] = (sides[0] - sides[1]) / (2 * step)
-        found.append(gradient)
-    return found
+    return gradients_of([crf.transitions, crf.start, crf.end], loss, x)
 
 
 @pytest.mark.parametrize("case", ["probabilities", "wide", "gaps", "unknown tags", "constrained", "broken"])

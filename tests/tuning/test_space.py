@@ -94,6 +94,7 @@ HEADS = {
     mtlkeras.heads.MaskedToken: {"vocabulary_size": 9},
     mtlkeras.heads.NextSentence: {},
     mtlkeras.heads.CRFTagging: {"tags": ("O", "B-x", "I-x")},
+    mtlkeras.heads.HMMTagging: {"tags": ("O", "B-x", "I-x")},
 }
 TEXTS = {trunk: {"vocabulary_size": 9} for trunk in (LSTM, BiLSTM, CNNAttention, DPCNN, BERT)}
 TEXT = {"l1", "l2", "dropout", "depth", "embedding_units", "character_units"}

@@ -5,7 +5,8 @@ Potentials are unnormalised log scores: `emissions` (batch, time, states), `tran
 exist: the others are left out as if the sequence were closed up, wherever they are.
 """
 
-from mtlkeras.layers.chain.compact import Compact, compact
+from mtlkeras.layers.chain.compact import Compact, compact, read_mask
+from mtlkeras.layers.chain.known import clamped, known_score
 from mtlkeras.layers.chain.partition import expectations, log_partition, log_partition_if
 from mtlkeras.layers.chain.potentials import IMPOSSIBLE, Chain, Expectations
 from mtlkeras.layers.chain.score import path_score
@@ -17,9 +18,12 @@ __all__ = [
     "Compact",
     "Expectations",
     "best_paths",
+    "clamped",
     "compact",
     "expectations",
+    "known_score",
     "log_partition",
     "log_partition_if",
     "path_score",
+    "read_mask",
 ]

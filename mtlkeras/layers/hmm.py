@@ -1,0 +1,331 @@
+"""A hidden Markov model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from mtlkeras._errors import unknown_name
+from mtlkeras.layers.chain import IMPOSSIBLE, Chain, best_paths, clamped, expectations, known_score, read_mask
+from mtlkeras.layers.chain import log_partition as chain_log_partition
+from mtlkeras.layers.emissions import EMISSIONS, log_normalised
+from mtlkeras.layers.hmm_fitting import Expecting, Sequences, count
+
+
+@keras.saving.register_keras_serializable("mtlkeras")
+class HMM(keras.layers.Layer):
+    """A hidden Markov model: a chain of states that are not seen, each of which emits what is.
+
+    The probability of observations `x` and states `y` of a sequence is
+
+        p(x, y) = start[y_1] p(x_1 | y_1) prod_t transitions[y_(t-1), y_t] p(x_t | y_t)
+
+    with start and transition probabilities that sum to 1, as the softmax of weights (Rabiner 1989,
+    A Tutorial on Hidden Markov Models). It shares its recursions with `mtlkeras.layers.CRF`:
+    gradients are exact, a mask may be of any shape (steps without an observation are left out as
+    if the sequence were closed up), and all is computed in float32.
+
+    There are three ways to learn: `fit_supervised` counts, where states are known; `fit_em`
+    finds them (Baum-Welch), where none or some are; and every method is differentiable, so that
+    `-log_likelihood` is a loss.
+
+    Args:
+        num_states: Number of states.
+        emissions: What a state emits.
+            `"discrete"`: one of `num_symbols` symbols, as the softmax of weights. A symbol of -1
+            is one that is not known, and says nothing about the state.
+            `"gaussian"`: `num_features` numbers, independent within a state.
+            `"scores"`: nothing that the layer knows of: it is given log p(x_t | y_t) of each
+            state, from a neural trunk say, and takes it as it is. What is added to all states of a
+            step moves the likelihood and nothing else; of probabilities of states subtract the
+            log of their prior first, as `mtlkeras.heads.HMMTagging` does.
+        num_symbols: Number of symbols of discrete emissions.
+        num_features: Number of features of Gaussian emissions.
+        final: Whether a sequence ends by a transition of its own, whose probability counts.
+        min_variance: Below which no variance of a Gaussian falls.
+        seed: Of the first emission weights; the chain's are uniform.
+
+    Input shape: observations `(batch, time)` of whole numbers for discrete emissions, `(batch, time,
+    num_features)` for Gaussian, `(batch, time, num_states)` for scores; a mask `(batch, time)`
+    of bool or `None` for all.
+
+    Output shape: called as a layer it gives the best states, int32 of shape `(batch, time)`.
+
+    Raises:
+        ValueError: For unknown emissions, or a size that is lacking or is not theirs.
+
+    Example:
+
+    ```python
+    x = np.array([[0, 0, 1, 1, 2], [0, 1, 1, 2, 2]])
+    hmm = mtlkeras.layers.HMM(3, num_symbols=3)
+    hmm.fit_supervised(x, states=x, smoothing=0.1)
+    states, score = hmm.decode(x)  # the states that were told
+
+    hmm.initialize(x, seed=0)
+    likelihoods = hmm.fit_em(x, iterations=20)  # never falls
+    chances = hmm.posteriors(x)  # (2, 5, 3)
+    ```
+    """
+
+    def __init__(
+        self,
+        num_states: int,
+        emissions: str = "discrete",
+        num_symbols: int | None = None,
+        num_features: int | None = None,
+        final: bool = False,
+        min_variance: float = 1e-3,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        kwargs["dtype"] = "float32"
+        super().__init__(**kwargs)
+        if emissions not in EMISSIONS:
+            raise unknown_name("kind", emissions, EMISSIONS, "emissions= of HMM")
+        self.num_states, self.emissions, self.final = num_states, emissions, final
+        self.num_symbols, self.num_features = num_symbols, num_features
+        self.min_variance, self.seed = min_variance, seed
+        self.supports_masking = True
+        self._check_fields()
+        self.start_logits = self.add_weight((num_states,), name="start_logits", initializer="zeros")
+        self.transition_logits = self.add_weight(  # To the end as well, in the last column, if that counts.
+            (num_states, num_states + final), name="transition_logits", initializer="zeros"
+        )
+        self.emission = EMISSIONS[emissions](self)
+        self.emission.build()
+        self._expect: Any = None
+        self.built = True
+
+    def _check_fields(self) -> None:
+        if self.num_states < 1:
+            raise ValueError(f"HMM: num_states must be at least 1; received {self.num_states}.")
+        for name, kind in (("num_symbols", "discrete"), ("num_features", "gaussian")):
+            size = getattr(self, name)
+            if kind == self.emissions and (size is None or size < 1):
+                raise ValueError(f"HMM: {kind} emissions need {name} of at least 1; received {size}.")
+            if kind != self.emissions and size is not None:
+                raise ValueError(f"HMM: {name} is for {kind} emissions, and these are {self.emissions}.")
+        if not self.min_variance > 0:
+            raise ValueError(f"HMM: min_variance must be above 0; received {self.min_variance}.")
+
+    def build(self, input_shape: Any) -> None:
+        """The weights do not depend on the input."""
+
+    def call(self, x: Any, mask: Any = None) -> Any:
+        return self.decode(x, mask)[0]
+
+    def compute_output_spec(self, x: Any, mask: Any = None) -> Any:
+        return keras.KerasTensor(x.shape[:2], dtype="int32")
+
+    def log_likelihood(self, x: Any, mask: Any = None, states: Any = None) -> Any:
+        """Returns log p(x), or log p(x, states) of those that are known; shape `(batch,)`.
+
+        0 for an empty sequence, below -1e29 for one that cannot be.
+
+        Args:
+            x: Observations.
+            mask: Shape `(batch, time)`.
+            states: Whole numbers, shape `(batch, time)`, -1 (`mtlkeras.MISSING`) for a state that is
+                not known; `None` if none is.
+        """
+        chain, places = self._read(x, mask)
+        if states is None:
+            return chain_log_partition(chain, places)
+        return known_score(chain, ops.cast(states, "int32"), places)
+
+    def posteriors(self, x: Any, mask: Any = None, states: Any = None) -> Any:
+        """Returns the probability of each state at each step, shape `(batch, time, num_states)`.
+
+        Zero where there is no step. Arguments as of `log_likelihood`: given what is known.
+        """
+        chain, places = self._read(x, mask)
+        if states is not None:
+            chain = clamped(chain, ops.where(places.mask, ops.cast(states, "int32"), -1))
+        return expectations(chain, places).states
+
+    def decode(self, x: Any, mask: Any = None, k: int = 1) -> tuple[Any, Any]:
+        """Returns the states of the highest log p(x, states), and that.
+
+        Args:
+            x: Observations.
+            mask: Shape `(batch, time)`.
+            k: How many.
+
+        Returns:
+            States, int32 of shape `(batch, time)` with 0 where there is no step, and scores of shape
+            `(batch,)`; for `k > 1` of shapes `(batch, k, time)` and `(batch, k)`, best first.
+        """
+        chain, places = self._read(x, mask)
+        states, scores = best_paths(chain, places, k)
+        return (states[:, 0], scores[:, 0]) if k == 1 else (states, scores)
+
+    def chain(self, x: Any) -> Chain:
+        """Returns the potentials for observations, all of them log probabilities."""
+        transitions = ops.log_softmax(self.transition_logits, axis=1)
+        # Sums of logs of what cannot be must stay finite numbers.
+        transitions = ops.maximum(transitions, IMPOSSIBLE)
+        end = transitions[:, -1] if self.final else ops.zeros_like(transitions[:, 0])
+        start = ops.maximum(ops.log_softmax(self.start_logits), IMPOSSIBLE)
+        return Chain(self.emission.log_probabilities(x), transitions[:, : self.num_states], start, end)
+
+    def _read(self, x: Any, mask: Any) -> tuple[Chain, Any]:
+        x = ops.convert_to_tensor(x)
+        self.check_shape(x)
+        return self.chain(x), read_mask(f"HMM '{self.name}'", mask, x)
+
+    def check_shape(self, x: Any) -> None:
+        """Raises `ValueError` unless observations are of the emissions' shape."""
+        shape, width = tuple(x.shape), self.emission.width()
+        if len(shape) != self.emission.input_rank or (width is not None and shape[-1] != width):
+            raise ValueError(
+                f"HMM '{self.name}': expected observations of shape {self.emission.expected}; "
+                f"received {shape}."
+            )
+
+    # Fits that need no gradient.
+
+    def initialize(self, x: Any, mask: Any = None, seed: int = 0) -> None:
+        """Sets weights for `fit_em` to start from, drawn to fit the observations.
+
+        The chain's are uniform. Symbols have their shares of all observations, with noise; means of
+        Gaussians are observations far from each other, their variances those of all.
+
+        Args:
+            x: Observations.
+            mask: Shape `(batch, time)`.
+            seed: Of what is drawn.
+        """
+        sequences = Sequences(self, x, mask, None)
+        for logits in (self.start_logits, self.transition_logits):
+            logits.assign(np.zeros(logits.shape))
+        self.emission.initialize(sequences.steps, np.random.default_rng(seed))
+
+    def fit_supervised(
+        self,
+        x: Any,
+        states: Any,
+        mask: Any = None,
+        smoothing: float = 0.0,
+        emission_smoothing: float | None = None,
+    ) -> None:
+        """Sets the maximum-likelihood parameters where states are known, in closed form.
+
+        A probability is `(count + smoothing) / (sum of counts + smoothing * outcomes)`; means and
+        variances are those of what a state emitted. Nothing is counted for steps whose state is not
+        known. A state that never occurs keeps the weights it has.
+
+        Args:
+            x: Observations.
+            states: Whole numbers, shape `(batch, time)`, -1 for what is not known.
+            mask: Shape `(batch, time)`.
+            smoothing: Added to the counts of first states and transitions.
+            emission_smoothing: Added to the counts of symbols; `None` for the same.
+
+        Raises:
+            ValueError: If shapes do not fit, or a state or symbol is out of range.
+        """
+        sequences = Sequences(self, x, mask, states)
+        self._learn(sequences, count(sequences, self.num_states), smoothing, emission_smoothing)
+
+    def fit_em(
+        self,
+        x: Any,
+        mask: Any = None,
+        states: Any = None,
+        iterations: int = 100,
+        tolerance: float = 1e-6,
+        smoothing: float = 0.0,
+        batch_size: int = 256,
+    ) -> list[float]:
+        """Climbs from the current weights to a maximum of the likelihood (Baum et al. 1970).
+
+        Each iteration finds what the states are expected to be, then sets the parameters as if that
+        had been counted; the log-likelihood never falls. With `smoothing` it is the likelihood
+        times a Dirichlet prior that never falls. Where some states are known the climb is that of
+        the likelihood of them and the observations.
+
+        Args:
+            x: Observations.
+            mask: Shape `(batch, time)`.
+            states: Whole numbers, shape `(batch, time)`, -1 for what is not known; `None` if none is.
+            iterations: At most so many.
+            tolerance: Stops when an iteration gains less than this per step of the sequences.
+            smoothing: Added to the expected counts.
+            batch_size: Sequences computed at once.
+
+        Returns:
+            The log-likelihoods of all sequences: of the weights at first, and after each iteration.
+
+        Raises:
+            ValueError: If shapes do not fit, a state or symbol is out of range, or a sequence cannot be
+                under the current weights.
+        """
+        sequences = Sequences(self, x, mask, states)
+        if self._expect is None:
+            self._expect = Expecting(self)
+        history: list[float] = []
+        for _ in range(iterations + 1):
+            logs, found = self._expect(sequences, batch_size)
+            if logs.min() < IMPOSSIBLE / 10:
+                raise ValueError(
+                    f"HMM '{self.name}': sequence {int(logs.argmin())} cannot be under the current weights: "
+                    "start from others (initialize), or from counts with smoothing."
+                )
+            history.append(float(logs.sum()))
+            gain = history[-1] - history[-2] if len(history) > 1 else np.inf
+            if gain < tolerance * len(sequences.steps) or len(history) > iterations:
+                break
+            self._learn(sequences, found, smoothing, smoothing)
+        return history
+
+    def _learn(self, sequences: Sequences, found: Any, smoothing: float, of_emissions: float | None) -> None:
+        if min(smoothing, of_emissions or 0.0) < 0:
+            raise ValueError(f"HMM '{self.name}': smoothing must not be negative.")
+        pairs = np.concatenate([found.pairs, found.end[:, None]], axis=1) if self.final else found.pairs
+        for logits, counts in ((self.start_logits, found.start), (self.transition_logits, pairs)):
+            logits.assign(log_normalised(counts, smoothing, ops.convert_to_numpy(logits)))
+        self.emission.fit(sequences.steps, found.states, smoothing if of_emissions is None else of_emissions)
+
+    # Parameters as probabilities.
+
+    def probabilities(self) -> dict[str, np.ndarray]:
+        """Returns the parameters: `"start"` `(states,)`, `"transitions"` `(from, to)`, with `final`
+        also `"final"` `(states,)`; `"emissions"` `(states, symbols)` or `"means"` and `"variances"`
+        `(states, features)`."""
+        transitions = ops.convert_to_numpy(ops.softmax(self.transition_logits, axis=1))
+        found = {"start": ops.convert_to_numpy(ops.softmax(self.start_logits))}
+        found["transitions"] = transitions[:, : self.num_states]
+        if self.final:
+            found["final"] = transitions[:, -1]
+        return {**found, **self.emission.probabilities()}
+
+    def set_probabilities(self, **values: Any) -> None:
+        """Sets parameters by the names that `probabilities` gives them; what sums to 1 is scaled so.
+
+        Raises:
+            ValueError: For an unknown name or a value of another shape.
+        """
+        known = self.probabilities()
+        for name, value in values.items():
+            if name not in known:
+                raise unknown_name("parameter", name, known, f"set_probabilities of HMM '{self.name}'")
+            if np.shape(value) != known[name].shape:
+                raise ValueError(
+                    f"HMM '{self.name}': expected {name} of shape {known[name].shape}; "
+                    f"received {np.shape(value)}."
+                )
+        now = {**known, **{name: np.asarray(value, "float64") for name, value in values.items()}}
+        pairs = np.concatenate([now["transitions"], *([now["final"][:, None]] if self.final else [])], axis=1)
+        if "start" in values:
+            self.start_logits.assign(log_normalised(now["start"], 0.0, np.zeros(1)))
+        if "transitions" in values or "final" in values:
+            self.transition_logits.assign(log_normalised(pairs, 0.0, np.zeros(1)))
+        self.emission.assign({name: now[name] for name in values})
+
+    def get_config(self) -> dict[str, Any]:
+        names = ("num_states", "emissions", "num_symbols", "num_features", "final", "min_variance", "seed")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
