@@ -37,7 +37,7 @@ def gradients(variables: list, loss: Callable[..., Any], *inputs: Any) -> list[n
     if keras.backend.backend() == "jax":
         import jax
 
-        found = jax.grad(computed, argnums=tuple(range(len(values))))(*values)
+        found = jax.jit(jax.grad(computed, argnums=tuple(range(len(values)))))(*values)
     else:
         import tensorflow as tf
 
