@@ -6,7 +6,7 @@ import pytest
 
 import mtlkeras
 from mtlkeras.data import TextEncoder
-from mtlkeras.heads import CRFTagging, Tagging
+from mtlkeras.heads import CRFTagging, HMMTagging, Tagging
 from mtlkeras.trunks import BERT, DPCNN, LSTM, BiLSTM, CNNAttention
 from tests.support import all_heads, examples
 from tests.test_matrix import check_learns_and_travels
@@ -26,14 +26,14 @@ TRUNKS = {
 
 def heads_for(trunk):
     at = None if "sequence" in trunk.gives else "block_1"
-    tagging = {"tag": Tagging(TAGS, scheme="BIO", at=at), "slot": CRFTagging(TAGS, scheme="BIO", at=at)}
-    return {**all_heads(), **tagging}
+    kinds = {"tag": Tagging, "slot": CRFTagging, "word": HMMTagging}
+    return {**all_heads(), **{task: kind(TAGS, scheme="BIO", at=at) for task, kind in kinds.items()}}
 
 
 def labels_for(ids):
     _, y = examples(len(ids))
     tags = np.where(ids == 0, mtlkeras.MISSING, ids % len(TAGS))
-    return {**y, "tag": tags, "slot": tags}
+    return {**y, **dict.fromkeys(("tag", "slot", "word"), tags)}
 
 
 def sentences(seed=0):
