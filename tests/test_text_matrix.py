@@ -24,10 +24,17 @@ TRUNKS = {
 }
 
 
-def heads_for(trunk):
+def slow_but(*quick):
+    """The trunks, of which those named are quick enough for every run of the tests."""
+    return [pytest.param(name, marks=() if name in quick else pytest.mark.slow) for name in TRUNKS]
+
+
+def heads_for(trunk, tasks=()):
+    """A head of each kind, or those of `tasks`."""
     at = None if "sequence" in trunk.gives else "block_1"
     kinds = {"tag": Tagging, "slot": CRFTagging, "word": HMMTagging}
-    return {**all_heads(), **{task: kind(TAGS, scheme="BIO", at=at) for task, kind in kinds.items()}}
+    heads = {**all_heads(), **{task: kind(TAGS, scheme="BIO", at=at) for task, kind in kinds.items()}}
+    return {task: heads[task] for task in tasks or heads}
 
 
 def labels_for(ids):
@@ -43,13 +50,22 @@ def sentences(seed=0):
     return np.where(np.arange(TIME) < np.array([6, 5, 4, 3, 2, 1, 6, 0])[:, None], ids, 0).astype("int32")
 
 
-@pytest.mark.parametrize("name", TRUNKS)
+@pytest.mark.parametrize("name", slow_but("bilstm"))
 def test_text_trunk_with_every_head(name, tmp_path):
-    trunk, x = TRUNKS[name], sentences()
-    model = mtlkeras.build_model(keras.Input((None,), dtype="int32"), trunk, heads_for(trunk))
+    check_text_trunk(TRUNKS[name], (), tmp_path)
+
+
+@pytest.mark.parametrize("name", TRUNKS)
+def test_text_trunk_with_a_label_and_tags(name, tmp_path):
+    check_text_trunk(TRUNKS[name], ("kind", "slot"), tmp_path)
+
+
+def check_text_trunk(trunk, tasks, tmp_path):
+    x = sentences()
+    model = mtlkeras.build_model(keras.Input((None,), dtype="int32"), trunk, heads_for(trunk, tasks))
     model.compile(keras.optimizers.Adam(1e-2))
-    y = labels_for(x)
-    first = model.fit(x, y, batch_size=4, verbose=0).history
+    y = {task: labels for task, labels in labels_for(x).items() if task in model.heads}
+    first = model.fit(x, y, batch_size=COUNT, verbose=0).history
     last = model.fit(x, y, batch_size=COUNT, epochs=40, verbose=0, shuffle=False).history
     assert model.trunk.get_layer("features").trunk == trunk
     check_learns_and_travels(model, x, first, last, tmp_path)
@@ -62,7 +78,7 @@ def test_padding_changes_nothing(name):
     outputs = model.predict(x, verbose=0)
     longer = model.predict(np.pad(x, ((0, 0), (0, 5))), verbose=0)
     for task in outputs:
-        there = longer[task][:, :TIME] if task in ("tag", "slot") else longer[task]
+        there = longer[task][:, :TIME] if task in ("tag", "slot", "word") else longer[task]
         np.testing.assert_allclose(there, outputs[task], atol=2e-6, err_msg=task)
     for row in np.flatnonzero(x.any(1)):  # Alone, without any padding.
         alone = model.predict(x[row : row + 1, : (x[row] > 0).sum()], verbose=0)
@@ -82,7 +98,7 @@ def test_padding_before_and_within_changes_nothing(name):
 
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
-@pytest.mark.parametrize("name", TRUNKS)
+@pytest.mark.parametrize("name", slow_but("bilstm"))
 def test_mixed_precision_has_finite_losses(name, policy):
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)
@@ -108,18 +124,17 @@ def test_strings_casings_and_characters(kind, tmp_path):
         oov_dropout=0.25,
     )
     trunk = BiLSTM(units=16, characters=kind, character_units=8, encoder=encoder, **FIELDS)
-    model = mtlkeras.build_model(keras.Input((None,), dtype="string"), trunk, heads_for(trunk))
+    heads = heads_for(trunk, ("kind", "tag"))
+    model = mtlkeras.build_model(keras.Input((None,), dtype="string"), trunk, heads)
     model.compile(keras.optimizers.Adam(1e-2))
     rng = np.random.default_rng(0)
     tokens = rng.choice(np.array([*WORDS, "Zebra", "7"], object), (COUNT, TIME))
     tokens[2, 3:] = ""
     y = labels_for(np.where(tokens == "", 0, 1 + np.char.str_len(tokens.astype(str))))
-    model.fit(tokens, y, epochs=2, verbose=0)
+    model.fit(tokens, {task: y[task] for task in heads}, epochs=2, verbose=0)
     model.save(tmp_path / "model.keras")
     again = mtlkeras.load_model(tmp_path / "model.keras")
-    as_ids = mtlkeras.build_model(
-        keras.Input((None, encoder.columns), dtype="int32"), trunk, heads_for(trunk)
-    )
+    as_ids = mtlkeras.build_model(keras.Input((None, encoder.columns), dtype="int32"), trunk, heads)
     as_ids.set_weights(model.get_weights())
     outputs = model.predict(tokens, verbose=0)
     for task, expected in outputs.items():
