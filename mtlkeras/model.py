@@ -220,14 +220,16 @@ class MultiTaskModel(Trainer, keras.Model):
             The weighted losses, the labelled examples of the whole batch, and 1 for each task
             that counts in it, all of shape `(tasks,)`; last the regularisers' losses.
         """
-        sums, counts = self._loss_sums(self._labels(y), y_pred, sample_weight, training)
+        sums, counts = self._loss_sums(self.labels_by_task(y), y_pred, sample_weight, training)
         regularization = sum((ops.sum(ops.cast(r, "float32")) for r in self.losses), ops.zeros(()))
         self._compile_metrics.add_losses(ops.stop_gradient(sums), counts, ops.stop_gradient(regularization))
         return *self._weighted_means(sums, counts), regularization / replica_count()
 
     def look_at_losses(self, y: Any, y_pred: Any, sample_weight: Any) -> tuple[Any, Any, Any]:
         """Returns the first three of `task_losses`, and logs nothing."""
-        return self._weighted_means(*self._loss_sums(self._labels(y), y_pred, sample_weight, training=True))
+        return self._weighted_means(
+            *self._loss_sums(self.labels_by_task(y), y_pred, sample_weight, training=True)
+        )
 
     def _weighted_means(self, sums: Any, counts: Any) -> tuple[Any, Any, Any]:
         """Returns this replica's part of each task's weighted loss, the labels of all, and which count."""
@@ -261,7 +263,8 @@ class MultiTaskModel(Trainer, keras.Model):
         sums, counts = zip(*pairs, strict=True)
         return ops.stack(sums), ops.stack(counts)
 
-    def _labels(self, y: Any) -> dict[str, Any]:
+    def labels_by_task(self, y: Any) -> dict[str, Any]:
+        """Returns labels as a dict, without tasks that have none."""
         if y is None:
             raise ValueError(f"No labels: pass y as a dict by task ({', '.join(self.output)}).")
         return {
@@ -271,7 +274,7 @@ class MultiTaskModel(Trainer, keras.Model):
         }
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:
-        return super().compute_metrics(x, self._labels(y), y_pred, sample_weight)
+        return super().compute_metrics(x, self.labels_by_task(y), y_pred, sample_weight)
 
     def fit(  # type: ignore[override]
         self,

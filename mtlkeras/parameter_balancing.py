@@ -6,11 +6,12 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import keras
 from keras import ops
 
 from mtlkeras._backend import replica_count, sum_over_replicas
 from mtlkeras._errors import unknown_name
-from mtlkeras.balancers.base import ElementBalancer, GradientBalancer
+from mtlkeras.balancers.base import ElementBalancer, GradientBalancer, PairBalancer
 from mtlkeras.gradient_balancing import GradientBalancing, as_rows, products
 from mtlkeras.heads.base import Head
 
@@ -38,6 +39,8 @@ class ParameterBalancing(GradientBalancing):
                 f"balancer: {type(balancer).__name__} with at='parameters' needs trainable parameters that "
                 "several tasks share; this model has none."
             )
+        if balancer.one_task_each:
+            _check_rows_are_independent(model, balancer)
         object.__setattr__(self, "_chosen", _named(self._shared, balancer))
         buffered = isinstance(balancer, ElementBalancer) and balancer.buffered
         self.buffers = [
@@ -74,6 +77,11 @@ class ParameterBalancing(GradientBalancing):
         """Whether the gradients that are looked at are those to combine."""
         return self.balancer.layers is None and self.balancer.gram_fraction == 1.0
 
+    @property
+    def in_halves(self) -> bool:
+        """Whether the even and the odd rows of a batch are looked at by themselves."""
+        return isinstance(self.balancer, PairBalancer)
+
     def weigh_and_combine(
         self, gradients: Sequence[Sequence[Any]], losses: Any, present: Any, noise: Any, scale: Any
     ) -> tuple[Any, list[Any], list[tuple[Any, Any]]]:
@@ -87,18 +95,46 @@ class ParameterBalancing(GradientBalancing):
             noise: What `draw` gave.
             scale: What the losses were multiplied by for these gradients.
         """
-        rows = [as_rows(_without_gaps(parts)) for parts in zip(*gradients, strict=True)]
-        # Of the whole batch: inner products of parts of a sum are not those of the sum.
-        rows = [sum_over_replicas(r) for r in rows]
-        losses = sum_over_replicas(losses)
+        rows, losses = _of_all_replicas(gradients), sum_over_replicas(losses)
         if isinstance(self.balancer, ElementBalancer):
             return self._combine_elements(rows, losses, present, noise, scale)
         gram = sum((products(r / scale) for r in rows), ops.zeros((len(self.tasks), len(self.tasks))))
         state = ops.convert_to_tensor(self.state)
         weights, after = self.decide(gram, losses, present, state, noise)
-        own = ops.expand_dims(weights, 0)
-        combined = self._handed_out([ops.matmul(own, r) for r in rows]) if self.combines else []
+        combined = self._weighted(weights, rows) if self.combines else []
         return weights, combined, [(self.state, after)]
+
+    def weigh_and_combine_pair(
+        self,
+        gradients: Sequence[Sequence[Sequence[Any]]],
+        losses: Sequence[Any],
+        shares: Sequence[Any],
+        present: Any,
+        scale: Any,
+    ) -> tuple[Any, list[Any], list[tuple[Any, Any]]]:
+        """Returns what `weigh_and_combine` does, for two halves of a batch.
+
+        Args:
+            gradients: Of each half, this replica's part of each task's gradients of `chosen`.
+            losses: Of each half, this replica's part of the losses, shape `(K,)`.
+            shares: Of each half, its share in each task's labelled examples, shape `(K,)`.
+            present: 1 where a task counts in this batch, else 0.
+            scale: What the losses were multiplied by for these gradients.
+        """
+        first, second = (_of_all_replicas(half) for half in gradients)
+        products = [
+            ops.matmul(a / scale, ops.transpose(b / scale)) for a, b in zip(first, second, strict=True)
+        ]
+        mean = sum_over_replicas(sum(loss * share for loss, share in zip(losses, shares, strict=True)))
+        state = ops.convert_to_tensor(self.state)
+        weights, after = self.decide(sum(products[1:], products[0]), mean, present, state, None)
+        one, two = (ops.expand_dims(share, -1) for share in shares)
+        whole = [a * one + b * two for a, b in zip(first, second, strict=True)]
+        return weights, self._weighted(weights, whole), [(self.state, after)]
+
+    def _weighted(self, weights: Any, rows: list[Any]) -> list[Any]:
+        own = ops.expand_dims(weights, 0)
+        return self._handed_out([ops.matmul(own, r) for r in rows])
 
     def _combine_elements(
         self, rows: list[Any], losses: Any, present: Any, noise: Any, scale: Any
@@ -119,6 +155,29 @@ class ParameterBalancing(GradientBalancing):
             ops.cast(ops.reshape(update, v.shape), v.dtype) / replica_count()
             for update, v in zip(updates, self.chosen, strict=True)
         ]
+
+
+def _check_rows_are_independent(model: Any, balancer: GradientBalancer) -> None:
+    name = f"balancer: {type(balancer).__name__} with one_task_each=True"
+    if keras.backend.backend() != "tensorflow":
+        raise ValueError(
+            f"{name} makes parts of changing size, which needs the TensorFlow backend; "
+            f"this is {keras.backend.backend()}."
+        )
+    for layer in model._flatten_layers():
+        if isinstance(layer, keras.layers.BatchNormalization):
+            raise ValueError(
+                f"{name} takes each batch apart by task, which batch normalisation (layer '{layer.name}') "
+                "does not allow. Leave one_task_each out, or use another normalisation."
+            )
+
+
+def _of_all_replicas(gradients: Sequence[Sequence[Any]]) -> list[Any]:
+    """Returns the tasks' gradients of the whole batch as the rows of a matrix by variable.
+
+    Inner products of parts of a sum are not those of the sum.
+    """
+    return [sum_over_replicas(as_rows(_without_gaps(parts))) for parts in zip(*gradients, strict=True)]
 
 
 def _without_gaps(parts: Sequence[Any]) -> list[Any]:

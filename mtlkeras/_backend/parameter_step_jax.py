@@ -15,6 +15,8 @@ from jax import numpy as jnp
 def parameter_step(model: Any, state: Any, data: Any) -> tuple[dict[str, Any], Any]:
     """Trains on one batch; returns the logs and the state after it."""
     balancing = model.balancing
+    if balancing.in_halves:
+        return _paired(model, state, data)
     if balancing.balancer.every == 1:
         return _balanced(model, state, data)
     place = next(i for i, v in enumerate(model.trainable_variables) if v is balancing.state)
@@ -38,7 +40,7 @@ class _Pass:
             self.scale = jnp.asarray(model.optimizer.scale_loss(1.0), "float32")
         terms, self._pull, aux = jax.vjp(self._terms, state[0], has_aux=True)
         self.losses = terms[:-1]
-        self.outputs, self.present, self.noise, self.non_trainable, self.metrics = aux
+        self.outputs, self.counts, self.present, self.noise, self.non_trainable, self.metrics = aux
 
     def _terms(self, trainable: list[Any]) -> tuple[Any, Any]:
         """Returns the tasks' losses and last the regularisers', and all else that a step needs."""
@@ -56,9 +58,9 @@ class _Pass:
         ]
         with keras.StatelessScope(state_mapping=pairs) as scope:
             if self._logged:
-                values, _, present, rest = model.task_losses(self.y, outputs, self.sample_weight)
+                values, counts, present, rest = model.task_losses(self.y, outputs, self.sample_weight)
             else:
-                values, _, present = model.look_at_losses(self.y, outputs, self.sample_weight)
+                values, counts, present = model.look_at_losses(self.y, outputs, self.sample_weight)
                 rest = jnp.zeros(())
             noise = model.balancing.draw()
         if losses:
@@ -67,7 +69,7 @@ class _Pass:
             [scope.get_current_value(v) for v in part]
             for part in (model.non_trainable_variables, model.metrics_variables)
         ]
-        return jnp.concatenate([values, rest[None]]), (outputs, present, noise, *changed)
+        return jnp.concatenate([values, rest[None]]), (outputs, counts, present, noise, *changed)
 
     def of_task(self, task: int) -> list[Any]:
         return self._pull(jnp.zeros(self.losses.shape[0] + 1).at[task].set(self.scale))[0]
@@ -104,6 +106,37 @@ def _balanced(model: Any, state: Any, data: Any) -> tuple[dict[str, Any], Any]:
     return _finish(model, step, of_shared, gradients, after)
 
 
+def _paired(model: Any, state: Any, data: Any) -> tuple[dict[str, Any], Any]:
+    """Trains with the gradients of the even and of the odd rows, each a batch of its own."""
+    balancing = model.balancing
+    shared, chosen = _places(model, balancing.shared), _places(model, balancing.chosen)
+    # A single row stands in both halves.
+    second = min(jax.tree.leaves(data)[0].shape[0] - 1, 1)
+    first = _Pass(model, state, _every_other(data, 0))
+    logged = _log(model, first)[1]
+    step = _Pass(model, (state[0], first.non_trainable, state[2], logged), _every_other(data, second))
+    labelled = jnp.maximum(first.counts + step.counts, 1.0)
+    shares = [first.counts / labelled, step.counts / labelled]
+    found = [[half.of_task(task) for task in range(len(balancing.tasks))] for half in (first, step)]
+    rests = [half.of_sum(jnp.zeros_like(half.present)) for half in (first, step)]
+    with _state_scope(model, state):
+        _, combined, after = balancing.weigh_and_combine_pair(
+            [[[gradients[i] for i in chosen] for gradients in half] for half in found],
+            [first.losses, step.losses],
+            shares,
+            jnp.maximum(first.present, step.present),
+            step.scale,
+        )
+    of_own = [0.5 * (one + two) for one, two in zip(*rests, strict=True)]
+    of_shared = list(of_own)
+    for half, share in zip(found, shares, strict=True):
+        for task, gradients in enumerate(half):
+            of_own = [total + share[task] * part for total, part in zip(of_own, gradients, strict=True)]
+    for place, value in zip(shared, combined, strict=True):
+        of_shared[place] = of_shared[place] + value
+    return _finish(model, step, of_shared, of_own, after)
+
+
 def _weighted(model: Any, state: Any, data: Any) -> tuple[dict[str, Any], Any]:
     """Trains with the weights of the steps before."""
     step = _Pass(model, state, data)
@@ -121,11 +154,20 @@ def _finish(
     for variable, value in after:
         gradients[_places(model, [variable])[0]] = value
     trainable, optimizer = model.optimizer.stateless_apply(step.state[2], gradients, step.state[0])
+    logs, metrics = _log(model, step)
+    return logs, (trainable, step.non_trainable, optimizer, metrics)
+
+
+def _log(model: Any, step: _Pass) -> tuple[dict[str, Any], list[Any]]:
+    """Returns the logs with a pass, and the metrics' variables after it."""
     pairs = list(zip(model.metrics_variables, step.metrics, strict=True))
     with keras.StatelessScope(state_mapping=pairs) as scope:
         logs = model.compute_metrics(step.x, step.y, step.outputs, step.sample_weight)
-    metrics = [scope.get_current_value(variable) for variable, _ in pairs]
-    return logs, (trainable, step.non_trainable, optimizer, metrics)
+    return logs, [scope.get_current_value(variable) for variable, _ in pairs]
+
+
+def _every_other(data: Any, start: int) -> Any:
+    return keras.tree.map_structure(lambda array: None if array is None else array[start::2], data)
 
 
 def _part(data: Any, fraction: float) -> Any:

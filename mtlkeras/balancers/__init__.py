@@ -8,6 +8,7 @@ from mtlkeras.balancers.base import (
     GradientBalancer,
     GramBalancer,
     LossBalancer,
+    PairBalancer,
     Problem,
     Weighed,
 )
@@ -30,9 +31,11 @@ from mtlkeras.balancers.imtl_g import IMTLG
 from mtlkeras.balancers.imtl_l import IMTLL
 from mtlkeras.balancers.mgda import MGDA
 from mtlkeras.balancers.moco import MoCo
+from mtlkeras.balancers.modo import MoDo
 from mtlkeras.balancers.nashmtl import NashMTL
 from mtlkeras.balancers.pcgrad import PCGrad
 from mtlkeras.balancers.rlw import RLW
+from mtlkeras.balancers.sdmgrad import SDMGrad
 from mtlkeras.balancers.stch import STCH
 from mtlkeras.balancers.uncertainty import Uncertainty
 from mtlkeras.balancers.upgrad import UPGrad
@@ -64,10 +67,13 @@ __all__ = [
     "LossBalancer",
     "MGDA",
     "MoCo",
+    "MoDo",
     "NashMTL",
     "PCGrad",
+    "PairBalancer",
     "Problem",
     "RLW",
+    "SDMGrad",
     "STCH",
     "UPGrad",
     "Uncertainty",

@@ -159,12 +159,16 @@ class GradientBalancer(Balancer):
             `None` for all that are shared.
         every: Weights are computed anew every so many steps, and kept in between.
         gram_fraction: The share of each batch that the inner products are taken from.
+        one_task_each: With `at="parameters"` on TensorFlow: every example has labels of one task
+            at most, as where data sets are mixed. Each batch is then taken apart by task, so
+            that the gradients of K tasks take one pass.
     """
 
     at: str = "representation"
     layers: tuple[str, ...] | None = None
     every: int = 1
     gram_fraction: float = 1.0
+    one_task_each: bool = False
 
     def validate(self) -> None:
         name = type(self).__name__
@@ -176,6 +180,11 @@ class GradientBalancer(Balancer):
             raise ValueError(f"{name}: layers= names no layer.")
         if not isinstance(self.every, int) or self.every < 1:
             raise ValueError(f"{name}: every must be a whole number above zero; received {self.every!r}.")
+        whole = self.at == "parameters" and self.layers is None and self.gram_fraction == 1
+        if self.one_task_each and not whole:
+            raise ValueError(
+                f"{name}: one_task_each=True needs at='parameters', all layers and whole batches."
+            )
         if not 0 < self.gram_fraction <= 1:
             raise ValueError(f"{name}: gram_fraction must be in (0, 1]; received {self.gram_fraction}.")
 
@@ -201,6 +210,43 @@ class GramBalancer(GradientBalancer):
         """
         gram = ops.cast(ops.convert_to_tensor(gram), "float32")
         return self.solve(self._problem(gram.shape[-1], losses, gram, seed))[0]
+
+
+@dataclasses.dataclass(frozen=True, repr=False, kw_only=True)
+class PairBalancer(GradientBalancer):
+    """A balancer that needs the gradients of two independent batches in a step.
+
+    The even and the odd rows of each batch are the two; the gradients of the whole batch, which
+    the weights are for, are their means by labelled examples. The arguments of
+    `GradientBalancer` are there but have one value: examples of two batches have no common
+    representation.
+
+    A subclass defines `solve`, in which `problem.gram` holds the inner products of the first
+    half's gradients (rows) with the second half's (columns); it may remember, see `Balancer`.
+    """
+
+    at: str = "parameters"
+
+    def validate(self) -> None:
+        super().validate()
+        _check_whole(self)
+        if self.one_task_each:
+            raise ValueError(f"{type(self).__name__} takes batches apart in its own way: no one_task_each.")
+
+    def solve(self, problem: Problem) -> tuple[Any, Mapping[str, Any]]:
+        """Returns the weights, shape `(K,)`, and what changes in the memory."""
+        raise NotImplementedError
+
+    def weights(self, products: Any, losses: Any = None) -> Any:
+        """Returns the weights of the first step.
+
+        Args:
+            products: Inner products of the first half's task gradients (rows) with the second
+                half's (columns), shape `(K, K)`.
+            losses: One loss per task, shape `(K,)`, for methods that look at them.
+        """
+        products = ops.cast(ops.convert_to_tensor(products), "float32")
+        return self.solve(self._problem(products.shape[-1], losses, products, None))[0]
 
 
 class Combined(NamedTuple):
@@ -235,12 +281,7 @@ class ElementBalancer(GradientBalancer):
 
     def validate(self) -> None:
         super().validate()
-        name = type(self).__name__
-        if (self.at, self.layers, self.every, self.gram_fraction) != ("parameters", None, 1, 1.0):
-            raise ValueError(
-                f"{name} needs all shared parameters' gradients in every step: at='parameters', without "
-                "layers=, every= and gram_fraction=."
-            )
+        _check_whole(self)
 
     def draw_elements(self, size: int, seed: Any) -> Any:
         """Returns the random numbers that a step for so many shared parameters needs, or `None`."""
@@ -256,6 +297,16 @@ class ElementBalancer(GradientBalancer):
             buffers: What is kept, by variable, shapes `(K, n)`; zero at first.
         """
         raise NotImplementedError
+
+
+def _check_whole(balancer: GradientBalancer) -> None:
+    """Raises `ValueError` unless a balancer looks at all shared parameters in every step."""
+    fields = balancer.at, balancer.layers, balancer.every, balancer.gram_fraction
+    if fields != ("parameters", None, 1, 1.0):
+        raise ValueError(
+            f"{type(balancer).__name__} needs all shared parameters' gradients in every step: "
+            "at='parameters', without layers=, every= and gram_fraction=."
+        )
 
 
 def by_task(balancer: Any, field: str, given: Any, tasks: Sequence[str], missing: float) -> np.ndarray:
@@ -283,6 +334,21 @@ def above_zero(balancer: Any, *fields: str) -> None:
         value = getattr(balancer, field)
         if not isinstance(value, (int, float)) or not np.isfinite(value) or value <= 0:
             raise ValueError(f"{type(balancer).__name__}: {field} must be above zero; received {value!r}.")
+
+
+def at_least_zero(balancer: Any, *fields: str) -> None:
+    """Raises `ValueError` for the first field that is not a finite number of at least zero."""
+    for field in fields:
+        value = getattr(balancer, field)
+        if not isinstance(value, (int, float)) or not np.isfinite(value) or value < 0:
+            raise ValueError(
+                f"{type(balancer).__name__}: {field} must not be below zero; received {value!r}."
+            )
+
+
+def normed_pair(products: Any) -> Any:
+    """Returns inner products of two halves' gradients divided by the largest size among them."""
+    return ops.divide_no_nan(products, ops.max(ops.abs(products)))
 
 
 def masked_softmax(scores: Any, present: Any) -> Any:

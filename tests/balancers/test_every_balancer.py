@@ -12,7 +12,7 @@ from mtlkeras.balancers.base import Balancer, GradientBalancer
 from mtlkeras.hyperparameters import HyperParameters
 from tests.support import examples, tiny_model
 
-BASES = ("Balancer", "GradientBalancer", "GramBalancer", "LossBalancer", "ElementBalancer")
+BASES = ("Balancer", "GradientBalancer", "GramBalancer", "LossBalancer", "ElementBalancer", "PairBalancer")
 PUBLIC = [getattr(balancers, name) for name in balancers.__all__ if name not in BASES]
 CLASSES = [cls for cls in PUBLIC if issubclass(cls, Balancer)]
 BY_GRADIENTS = [cls for cls in CLASSES if issubclass(cls, GradientBalancer)]

@@ -230,3 +230,41 @@ def test_mixed_precision(at):
     logs = model.fit(x, y, epochs=3, verbose=0).history
     assert all(np.isfinite(values).all() for values in logs.values())
     assert abs(logs["kind_weight"][0]) > 0
+
+
+def one_task_a_row(count=24):
+    x, y = examples(count)
+    for i, values in enumerate(y.values()):
+        values[np.arange(count) % 5 != i] = np.nan if values.dtype.kind == "f" else mtlkeras.MISSING
+    return x, y  # Every fifth row has no label at all.
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("every", [1, 2])
+def test_batches_taken_apart_by_task_train_as_whole_ones(every):
+    x, y = one_task_a_row()
+    found = {}
+    for apart in (False, True):
+        keras.utils.set_random_seed(0)
+        balancer = CAGrad(at="parameters", one_task_each=apart, every=every)
+        model = tiny_model(l2=0.01, optimizer=keras.optimizers.SGD(0.1), balancer=balancer)
+        # The last batch, of four rows, has no label of the first task.
+        history = model.fit(x, y, batch_size=5, epochs=2, shuffle=False, verbose=0).history
+        found[apart] = model.get_weights(), history
+    for whole, apart in zip(found[False][0], found[True][0], strict=True):
+        np.testing.assert_allclose(apart, whole, atol=2e-6)
+    for name, values in found[False][1].items():
+        np.testing.assert_allclose(found[True][1][name], values, rtol=1e-4, err_msg=name)
+
+
+@pytest.mark.tensorflow
+def test_taking_apart_refuses_what_it_cannot_do():
+    x, y = examples(8)
+    with pytest.raises(ValueError, match="needs at='parameters'"):
+        CAGrad(one_task_each=True)
+    balancer = CAGrad(at="parameters", one_task_each=True)
+    with pytest.raises(Exception, match="an example with labels of several tasks"):
+        tiny_model(balancer=balancer).fit(x, y, verbose=0)
+    model = mtlkeras.build_model((6, 6, 1), mtlkeras.trunks.ResNet(depth=8, width=4), all_heads())
+    with pytest.raises(ValueError, match="batch normalisation"):
+        model.compile(balancer=balancer)

@@ -68,7 +68,7 @@ for _level in ("representation", "parameters"):
         BALANCERS[f"{_name}_{_level}"] = getattr(balancers, _name)(at=_level, every=2)
     for _name in ("PCGrad", "GradVac"):
         BALANCERS[f"{_name}_{_level}"] = getattr(balancers, _name)(at=_level, seed=3)
-for _name in ("DBMTL", "MoCo", "ExcessMTL"):
+for _name in ("DBMTL", "MoCo", "ExcessMTL", "MoDo", "SDMGrad"):
     BALANCERS[_name] = getattr(balancers, _name)()
 BALANCERS["GradDrop"] = balancers.GradDrop(seed=3)
 CASES.update(dict.fromkeys(BALANCERS, (sgd(), 23, 0.5)))
