@@ -115,14 +115,14 @@ def _split(model: Any, data: Any) -> list[_Pass]:
             owners.append(tf.reduce_any(there, axis=list(range(1, there.shape.rank))))
         else:
             owners.append(tf.zeros((tf.shape(tf.nest.flatten(x)[0])[0],), tf.bool))
+    weights = [] if sample_weight is None else [sample_weight]
     most = tf.reduce_max(tf.add_n([tf.cast(owned, tf.int32) for owned in owners]))
     steps = []
     with tf.control_dependencies([tf.debugging.Assert(most <= 1, [framed(SEVERAL_TASKS)])]):
         for task, owned in zip(model.heads, owners, strict=True):
-            part = (x, {task: y[task]} if task in y else {})
-            part = part if sample_weight is None else (*part, sample_weight)
+            part = [x, {task: y[task]} if task in y else {}, *weights]
             rows = tf.nest.map_structure(lambda t, owned=owned: tf.boolean_mask(t, owned), part)
-            steps.append(_Pass(model, empty_parts.with_a_row(rows)))
+            steps.append(_Pass(model, empty_parts.with_a_row(tuple(rows))))
     return steps
 
 
