@@ -19,6 +19,8 @@ JAX_TESTS := $(wildcard $(addprefix tests/,test_specs.py test_objective.py test_
 # TensorFlow's greeting about instruction sets and oneDNN; warnings and errors still show.
 export TF_CPP_MIN_LOG_LEVEL ?= 1
 
+# JAX compiles each operation of a test once and runs it once, so that compiling well does not pay.
+
 .PHONY: help demo test test-slow lint format bench docs clean
 
 help:
@@ -57,7 +59,7 @@ test: $(INSTALLED)
 	@echo "[1/2] all tests on TensorFlow"
 	@KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -n $(TEST_WORKERS)
 	@echo "[2/2] the backend-neutral tests on JAX"
-	@KERAS_BACKEND=jax $(BIN)/python -m pytest -n $(TEST_WORKERS) -m "not slow and not tensorflow and not data" $(JAX_TESTS)
+	@KERAS_BACKEND=jax JAX_DISABLE_MOST_OPTIMIZATIONS=1 $(BIN)/python -m pytest -n $(TEST_WORKERS) -m "not slow and not tensorflow and not data" $(JAX_TESTS)
 
 test-slow: $(INSTALLED)
 	@KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -m slow

@@ -16,7 +16,13 @@ TRUNKS = {
     "resnet": ResNet(depth=8, width=8),
     "resnet_imagenet": ResNet(depth=18, width=8),
 }
-CASES = [(name, shape) for name in TRUNKS for shape in ((28, 28, 1), (64, 64, 3))]
+# The others add a minute each.
+QUICK = [(name, (28, 28, 1)) for name in ("alexnet", "vgg", "resnet")]
+CASES = [
+    pytest.param(name, shape, marks=() if (name, shape) in QUICK else pytest.mark.slow)
+    for name in TRUNKS
+    for shape in ((28, 28, 1), (64, 64, 3))
+]
 COUNT = 8
 
 
@@ -70,6 +76,7 @@ def test_table_trunk_with_every_head(tmp_path):
     check_learns_and_travels(*fitted(MLP(depth=2, width=32, normalization="batch"), (12,)), tmp_path)
 
 
+@pytest.mark.slow
 def test_pretrained_trunk_with_every_head(tmp_path):
     trunk = Pretrained("MobileNetV2", weights=None)
     model, x, first, last = fitted(trunk, (64, 64, 3))

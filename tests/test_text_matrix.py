@@ -55,7 +55,7 @@ def test_text_trunk_with_every_head(name, tmp_path):
     check_text_trunk(TRUNKS[name], (), tmp_path)
 
 
-@pytest.mark.parametrize("name", TRUNKS)
+@pytest.mark.parametrize("name", slow_but("bert", "cnn_attention", "dpcnn"))
 def test_text_trunk_with_a_label_and_tags(name, tmp_path):
     check_text_trunk(TRUNKS[name], ("kind", "slot"), tmp_path)
 
@@ -97,7 +97,7 @@ def test_padding_before_and_within_changes_nothing(name):
     )
 
 
-@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+@pytest.mark.parametrize("policy", ["mixed_float16", pytest.param("mixed_bfloat16", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", slow_but("bilstm"))
 def test_mixed_precision_has_finite_losses(name, policy):
     before = keras.config.dtype_policy()

@@ -75,6 +75,7 @@ def test_a_search_leaves_the_best_model_a_table_a_report_and_a_command(tiny, in_
     assert main(["evaluate", str(folder)]) == 0
 
 
+@pytest.mark.slow
 def test_a_finished_search_goes_on_with_more_trials_and_keeps_the_others(tiny, in_tmp, capsys):
     words = (tiny, "--tuner", "random", "--epochs", 1)
     assert tune(*words, "--trials", 2) == 0
@@ -124,6 +125,7 @@ def test_a_search_whose_trials_all_failed_is_an_error_with_the_first_cause(tiny,
     assert config["status"] == "failed"
 
 
+@pytest.mark.slow
 def test_a_search_by_one_score_for_all_tasks(tiny, in_tmp, capsys):
     words = ("--tuner", "random", "--trials", 2, "--epochs", 1)
     references = ("--reference", "side=0.5", "--reference", "far=10")

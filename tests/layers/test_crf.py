@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from keras import ops
+from keras import backend, ops
 
 from mtlkeras.layers import CRF
 from mtlkeras.layers.chain import partition
@@ -17,6 +17,8 @@ from tests.layers.chain_support import gradients as gradients_of
 BIO = ("O", "B-a", "I-a", "B-b", "I-b")
 BIOES = ("O", "B-a", "I-a", "E-a", "S-a")
 TAGS = {"BIO": BIO, "BIOES": BIOES}
+# Elsewhere fewer cases of each kind: what they compute is the same, and takes longer to compile.
+ALL = backend.backend() == "tensorflow"
 FORMS = ("probabilities", "wide")
 
 
@@ -96,7 +98,7 @@ def compare(
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("states", [1, 2, 3, 5])
+@pytest.mark.parametrize("states", [1, 2, 3, 5] if ALL else [1, 5])
 def test_agrees_with_all_paths(states, form, monkeypatch):
     use_form(form, monkeypatch)
     rng = np.random.default_rng(states)
@@ -106,7 +108,7 @@ def test_agrees_with_all_paths(states, form, monkeypatch):
     compare(crf, potentials, x, mask, rng)
 
 
-@pytest.mark.parametrize("states", [2, 3, 5])
+@pytest.mark.parametrize("states", [2, 3, 5] if ALL else [3])
 @pytest.mark.parametrize("kind", ["emissions", "transitions", "both"])
 def test_is_exact_where_probabilities_would_underflow(states, kind):
     rng = np.random.default_rng(states)
@@ -117,7 +119,7 @@ def test_is_exact_where_probabilities_would_underflow(states, kind):
     compare(crf, potentials, x, mask, rng)
 
 
-@pytest.mark.parametrize("states", [2, 3, 5])
+@pytest.mark.parametrize("states", [2, 3, 5] if ALL else [3])
 def test_probabilities_hold_up_to_the_range_they_are_used_for(states):
     rng = np.random.default_rng(states)
     potentials = Potentials.random(rng, states)
@@ -131,7 +133,7 @@ def test_probabilities_hold_up_to_the_range_they_are_used_for(states):
 
 
 @pytest.mark.parametrize("constrain_training", [False, True])
-@pytest.mark.parametrize("kind", ["normal", "gaps"])
+@pytest.mark.parametrize("kind", ["normal", "gaps"] if ALL else ["gaps"])
 @pytest.mark.parametrize("scheme", TAGS)
 def test_is_exact_under_constraints(scheme, kind, constrain_training):
     rng = np.random.default_rng(3)
@@ -213,7 +215,7 @@ def test_the_score_of_a_path_is_differentiable_by_itself():
     np.testing.assert_allclose(found[1], counts, atol=1e-6)
 
 
-@pytest.mark.parametrize("padding", [0.0, np.nan, np.inf])
+@pytest.mark.parametrize("padding", [0.0, np.nan, np.inf] if ALL else [np.nan])
 def test_what_stands_in_the_padding_does_not_matter(padding):
     rng = np.random.default_rng(4)
     potentials, x, mask = Potentials.random(rng, 3), emissions(rng, 3, "normal"), random_masks(rng)
