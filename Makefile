@@ -12,14 +12,13 @@ INSTALLED := $(VENV)/.installed
 
 # Two processes: each holds TensorFlow (0.6 GiB), and most of a test is single-threaded tracing.
 TEST_WORKERS ?= 2
-# What must hold on every backend; data, exports and the command line need TensorFlow.
+# What must hold on every backend; data, exports and the command line need TensorFlow. JAX compiles
+# most operations of a test to run them once, so that compiling them well does not pay.
 JAX_TESTS := $(wildcard $(addprefix tests/,test_specs.py test_objective.py test_build_model.py test_logs.py \
 	test_bad_inputs.py heads layers metrics trunks))
 
 # TensorFlow's greeting about instruction sets and oneDNN; warnings and errors still show.
 export TF_CPP_MIN_LOG_LEVEL ?= 1
-
-# JAX compiles each operation of a test once and runs it once, so that compiling well does not pay.
 
 .PHONY: help demo test test-slow lint format bench docs clean
 
