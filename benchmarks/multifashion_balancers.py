@@ -2,6 +2,7 @@
 
     python benchmarks/multifashion_balancers.py [--seeds 0 1 2 3 4] [--epochs 5] [--methods MGDA ...]
                                                 [--levels representation parameters] [--data-dir DIR]
+                                                [--keep FILE.json]
 
 The LeNet, data and batches of the recipe `multifashion`; Adam with a learning rate of 0.001. A
 single-task model is the same network of which one task alone is trained. The accuracy is that of
@@ -13,9 +14,13 @@ weighting, paired by seed, with its standard error: below twice that it is noise
 from __future__ import annotations
 
 import argparse
+import functools
+import json
 import os
 import statistics
 import sys
+from collections.abc import Callable
+from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -59,6 +64,35 @@ def accuracies(recipe, train, test, epochs: int, seed: int, **compile_args) -> l
     return [100 * logs[f"{task}_accuracy"] for task in TASKS]
 
 
+class Results:
+    """Accuracies by method and seed; with a path they are kept there, so that a run stopped goes on.
+
+    Args:
+        path: A JSON file, made where it is not there.
+        key: What must be the same for results to be comparable.
+    """
+
+    def __init__(self, path: Path | None, key: dict) -> None:
+        self._path, self._key = path, key
+        self._found: dict[str, dict[str, list[float]]] = {}
+        if path is not None and path.exists():
+            kept = json.loads(path.read_text())
+            if kept["settings"] != key:
+                raise SystemExit(f"{path} has results of other settings: {kept['settings']}, not {key}.")
+            self._found = kept["results"]
+
+    def get(self, name: str, seed: int, run: Callable[[], list[float]]) -> list[float]:
+        """Returns what is known, or runs and keeps what comes of it."""
+        by_seed = self._found.setdefault(name, {})
+        if str(seed) not in by_seed:
+            by_seed[str(seed)] = run()
+            if self._path is not None:
+                new = self._path.with_suffix(".new")
+                new.write_text(json.dumps({"settings": self._key, "results": self._found}, indent=1))
+                new.replace(self._path)
+        return by_seed[str(seed)]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Trains MultiFashion with all balancers.")
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2, 3, 4])
@@ -66,6 +100,7 @@ def main() -> None:
     parser.add_argument("--methods", nargs="*", help="names of balancers; all by default")
     parser.add_argument("--levels", nargs="*", default=["representation", "parameters"])
     parser.add_argument("--data-dir")
+    parser.add_argument("--keep", type=Path, help="JSON file of results, which a later run goes on from")
     args = parser.parse_args()
 
     from mtlkeras.recipe import Recipe, find_recipe
@@ -74,9 +109,17 @@ def main() -> None:
     train, test = (
         recipe.data(split, recipe.constant("BATCH_SIZE"), args.data_dir) for split in ("train", "test")
     )
+    results = Results(args.keep, {"epochs": args.epochs})
 
-    def by_seed(**compile_args) -> list[list[float]]:
-        return [accuracies(recipe, train, test, args.epochs, seed, **compile_args) for seed in args.seeds]
+    def by_seed(name: str, **compile_args) -> list[list[float]]:
+        return [
+            results.get(
+                name,
+                seed,
+                functools.partial(accuracies, recipe, train, test, args.epochs, seed, **compile_args),
+            )
+            for seed in args.seeds
+        ]
 
     def row(name: str, found: list[list[float]]) -> None:
         left, right = (statistics.mean(run[i] for run in found) for i in range(2))
@@ -89,13 +132,16 @@ def main() -> None:
     print(f"$ python {' '.join(sys.argv)}")
     print("| balancer | left, % | right, % | Δm, % | over equal weights, points |")
     print("| --- | --- | --- | --- | --- |")
-    alone = [by_seed(loss_weights={other: 0.0}) for other in reversed(TASKS)]
+    alone = [
+        by_seed(f"{task} alone", loss_weights={other: 0.0})
+        for task, other in zip(TASKS, reversed(TASKS), strict=True)
+    ]
     single = [statistics.mean(run[i] for run in alone[i]) for i in range(2)]
     print(f"| single-task models | {single[0]:.2f} | {single[1]:.2f} | 0 | |", flush=True)
-    equal = by_seed()
+    equal = by_seed("equal weights")
     row("equal weights", equal)
     for name, balancer in methods(args.methods, args.levels).items():
-        row(name, by_seed(balancer=balancer))
+        row(name, by_seed(name, balancer=balancer))
 
 
 if __name__ == "__main__":
