@@ -10,10 +10,12 @@ from keras import ops
 
 @keras.saving.register_keras_serializable("mtlkeras")
 class SelfAttention(keras.layers.Layer):
-    """Each step looks at all steps that are there; what it finds is added to it and normalised.
+    """Each step looks at all steps that are there; what it finds is added to it.
 
     Vaswani et al. 2017, Attention Is All You Need, sections 3.1 and 3.2.2:
-    `LayerNorm(x + MultiHead(x, x, x))`.
+    `LayerNorm(x + MultiHead(x, x, x))`. With `normalize_first`, as in Xiong et al. 2020, On Layer
+    Normalization in the Transformer Architecture, `x + MultiHead(n, n, n)` of `n = LayerNorm(x)`:
+    then steps keep their lengths, by which they can differ in how much they say.
 
     Args:
         heads: Number of heads; a divisor of the number of features.
@@ -21,6 +23,7 @@ class SelfAttention(keras.layers.Layer):
         kernel_regularizer: Regulariser of the kernels of the projections.
         kernel_initializer: Their initialiser.
         epsilon: What is added to the variance by the normalisation.
+        normalize_first: Whether what goes into the attention is normalised, and not the sum.
 
     Input: `(batch, time, features)`, and as `mask` bool `(batch, time)`. Output: as the input.
 
@@ -41,10 +44,12 @@ class SelfAttention(keras.layers.Layer):
         kernel_regularizer: Any = None,
         kernel_initializer: Any = "glorot_uniform",
         epsilon: float = 1e-3,
+        normalize_first: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.heads, self.dropout, self.epsilon = heads, dropout, epsilon
+        self.normalize_first = normalize_first
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
         self.supports_masking = True
@@ -76,16 +81,22 @@ class SelfAttention(keras.layers.Layer):
         self.norm.build(input_shape)
 
     def call(self, inputs: Any, mask: Any = None, training: bool = False) -> Any:
-        new = self.attention(inputs, inputs, attention_mask=_seen(mask), training=training)
-        return self.norm(inputs + self.dropping(new, training=training))
+        x = self._attending(inputs)
+        new = self.attention(x, x, attention_mask=_seen(mask), training=training)
+        added = inputs + self.dropping(new, training=training)
+        return added if self.normalize_first else self.norm(added)
+
+    def _attending(self, inputs: Any) -> Any:
+        """Returns what the attention is computed from."""
+        return self.norm(inputs) if self.normalize_first else inputs
 
     def attention_weights(self, inputs: Any, mask: Any = None) -> Any:
         """Returns how much each step looks at each: `(batch, heads, from, to)`, with sums of 1."""
         if not self.built:
             self.build(inputs.shape)
-        inputs = ops.convert_to_tensor(inputs, self.compute_dtype)
+        x = self._attending(ops.convert_to_tensor(inputs, self.compute_dtype))
         seen = _seen(None if mask is None else ops.convert_to_tensor(mask))
-        return self.attention(inputs, inputs, attention_mask=seen, return_attention_scores=True)[1]
+        return self.attention(x, x, attention_mask=seen, return_attention_scores=True)[1]
 
     def compute_output_spec(self, inputs: Any, mask: Any = None, training: bool = False) -> Any:
         return keras.KerasTensor(inputs.shape, dtype=self.compute_dtype)
@@ -98,6 +109,7 @@ class SelfAttention(keras.layers.Layer):
             "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
             "epsilon": self.epsilon,
+            "normalize_first": self.normalize_first,
         }
 
 

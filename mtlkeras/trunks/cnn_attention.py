@@ -23,7 +23,9 @@ class CNNAttention(TextTrunk):
 
     The convolutions see a few neighbouring tokens (Kim 2014), the attention (Vaswani et al. 2017,
     section 3.2) all tokens of the sentence; the vector is a mean of the tokens weighted by
-    attention (Lin et al. 2017). `mtlkeras.analysis.attention_weights` gives the weights of all.
+    attention (Lin et al. 2017). Only what goes into the attention is normalised: a token that says
+    little must be able to stay small, or trained from scratch its noise counts as much as the
+    words that matter. `mtlkeras.analysis.attention_weights` gives the weights of all.
     What the input may be, how tokens are embedded and the fields that all text trunks have are
     described in `mtlkeras.trunks.TextTrunk`.
 
@@ -78,20 +80,23 @@ class CNNAttention(TextTrunk):
         for number in range(1, self.attention_depth + 1):
             name = f"attention_{number}"
             x = taps[name] = SelfAttention(
-                self.heads, dropout=self.dropout, kernel_regularizer=penalty(self), name=name
+                self.heads,
+                dropout=self.dropout,
+                kernel_regularizer=penalty(self),
+                normalize_first=True,
+                name=name,
             )(x, mask=mask)
         vector = AttentionPooling(name="attention_pool")(x, mask=mask)
         return Features(vector=vector, sequence=x, mask=mask, taps=taps, source=self)
 
     def _convolution(self, x: Any, mask: Any, name: str) -> Any:
         x = MaskSteps(name=f"{name}_mask")(x, mask=mask)
-        x = keras.layers.Conv1D(
+        return keras.layers.Conv1D(
             self.width,
             self.kernel_size,
             padding="same",
+            activation="relu",
             kernel_initializer="he_normal",
             kernel_regularizer=penalty(self),
             name=name,
         )(x)
-        x = keras.layers.LayerNormalization(name=f"{name}_norm")(x)
-        return keras.layers.ReLU(name=f"{name}_relu")(x)

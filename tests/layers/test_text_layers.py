@@ -85,23 +85,28 @@ def test_max_pooling_begins_at_the_first_step_whatever_the_length(time):
             np.testing.assert_allclose(pooled[row, place], expected)
 
 
-def test_self_attention_is_the_formula():
-    layer = SelfAttention(heads=2)
+@pytest.mark.parametrize("first", [False, True])
+def test_self_attention_is_the_formula(first):
+    layer = SelfAttention(heads=2, normalize_first=first)
+
+    def normed(values):
+        return (values - values.mean(-1, keepdims=True)) / np.sqrt(values.var(-1, keepdims=True) + 1e-3)
+
     weights = np.asarray(layer.attention_weights(X, mask=MASK))
     outputs = np.asarray(layer(X, mask=MASK))
     q, qb, k, kb, v, vb, o, ob = (np.asarray(w) for w in layer.attention.get_weights())
     for row, there in enumerate(rows()):
         if not len(there):
             continue
-        heads = [np.einsum("tf,fhd->htd", X[row], w) + b[:, None] for w, b in ((q, qb), (k, kb), (v, vb))]
+        x = normed(X[row]) if first else X[row]
+        heads = [np.einsum("tf,fhd->htd", x, w) + b[:, None] for w, b in ((q, qb), (k, kb), (v, vb))]
         scores = np.einsum("htd,hsd->hts", heads[0], heads[1]) / np.sqrt(2)
         scores = np.where(MASK[row], scores, -1e9)
         chances = np.exp(scores - scores.max(-1, keepdims=True))
         chances /= chances.sum(-1, keepdims=True)
         np.testing.assert_allclose(weights[row], chances, atol=1e-5)
         new = X[row] + np.einsum("hts,hsd,hdf->tf", chances, heads[2], o) + ob
-        normed = (new - new.mean(-1, keepdims=True)) / np.sqrt(new.var(-1, keepdims=True) + 1e-3)
-        np.testing.assert_allclose(outputs[row], normed, atol=1e-4)
+        np.testing.assert_allclose(outputs[row], new if first else normed(new), atol=1e-4)
     with pytest.raises(ValueError, match="multiple of heads; received 4 and 3"):
         SelfAttention(heads=3)(X)
 
@@ -131,7 +136,7 @@ LAYERS = {
     "max": MaskedMax(),
     "last": LastState(bidirectional=True),
     "attention_pool": AttentionPooling(units=5),
-    "attention": SelfAttention(2, dropout=0.1, kernel_regularizer="l2"),
+    "attention": SelfAttention(2, dropout=0.1, kernel_regularizer="l2", normalize_first=True),
     "pool": MaskedMaxPooling1D(4, 3),
     "cnn": CharacterCNN(9, 4, 5),
     "bilstm": CharacterBiLSTM(9, 4, 5),
