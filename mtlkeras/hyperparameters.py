@@ -43,7 +43,6 @@ class HyperParameters:
         self.values: dict[str, Any] = {}
         self._settings = dict(settings or {})
         self._given = dict(fixed or {})
-        self._fixed: set[str] = set(self._given)
         self._scopes: list[str] = []
 
     def Choice(
@@ -86,10 +85,11 @@ class HyperParameters:
         return self._value(name, default, _truth)
 
     def Fixed(self, name: str, value: Any, **_: Any) -> Any:
-        """Returns the value that the runner gave under this name, otherwise `value`."""
-        full = self._full(name)
-        self._fixed.add(full)
-        return self.values.setdefault(full, self._given.get(full, value))
+        """Returns the value that the runner gave under this name, otherwise `value` or what is set.
+
+        It is no part of a search; set by hand it may be any value of the type of `value`.
+        """
+        return self._value(name, value, lambda full, text: _alike(full, text, value))
 
     @contextlib.contextmanager
     def name_scope(self, name: str) -> Iterator[None]:
@@ -119,12 +119,10 @@ class HyperParameters:
         Raises:
             ValueError: For a setting that the recipe does not have, with the nearest one.
         """
-        known = [name for name in self.values if name not in self._fixed]
+        known = [name for name in self.values if name not in self._given]
         for name in self._settings:
-            if name in self._fixed:
-                raise ValueError(
-                    f"Setting '{name}' is fixed: the recipe takes it from the run or from its constants."
-                )
+            if name in self._given:
+                raise ValueError(f"Setting '{name}' is fixed: the run gives it.")
             if name not in known:
                 raise unknown_name("setting", name, known, "--set")
 
@@ -168,6 +166,15 @@ def _number(name: str, text: Any, kind: type, least: float, most: float) -> Any:
         what = "a whole number" if kind is int else "a number"
         raise ValueError(f"Setting '{name}' must be {what} from {least:g} to {most:g}; received {text!r}.")
     return value
+
+
+def _alike(name: str, text: Any, value: Any) -> Any:
+    """Reads a setting as the type of the value that it stands in for."""
+    if isinstance(value, bool):
+        return _truth(name, text)
+    if isinstance(value, (int, float)):
+        return _number(name, text, type(value), -math.inf, math.inf)
+    return text
 
 
 def _truth(name: str, text: Any) -> bool:

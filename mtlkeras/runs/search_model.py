@@ -95,9 +95,11 @@ class RunHyperParameters:
 
     def Fixed(self, name: str, value: Any, **kwargs: Any) -> Any:
         full = self._full(name)
+        if full not in self._given:
+            return self._drawn("Fixed", name, value, **kwargs)
         if full in self._settings:
-            HyperParameters(self._settings, fixed={full: value}).check()  # Raises: it is fixed.
-        return self._given[full]() if full in self._given else self._hp.Fixed(name, value, **kwargs)
+            HyperParameters({full: self._settings[full]}, fixed={full: value}).check()  # Raises: it is given.
+        return self._given[full]()
 
     def _full(self, name: str) -> str:
         return "/".join([*self._scopes, name])
@@ -134,6 +136,7 @@ class RecipeHyperModel(keras_tuner.HyperModel):
         self.values = hp.values
         keras.utils.set_random_seed(self._options.seed)
         given = {EPOCHS: lambda: self._epochs(hp), "steps_per_epoch": lambda: self._steps_of(hp)}
+        given["data_dir"] = lambda: self._options.data_dir or ""
         model = self._recipe.build(RunHyperParameters(hp, self._options.settings, given))
         # So that weights that are read into it, which have the optimizer's beside them, fit.
         model.optimizer.build(model.trainable_variables)

@@ -69,9 +69,8 @@ def prepare(recipe: Recipe, options: TrainOptions) -> Job:
 
         data = {split: check_finite(dataset) for split, dataset in data.items()}
     steps = count_batches(data["train"])
-    hp = HyperParameters(
-        options.settings, fixed={"epochs": epochs, "batch_size": batch_size, "steps_per_epoch": steps}
-    )
+    given = {"epochs": epochs, "batch_size": batch_size, "steps_per_epoch": steps}
+    hp = HyperParameters(options.settings, fixed={**given, "data_dir": str(options.data_dir or "")})
     with devices.scope() if devices else contextlib.nullcontext():
         model = recipe.build(hp)
     hp.check()

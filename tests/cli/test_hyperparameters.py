@@ -56,7 +56,7 @@ def test_settings_are_read_as_their_kind():
         ({"trunk/rate": "nan"}, "Setting 'trunk/rate' must be a number from 0.0001 to 1; received 'nan'."),
         ({"trunk/inner/bias": "perhaps"}, "Setting 'trunk/inner/bias' must be true or false"),
         ({"trunk/dept": "4"}, "Unknown setting 'trunk/dept' in --set. Did you mean 'trunk/depth'?"),
-        ({"epochs": "4"}, "Setting 'epochs' is fixed"),
+        ({"epochs": "many"}, "Setting 'epochs' must be a whole number"),
     ],
 )
 def test_settings_that_do_not_fit_are_told(settings, message):
@@ -65,6 +65,17 @@ def test_settings_that_do_not_fit_are_told(settings, message):
         _ask(hp)
         hp.check()
     assert message in str(error.value)
+
+
+def test_what_is_fixed_in_a_search_can_be_set_by_hand_unless_the_run_gives_it():
+    hp = HyperParameters({"epochs": "4", "pretrained": "runs/1/model.keras", "rate": "1e-3", "frozen": "no"})
+    asked = [hp.Fixed("epochs", 7), hp.Fixed("pretrained", ""), hp.Fixed("rate", 0.1), hp.Fixed("frozen", True)]
+    assert asked == [4, "runs/1/model.keras", 1e-3, False]
+    hp.check()
+    given = HyperParameters({"epochs": "4"}, fixed={"epochs": 3})
+    assert given.Fixed("epochs", 7) == 3
+    with pytest.raises(ValueError, match="Setting 'epochs' is fixed"):
+        given.check()
 
 
 def test_value_is_there_after_it_was_asked_for():

@@ -231,3 +231,9 @@ def test_jit_and_dtype_policy_reach_the_model(tiny):
     assert job.model.jit_compile is True
     assert job.model.trunk.layers[1].compute_dtype == "bfloat16"
     assert job.model.get_layer("side").compute_dtype == "float32"
+
+
+def test_recipe_builds_with_the_folder_of_the_data_that_was_given(tiny, tmp_path):
+    path = _edited(tiny, tmp_path, ("def build(hp):", "def build(hp):\n    hp.Fixed('data_dir', '')"))
+    asked = [prepare(Recipe(path), TrainOptions(data_dir=folder)).hp for folder in (str(tmp_path), None)]
+    assert [hp.get("data_dir") for hp in asked] == [str(tmp_path), ""]

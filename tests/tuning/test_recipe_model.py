@@ -111,6 +111,14 @@ def test_settings_are_held_and_read_as_the_command_line_gives_them(recipe):
         explore(fixed, {"epochs": "8"})
 
 
+def test_what_a_recipe_fixes_can_be_set_by_hand_and_the_folder_of_the_data_is_the_search_s():
+    hp = keras_tuner.HyperParameters()
+    run = RunHyperParameters(hp, {"pretrained": "a.keras"}, {"data_dir": lambda: "there"})
+    assert run.Fixed("pretrained", "") == "a.keras" and run.Fixed("data_dir", "") == "there"
+    assert run.Fixed("other", 3) == 3
+    assert hp.values == {"pretrained": "a.keras", "other": 3}
+
+
 def test_a_held_value_keeps_its_condition_and_scope():
     hp = keras_tuner.HyperParameters()
     run = RunHyperParameters(hp, {"trunk/a/depth": "4"}, {})
