@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from mtlkeras._errors import near_match, unknown_name
+from mtlkeras.data.keep_tasks import of_model
 
 SPLITS = ("train", "valid", "test")
 
@@ -77,16 +78,23 @@ class Recipe:
         """Returns one of the recipe's functions, or `None` if it has none of that name."""
         return getattr(self.module, name, None)
 
-    def data(self, split: str, batch_size: int, data_dir: Any = None) -> Any:
+    def data(self, split: str, batch_size: int, data_dir: Any = None, model: Any = None) -> Any:
         """Loads a split.
+
+        Args:
+            split: "train", "valid" or "test".
+            batch_size: Number of examples in a batch.
+            data_dir: Folder of the data.
+            model: A model of the recipe's, which may have some of its tasks only.
 
         Raises:
             FileNotFoundError: If its data are not there, with the places looked in.
         """
         try:
-            return self.module.data(split, batch_size, data_dir)
+            dataset = self.module.data(split, batch_size, data_dir)
         except (FileNotFoundError, ConnectionError) as error:
             raise FileNotFoundError(_no_data(self, data_dir, error)) from error
+        return dataset if model is None else of_model(dataset, model)
 
     def build(self, hp: Any) -> Any:
         """Builds and compiles the model.

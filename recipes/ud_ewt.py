@@ -1,6 +1,7 @@
 """UD English EWT: parts of speech (17 and 49), morphological features (230) and the genre, by one BiLSTM.
 
-`--set tasks=upos` trains one task alone, on the same trunk, to be compared with all four together.
+`--set tasks=upos` trains one task alone, on the same trunk, to be compared with all four together, and
+`--set tasks=upos,feats` two of them.
 """
 
 from __future__ import annotations
@@ -85,7 +86,9 @@ def build(hp):
         **{task: Tagging(classes[task]) for task in TAGS},
         "genre": Classification(len(classes["genre"]), class_names=classes["genre"], loss_weight=0.1),
     }
-    tasks = hp.Choice("tasks", ["all", *TASKS])
+    tasks = hp.Fixed("tasks", ",".join(TASKS)).split(",")
+    if not set(tasks) <= set(heads):
+        raise ValueError(f"tasks must be some of {','.join(TASKS)}; received {','.join(tasks)}.")
     model = mtlkeras.build_model(
         inputs=keras.Input((None,), dtype="string", name="tokens"),
         trunk=BiLSTM(
@@ -97,7 +100,7 @@ def build(hp):
             pooling="max",
             encoder=encoder,
         ),
-        heads=heads if tasks == "all" else {tasks: heads[tasks]},
+        heads={task: heads[task] for task in tasks},
     )
     rate = hp.Float("learning_rate", 1e-4, 1e-2, sampling="log", default=2e-3)
     model.compile(

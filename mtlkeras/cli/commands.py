@@ -111,7 +111,7 @@ def evaluate(args: argparse.Namespace) -> None:
     """Evaluates the model of a run on a split."""
     run, recipe, model = _open(args)
     config = run.config
-    data = recipe.data(args.split, config["batch_size"], _data_dir(args, config))
+    data = recipe.data(args.split, config["batch_size"], _data_dir(args, config), model)
     logs = model.evaluate(data, verbose=0, return_dict=True)
     print_table(task_table({args.split: logs}, config["tasks"]), f"{run}")
 

@@ -4,6 +4,7 @@ from mtlkeras._missing import MISSING
 from mtlkeras.data.augmentation import augment
 from mtlkeras.data.finite import check_finite
 from mtlkeras.data.idx import find_idx, read_idx
+from mtlkeras.data.keep_tasks import keep_tasks
 from mtlkeras.data.labels import Label
 from mtlkeras.data.load import load
 from mtlkeras.data.order import set_epoch
@@ -28,6 +29,7 @@ __all__ = [
     "check_finite",
     "describe",
     "find_idx",
+    "keep_tasks",
     "load",
     "read_idx",
     "next_sentence_pairs",

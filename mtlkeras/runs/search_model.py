@@ -15,6 +15,7 @@ import numpy as np
 
 from mtlkeras._errors import unknown_name
 from mtlkeras.data import set_epoch
+from mtlkeras.data.keep_tasks import of_model
 from mtlkeras.hyperparameters import HyperParameters
 from mtlkeras.recipe import Recipe
 from mtlkeras.runs.train import count_batches
@@ -135,8 +136,11 @@ class RecipeHyperModel(keras_tuner.HyperModel):
     def build(self, hp: Any) -> Any:
         self.values = hp.values
         keras.utils.set_random_seed(self._options.seed)
-        given = {EPOCHS: lambda: self._epochs(hp), "steps_per_epoch": lambda: self._steps_of(hp)}
-        given["data_dir"] = lambda: self._options.data_dir or ""
+        given: dict[str, Callable[[], Any]] = {
+            EPOCHS: lambda: self._epochs(hp),
+            "steps_per_epoch": lambda: self._steps_of(hp),
+            "data_dir": lambda: self._options.data_dir or "",
+        }
         model = self._recipe.build(RunHyperParameters(hp, self._options.settings, given))
         # So that weights that are read into it, which have the optimizer's beside them, fit.
         model.optimizer.build(model.trainable_variables)
@@ -161,7 +165,7 @@ class RecipeHyperModel(keras_tuner.HyperModel):
         self._options.limits.check(model)
         start = time.monotonic()
         batch_size = self._batch_size(hp)
-        train, valid = (self._data(split, batch_size) for split in ("train", "valid"))
+        train, valid = (of_model(self._data(split, batch_size), model) for split in ("train", "valid"))
         if self._recipe.adapt:
             model.adapt(train)
         if initial_epoch:

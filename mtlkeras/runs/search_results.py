@@ -35,7 +35,7 @@ def keep_results(run: RunFolder, recipe: Recipe, tuner: Any, trials: Sequence[Tr
     batch_size = best.values.get(BATCH_SIZE, config["batch_size"])
     metrics = {
         split: model.evaluate(
-            recipe.data(split, batch_size, config["options"]["data_dir"]), verbose=0, return_dict=True
+            recipe.data(split, batch_size, config["options"]["data_dir"], model), verbose=0, return_dict=True
         )
         for split in ("valid", "test")
     }

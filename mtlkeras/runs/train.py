@@ -17,6 +17,7 @@ from typing import Any
 import keras
 
 from mtlkeras import __version__
+from mtlkeras.data.keep_tasks import of_model
 from mtlkeras.hyperparameters import HyperParameters
 from mtlkeras.recipe import SPLITS, Recipe
 from mtlkeras.report import write_report
@@ -74,6 +75,7 @@ def prepare(recipe: Recipe, options: TrainOptions) -> Job:
     with devices.scope() if devices else contextlib.nullcontext():
         model = recipe.build(hp)
     hp.check()
+    data = {split: of_model(dataset, model) for split, dataset in data.items()}
     model.skip_non_finite = options.on_nan == "skip"
     if options.jit is not None:
         model.jit_compile = options.jit

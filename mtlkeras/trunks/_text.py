@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any, ClassVar
 
 import keras
@@ -123,6 +124,9 @@ class TextTrunk(TokenTrunk):
 
     Args:
         embedding_units: Length of the embedding of a token.
+        embedding_range: The embeddings begin uniformly between this and its negative; the default is that
+            of Keras. Rare words change little in training, so where they matter a larger one may help:
+            `sqrt(3 / embedding_units)` in Ma and Hovy 2016, section 3.2.
         vectors: Path of a file with pretrained vectors that the embeddings begin with: lines of a
             word and its numbers (as of GloVe; a first line of two counts is passed over), or a
             `.npy` array with a row for each token of the encoder's vocabulary, in its order. It is read
@@ -136,6 +140,7 @@ class TextTrunk(TokenTrunk):
     """
 
     embedding_units: int = tunable(100, 50, 100, 200, 300)
+    embedding_range: float = tunable(0.05, 0.05, 0.2, 0.5)
     vectors: str | None = None
     train_embeddings: bool = True
     characters: str = "cnn"
@@ -145,6 +150,11 @@ class TextTrunk(TokenTrunk):
         super().validate()
         for field in ("embedding_units", "character_units"):
             check_positive(self, field)
+        if not 0 < self.embedding_range < math.inf:
+            raise ValueError(
+                f"{type(self).__name__}: embedding_range must be a positive number; "
+                f"received {self.embedding_range}."
+            )
         check_choice(self, "characters", tuple(_CHARACTERS))
         if self.vectors is not None and self.encoder is None:
             raise ValueError(f"{type(self).__name__}: vectors are found by word, so they need an encoder.")
@@ -171,7 +181,7 @@ class TextTrunk(TokenTrunk):
 
     def _embedded(self, ids: Any) -> Any:
         encoder = self.encoder
-        initializer: Any = "uniform"
+        initializer: Any = keras.initializers.RandomUniform(-self.embedding_range, self.embedding_range)
         if encoder is not None and encoder.oov_dropout:
             ids = UnknownTokens(encoder.oov_rates().tolist(), seed=self.seed, name="unknown_tokens")(ids)
         if self.vectors is not None and encoder is not None:

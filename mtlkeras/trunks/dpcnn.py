@@ -7,12 +7,14 @@ from typing import Any, ClassVar
 import keras
 
 from mtlkeras.features import Features
-from mtlkeras.layers.pooling import MaskedMax
+from mtlkeras.layers.pooling import AttentionPooling, MaskedMax, MaskedMean
 from mtlkeras.layers.sequence_mask import MaskedMaxPooling1D, MaskSteps
 from mtlkeras.specs import spec, tunable
 from mtlkeras.trunks._blocks import penalty
-from mtlkeras.trunks._image import check_positive
+from mtlkeras.trunks._image import check_choice, check_positive
 from mtlkeras.trunks._text import TextTrunk
+
+_POOLINGS = {"max": MaskedMax, "mean": MaskedMean, "attention": AttentionPooling}
 
 
 @spec
@@ -23,13 +25,16 @@ class DPCNN(TextTrunk):
     a region embedding (a convolution of three tokens, section 2.1), then blocks of two
     convolutions with activation before each (section 2.2) and a shortcut around both; between
     blocks, pooling of three steps with stride two halves the time and the work (Figure 1a), so
-    that all blocks together cost about as two. At the end the maximum over what is left.
+    that all blocks together cost about as two. At the end what is left is pooled.
     What the input may be, how tokens are embedded and the fields that all text trunks have are
     described in `mtlkeras.trunks.TextTrunk`.
 
     Args:
         width: Number of feature maps, the same in all layers; the paper's is 250.
         depth: Number of blocks; the paper's network of 15 weight layers has 7.
+        pooling: How what is left of the text becomes the vector: its `"max"` as in the paper, its `"mean"`,
+            or a mean weighted by `"attention"`, from which words of rare labels learn sooner: through a
+            maximum only one step of each feature does.
 
     Padding belongs after the end of a text: before it, it would move the windows of the pooling.
     `dropout` is that of the embeddings and, as in the paper, of the vector.
@@ -52,11 +57,13 @@ class DPCNN(TextTrunk):
 
     width: int = tunable(250, 64, 128, 250, 350)
     depth: int = tunable(4, 1, 2, 3, 4, 5, 6, 7)
+    pooling: str = tunable("max", "max", "mean", "attention")
 
     def validate(self) -> None:
         super().validate()
         check_positive(self, "width")
         check_positive(self, "depth")
+        check_choice(self, "pooling", tuple(_POOLINGS))
 
     def __call__(self, inputs: Any) -> Features:
         tokens = self._tokens(inputs)
@@ -68,7 +75,7 @@ class DPCNN(TextTrunk):
             name = f"block_{number}"
             x, mask = MaskedMaxPooling1D(3, 2, name=f"{name}_pool")([x, mask])
             x = self._block(x, mask, name)
-        x = MaskedMax(name="max_pool")(x, mask=mask)
+        x = _POOLINGS[self.pooling](name=f"{self.pooling}_pool")(x, mask=mask)
         if self.dropout:
             x = keras.layers.Dropout(self.dropout, name="vector_dropout")(x)
         return Features(vector=x, mask=tokens.mask, taps=taps, source=self)

@@ -69,7 +69,8 @@ def test_settings_that_do_not_fit_are_told(settings, message):
 
 def test_what_is_fixed_in_a_search_can_be_set_by_hand_unless_the_run_gives_it():
     hp = HyperParameters({"epochs": "4", "pretrained": "runs/1/model.keras", "rate": "1e-3", "frozen": "no"})
-    asked = [hp.Fixed("epochs", 7), hp.Fixed("pretrained", ""), hp.Fixed("rate", 0.1), hp.Fixed("frozen", True)]
+    defaults = {"epochs": 7, "pretrained": "", "rate": 0.1, "frozen": True}
+    asked = [hp.Fixed(name, value) for name, value in defaults.items()]
     assert asked == [4, "runs/1/model.keras", 1e-3, False]
     hp.check()
     given = HyperParameters({"epochs": "4"}, fixed={"epochs": 3})

@@ -237,3 +237,15 @@ def test_recipe_builds_with_the_folder_of_the_data_that_was_given(tiny, tmp_path
     path = _edited(tiny, tmp_path, ("def build(hp):", "def build(hp):\n    hp.Fixed('data_dir', '')"))
     asked = [prepare(Recipe(path), TrainOptions(data_dir=folder)).hp for folder in (str(tmp_path), None)]
     assert [hp.get("data_dir") for hp in asked] == [str(tmp_path), ""]
+
+
+def test_labels_of_tasks_that_the_model_lacks_are_left_aside(tiny, in_tmp):
+    build = 'build_model((4,), trunk, {"far": heads["far"]})'
+    path = _edited(
+        tiny, in_tmp, ("build_model((4,), trunk, heads)", build), ('"val_side_accuracy"', '"val_far_mae"')
+    )
+    assert main(["train", path, "--run-dir", "alone", "--quiet", "--epochs", "1", "--no-export"]) == 0
+    assert "side_loss" not in json.loads((in_tmp / "alone" / "metrics.json").read_text())["test"]
+    assert main(["evaluate", "alone"]) == 0
+    misspelt = _edited(tiny, in_tmp, ('"far": 100', '"fare": 100'))
+    assert main(["train", misspelt, "--run-dir", "wrong", "--quiet"]) == 2
