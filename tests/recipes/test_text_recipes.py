@@ -51,6 +51,23 @@ def test_a_step_of_training(recipe):
     assert {task: len(output) for task, output in model(x).items()} == dict.fromkeys(y, 8)
 
 
+@pytest.mark.parametrize("trunk", ["cnn_attention", "dpcnn", "bilstm"])
+@pytest.mark.parametrize("recipe", ["goemotions"], indirect=True)
+def test_trunk_of_goemotions_is_a_flag(recipe, trunk):
+    model = recipe.build(HyperParameters({"trunk": trunk}))
+    assert type(model.trunk.get_layer("features").trunk).__name__.lower() == trunk.replace("_", "")
+
+
+@pytest.mark.parametrize("recipe", ["ud_ewt"], indirect=True)
+def test_tasks_of_ud_ewt_are_a_flag(recipe):
+    model = recipe.build(HyperParameters({"tasks": "feats,upos"}))
+    assert list(model.heads) == ["feats", "upos"]
+    (_, y), *_ = recipe.data("valid", 8, model=model)
+    assert list(y) == ["feats", "upos"]
+    with pytest.raises(ValueError, match="tasks must be some of upos,xpos,feats,genre; received ups"):
+        recipe.build(HyperParameters({"tasks": "ups"}))
+
+
 @pytest.mark.parametrize("recipe", SENTENCES, indirect=True)
 def test_splits_have_the_published_sizes(recipe):
     found = tuple(describe(recipe.data(split, 512)).examples for split in ("train", "valid", "test"))
