@@ -41,7 +41,10 @@ def make_balancing(balancer: Any, model: Any) -> Balancing | None:
             "gradient_accumulation_steps of the optimizer. Leave that out, and take larger batches."
         )
     if balancer.at == "parameters":
-        return ParameterBalancing(balancer, heads, model)
+        parameters = ParameterBalancing(balancer, heads, model)
+        if parameters.forked:
+            forks[0].combine_with(parameters)
+        return parameters
     if len(forks) != 1:
         raise ValueError(
             f"balancer: {type(balancer).__name__} with at='representation' needs one representation that "

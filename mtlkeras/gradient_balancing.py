@@ -153,7 +153,7 @@ def as_rows(gradients: list[Any]) -> Any:
 
 def products(rows: Any) -> Any:
     """Returns the inner products of the rows of a matrix."""
-    return ops.matmul(rows, ops.transpose(rows))
+    return ops.einsum("in,jn->ij", rows, rows)
 
 
 def _spread(products: Any, indices: list[int], count: int) -> Any:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -12,8 +14,9 @@ from keras import ops
 from mtlkeras._backend import replica_count, sum_over_replicas
 from mtlkeras._errors import unknown_name
 from mtlkeras.balancers.base import ElementBalancer, GradientBalancer, PairBalancer
-from mtlkeras.gradient_balancing import GradientBalancing, as_rows, products
+from mtlkeras.gradient_balancing import GradientBalancing, products
 from mtlkeras.heads.base import Head
+from mtlkeras.layers.gradient_fork import GradientFork
 
 
 class ParameterBalancing(GradientBalancing):
@@ -42,6 +45,8 @@ class ParameterBalancing(GradientBalancing):
         if balancer.one_task_each:
             _check_rows_are_independent(model, balancer)
         object.__setattr__(self, "_chosen", _named(self._shared, balancer))
+        self.forked = _all_before_one_fork(self.shared, model)
+        self._passing = threading.local()  # The replicas of tf.distribute trace in threads of their own.
         buffered = isinstance(balancer, ElementBalancer) and balancer.buffered
         self.buffers = [
             self.add_weight(
@@ -53,6 +58,37 @@ class ParameterBalancing(GradientBalancing):
             )
             for i, variable in enumerate(self.shared if buffered else [])
         ]
+
+    @contextlib.contextmanager
+    def watch_fork(self, watch: Callable[[Any], None]) -> Iterator[dict[str, Any]]:
+        """Cuts gradients at the fork, so that those behind and those before it can be taken one by one.
+
+        Args:
+            watch: Called with each task's copy of what the trunk gives, before it is used.
+
+        Returns:
+            A context with a dict that has after a forward pass `given`, what the trunk gave, `copies` by
+            task, and `readers`, the numbers of the copies of each tensor in `given`.
+        """
+        found: dict[str, Any] = {}
+        self._passing.seen = found, watch
+        try:
+            yield found
+        finally:
+            self._passing.seen = None
+
+    def fork(self, tensors: Mapping[str, Any], keys: Mapping[str, str]) -> dict[str, Any]:
+        """Returns a copy for each task of what it reads; arguments as for `RepresentationBalancing`."""
+        seen = getattr(self._passing, "seen", None)
+        if seen is None:  # In a training loop of the caller's own.
+            return {task: tensors[key] for task, key in keys.items()}
+        found, watch = seen
+        copies = {task: ops.stop_gradient(tensors[key]) for task, key in keys.items()}
+        for copy in copies.values():
+            watch(copy)
+        readers = [[i for i, key in enumerate(keys.values()) if key == name] for name in tensors]
+        found.update(given=list(tensors.values()), copies=copies, readers=readers)
+        return copies
 
     def draw(self) -> Any:
         if self.seed is not None and isinstance(self.balancer, ElementBalancer):
@@ -83,19 +119,19 @@ class ParameterBalancing(GradientBalancing):
         return isinstance(self.balancer, PairBalancer)
 
     def weigh_and_combine(
-        self, gradients: Sequence[Sequence[Any]], losses: Any, present: Any, noise: Any, scale: Any
+        self, gradients: Sequence[Any], losses: Any, present: Any, noise: Any, scale: Any
     ) -> tuple[Any, list[Any], list[tuple[Any, Any]]]:
         """Returns weights, the combined gradients, and pairs of a variable and its new value.
 
         Args:
-            gradients: This replica's part of each task's gradients of `chosen`, in which `None`
-                stands for zero.
+            gradients: For each variable of `chosen` this replica's part of the tasks' gradients, shape
+                `(K, *variable)`.
             losses: This replica's part of the losses, shape `(K,)`.
             present: 1 where a task counts in this batch, else 0.
             noise: What `draw` gave.
             scale: What the losses were multiplied by for these gradients.
         """
-        rows, losses = _of_all_replicas(gradients), sum_over_replicas(losses)
+        rows, losses = self._of_all_replicas(gradients), sum_over_replicas(losses)
         if isinstance(self.balancer, ElementBalancer):
             return self._combine_elements(rows, losses, present, noise, scale)
         gram = sum((products(r / scale) for r in rows), ops.zeros((len(self.tasks), len(self.tasks))))
@@ -106,7 +142,7 @@ class ParameterBalancing(GradientBalancing):
 
     def weigh_and_combine_pair(
         self,
-        gradients: Sequence[Sequence[Sequence[Any]]],
+        gradients: Sequence[Sequence[Any]],
         losses: Sequence[Any],
         shares: Sequence[Any],
         present: Any,
@@ -115,13 +151,13 @@ class ParameterBalancing(GradientBalancing):
         """Returns what `weigh_and_combine` does, for two halves of a batch.
 
         Args:
-            gradients: Of each half, this replica's part of each task's gradients of `chosen`.
+            gradients: Of each half what `weigh_and_combine` takes.
             losses: Of each half, this replica's part of the losses, shape `(K,)`.
             shares: Of each half, its share in each task's labelled examples, shape `(K,)`.
             present: 1 where a task counts in this batch, else 0.
             scale: What the losses were multiplied by for these gradients.
         """
-        first, second = (_of_all_replicas(half) for half in gradients)
+        first, second = (self._of_all_replicas(half) for half in gradients)
         products = [
             ops.matmul(a / scale, ops.transpose(b / scale)) for a, b in zip(first, second, strict=True)
         ]
@@ -131,6 +167,14 @@ class ParameterBalancing(GradientBalancing):
         one, two = (ops.expand_dims(share, -1) for share in shares)
         whole = [a * one + b * two for a, b in zip(first, second, strict=True)]
         return weights, self._weighted(weights, whole), [(self.state, after)]
+
+    def _of_all_replicas(self, gradients: Sequence[Any]) -> list[Any]:
+        """Returns the tasks' gradients of the whole batch as the rows of a float32 matrix by variable.
+
+        Inner products of parts of a sum are not those of the sum.
+        """
+        count = len(self.tasks)
+        return [sum_over_replicas(ops.reshape(ops.cast(g, "float32"), (count, -1))) for g in gradients]
 
     def _weighted(self, weights: Any, rows: list[Any]) -> list[Any]:
         own = ops.expand_dims(weights, 0)
@@ -172,21 +216,6 @@ def _check_rows_are_independent(model: Any, balancer: GradientBalancer) -> None:
             )
 
 
-def _of_all_replicas(gradients: Sequence[Sequence[Any]]) -> list[Any]:
-    """Returns the tasks' gradients of the whole batch as the rows of a matrix by variable.
-
-    Inner products of parts of a sum are not those of the sum.
-    """
-    return [sum_over_replicas(as_rows(_without_gaps(parts))) for parts in zip(*gradients, strict=True)]
-
-
-def _without_gaps(parts: Sequence[Any]) -> list[Any]:
-    there = next((part for part in parts if part is not None), None)
-    if there is None:
-        return [ops.zeros((1,))] * len(parts)
-    return [ops.zeros_like(there) if part is None else part for part in parts]
-
-
 def shared_layers(model: Any) -> list[Any]:
     """Returns the layers of a functional model that the outputs of several tasks depend on."""
     counts: dict[int, tuple[Any, int]] = {}
@@ -196,13 +225,22 @@ def shared_layers(model: Any) -> list[Any]:
     return [layer for layer, count in counts.values() if count > 1]
 
 
-def _layers_before(output: Any) -> list[Any]:
-    """Returns the layers on the way from the inputs to a symbolic output."""
+def _all_before_one_fork(variables: list[Any], model: Any) -> bool:
+    """Returns whether variables are used nowhere behind the model's one `GradientFork`."""
+    forks = [layer for layer in model.layers if isinstance(layer, GradientFork)]
+    if len(forks) != 1:
+        return False
+    behind = [layer for output in model.output.values() for layer in _layers_before(output, stop=forks[0])]
+    return not {id(v) for v in variables} & {id(v) for layer in behind for v in layer.trainable_variables}
+
+
+def _layers_before(output: Any, stop: Any = None) -> list[Any]:
+    """Returns the layers on the way from the inputs, or from a layer, to a symbolic output."""
     layers, seen, waiting = {}, set(), [output]
     while waiting:
         tensor = waiting.pop()
         operation, node, _ = tensor._keras_history
-        if (id(operation), node) in seen:
+        if operation is stop or (id(operation), node) in seen:
             continue
         seen.add((id(operation), node))
         if hasattr(operation, "trainable_variables"):

@@ -90,7 +90,7 @@ def _balanced(model: Any, state: Any, data: Any) -> tuple[dict[str, Any], Any]:
     found = [looked.of_task(task) for task in tasks]
     with _state_scope(model, state):
         weights, combined, after = balancing.weigh_and_combine(
-            [[gradients[i] for i in chosen] for gradients in found],
+            _stacked(found, chosen),
             looked.losses,
             looked.present,
             step.noise,
@@ -121,7 +121,7 @@ def _paired(model: Any, state: Any, data: Any) -> tuple[dict[str, Any], Any]:
     rests = [half.of_sum(jnp.zeros_like(half.present)) for half in (first, step)]
     with _state_scope(model, state):
         _, combined, after = balancing.weigh_and_combine_pair(
-            [[[gradients[i] for i in chosen] for gradients in half] for half in found],
+            [_stacked(half, chosen) for half in found],
             [first.losses, step.losses],
             shares,
             jnp.maximum(first.present, step.present),
@@ -164,6 +164,11 @@ def _log(model: Any, step: _Pass) -> tuple[dict[str, Any], list[Any]]:
     with keras.StatelessScope(state_mapping=pairs) as scope:
         logs = model.compute_metrics(step.x, step.y, step.outputs, step.sample_weight)
     return logs, [scope.get_current_value(variable) for variable, _ in pairs]
+
+
+def _stacked(found: list[list[Any]], places: list[int]) -> list[Any]:
+    """Returns for each variable the gradients of all tasks."""
+    return [jnp.stack([gradients[i] for gradients in found]) for i in places]
 
 
 def _every_other(data: Any, start: int) -> Any:

@@ -1,0 +1,162 @@
+"""TensorFlow: a forward pass, and what gradients of its losses cost."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+
+class Pass:
+    """A forward pass, and the gradients of its losses.
+
+    Each task has a backward pass of its own through everything.
+    """
+
+    def __init__(self, model: Any, data: Any, logged: bool = True) -> None:
+        self.x, self.y, self.sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        scale = model.optimizer.scale_loss
+        self.scale = scale(tf.ones(()))
+        self._tasks = list(model.heads)
+        self._rest = tf.zeros(())
+        with tf.GradientTape(persistent=True) as self._tape:
+            self.outputs = self._forward(model)
+            if logged:
+                terms = model.task_losses(self.y, self.outputs, self.sample_weight)
+                self.losses, self.counts, self.present, rest = terms
+                self._rest = scale(rest)
+            else:
+                terms = model.look_at_losses(self.y, self.outputs, self.sample_weight)
+                self.losses, self.counts, self.present = terms
+            self._scaled = [scale(loss) for loss in tf.unstack(self.losses, len(self._tasks))]
+        self._regularized = bool(model.losses)
+
+    def _forward(self, model: Any) -> Any:
+        return model(self.x, training=True)
+
+    def of_task(self, task: int, variables: list[Any]) -> list[Any]:
+        """Returns the gradients of one task's loss."""
+        return _dense(self._tape.gradient(self._scaled[task], values(variables)))
+
+    def by_task(self, shared: list[Any], own: list[Any], shares: Any = None) -> tuple[list[Any], list[Any]]:
+        """Returns each shared variable's gradients, shape `(K, *variable)`, and the others' sums.
+
+        The sums are over the tasks, each times its share where there are shares.
+        """
+        found = [self.of_task(task, shared + own) for task in range(len(self._tasks))]
+        others = [part[len(shared) :] for part in found]
+        return stacked([part[: len(shared)] for part in found], shared), _summed(others, shares)
+
+    def weighted(self, weights: Any, shared: list[Any], own: list[Any]) -> tuple[list[Any], list[Any]]:
+        """Returns the gradients of the weighted losses by shared variables, and of all losses by the others.
+
+        Those of the regularisers are in both.
+        """
+        targets, factors = [*self._scaled, self._rest], [*tf.unstack(weights, len(self._tasks)), tf.ones(())]
+        of_shared = self._tape.gradient(targets, values(shared), factors)
+        return _dense(of_shared), _dense(self._tape.gradient(targets, values(own)))
+
+    def of_rest(self, variables: list[Any]) -> list[Any]:
+        """Returns the gradients of the regularisers."""
+        if not self._regularized:
+            return [None] * len(variables)
+        return _dense(self._tape.gradient(self._rest, values(variables)))
+
+    def log(self, model: Any) -> dict[str, Any]:
+        """Updates the metrics with the pass; returns the logs."""
+        return model.compute_metrics(self.x, self.y, self.outputs, self.sample_weight)
+
+
+class ForkedPass(Pass):
+    """A pass of a model whose shared variables all stand before its one `GradientFork`.
+
+    Behind the fork each task has a backward pass of its own. From the fork to the inputs they go one after
+    the other through one graph: a graph for each task would take more memory than its gradients.
+    """
+
+    def _forward(self, model: Any) -> Any:
+        with model.balancing.watch_fork(self._tape.watch) as fork:
+            outputs = super()._forward(model)
+        self._copies, self._readers = list(fork["copies"].values()), fork["readers"]
+        self._given = list(fork["given"])
+        return outputs
+
+    def of_task(self, task: int, variables: list[Any]) -> list[Any]:
+        return self._through_fork([self._scaled[task]], variables)
+
+    def by_task(self, shared: list[Any], own: list[Any], shares: Any = None) -> tuple[list[Any], list[Any]]:
+        behind = [self._behind([loss], own) for loss in self._scaled]
+        seeds = [tf.stack(rows) for rows in zip(*(seed for seed, _ in behind), strict=True)]
+        known, count = values(shared), len(self._tasks)
+
+        def backward(task: Any, kept: list[Any]) -> tuple[Any, list[Any]]:
+            seed = [tf.gather(of_tensor, task) for of_tensor in seeds]
+            found = _dense(self._tape.gradient(self._given, known, seed, unconnected_gradients="zero"))
+            return task + 1, [array.write(task, g) for array, g in zip(kept, found, strict=True)]
+
+        arrays = [tf.TensorArray(v.dtype, count, element_shape=v.shape) for v in known]
+        options = {"parallel_iterations": 1, "maximum_iterations": count}
+        _, arrays = tf.while_loop(lambda task, _: task < count, backward, (0, arrays), **options)
+        return [array.stack() for array in arrays], _summed([others for _, others in behind], shares)
+
+    def weighted(self, weights: Any, shared: list[Any], own: list[Any]) -> tuple[list[Any], list[Any]]:
+        factors = tf.unstack(weights, len(self._tasks))
+        of_shared = self._through_fork(self._scaled, shared, factors)
+        _, of_own = self._behind(self._scaled, own)
+        return added(of_shared, self.of_rest(shared)), added(of_own, self.of_rest(own))
+
+    def of_rest(self, variables: list[Any]) -> list[Any]:
+        if not self._regularized:
+            return [None] * len(variables)
+        return self._through_fork([self._rest], variables)
+
+    def _through_fork(self, targets: list[Any], variables: list[Any], factors: Any = None) -> list[Any]:
+        seed, behind = self._behind(targets, variables, factors)
+        return added(behind, _dense(self._tape.gradient(self._given, values(variables), seed)))
+
+    def _behind(
+        self, targets: list[Any], variables: list[Any], factors: Any = None
+    ) -> tuple[list[Any], list[Any]]:
+        """Returns the gradients of what the trunk gives, and those of variables, but for the trunk's part."""
+        found = _dense(self._tape.gradient(targets, [*self._copies, *values(variables)], factors))
+        of_copies = found[: len(self._copies)]
+        seed = []
+        for tensor, readers in zip(self._given, self._readers, strict=True):
+            parts = [of_copies[i] for i in readers if of_copies[i] is not None]
+            seed.append(tf.add_n(parts) if parts else tf.zeros_like(tensor))
+        return seed, found[len(self._copies) :]
+
+
+def values(variables: list[Any]) -> list[Any]:
+    return [variable.value for variable in variables]
+
+
+def stacked(gradients: list[list[Any]], variables: list[Any]) -> list[Any]:
+    """Returns for each variable the gradients of all tasks, in which `None` becomes zeros."""
+    return [
+        tf.stack([tf.zeros(v.shape, v.dtype) if part is None else part for part in parts])
+        for v, parts in zip(variables, zip(*gradients, strict=True), strict=True)
+    ]
+
+
+def added(gradients: list[Any], more: list[Any]) -> list[Any]:
+    """Adds gradients of which some may be `None`, which stands for zero."""
+    return [b if a is None else a if b is None else a + b for a, b in zip(gradients, more, strict=True)]
+
+
+def times(factor: Any, gradients: list[Any]) -> list[Any]:
+    """Multiplies gradients of which some may be `None`."""
+    return [None if g is None else tf.cast(factor, g.dtype) * g for g in gradients]
+
+
+def _summed(gradients: list[list[Any]], shares: Any) -> list[Any]:
+    parts = gradients if shares is None else [times(s, g) for s, g in zip(shares, gradients, strict=True)]
+    total = parts[0]
+    for more in parts[1:]:
+        total = added(total, more)
+    return total
+
+
+def _dense(gradients: list[Any]) -> list[Any]:
+    return [None if g is None else tf.convert_to_tensor(g) for g in gradients]
