@@ -42,8 +42,8 @@ def make_balancing(balancer: Any, model: Any) -> Balancing | None:
         )
     if balancer.at == "parameters":
         parameters = ParameterBalancing(balancer, heads, model)
-        if parameters.forked:
-            forks[0].combine_with(parameters)
+        if parameters.fork is not None:
+            forks[0].combine_with(parameters.fork)
         return parameters
     if len(forks) != 1:
         raise ValueError(

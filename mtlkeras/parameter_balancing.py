@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -17,6 +15,7 @@ from mtlkeras.balancers.base import ElementBalancer, GradientBalancer, PairBalan
 from mtlkeras.gradient_balancing import GradientBalancing, products
 from mtlkeras.heads.base import Head
 from mtlkeras.layers.gradient_fork import GradientFork
+from mtlkeras.watched_fork import WatchedFork
 
 
 class ParameterBalancing(GradientBalancing):
@@ -45,8 +44,7 @@ class ParameterBalancing(GradientBalancing):
         if balancer.one_task_each:
             _check_rows_are_independent(model, balancer)
         object.__setattr__(self, "_chosen", _named(self._shared, balancer))
-        self.forked = _all_before_one_fork(self.shared, model)
-        self._passing = threading.local()  # The replicas of tf.distribute trace in threads of their own.
+        self.fork = WatchedFork() if _all_before_one_fork(self.shared, model) else None
         buffered = isinstance(balancer, ElementBalancer) and balancer.buffered
         self.buffers = [
             self.add_weight(
@@ -58,37 +56,6 @@ class ParameterBalancing(GradientBalancing):
             )
             for i, variable in enumerate(self.shared if buffered else [])
         ]
-
-    @contextlib.contextmanager
-    def watch_fork(self, watch: Callable[[Any], None]) -> Iterator[dict[str, Any]]:
-        """Cuts gradients at the fork, so that those behind and those before it can be taken one by one.
-
-        Args:
-            watch: Called with each task's copy of what the trunk gives, before it is used.
-
-        Returns:
-            A context with a dict that has after a forward pass `given`, what the trunk gave, `copies` by
-            task, and `readers`, the numbers of the copies of each tensor in `given`.
-        """
-        found: dict[str, Any] = {}
-        self._passing.seen = found, watch
-        try:
-            yield found
-        finally:
-            self._passing.seen = None
-
-    def fork(self, tensors: Mapping[str, Any], keys: Mapping[str, str]) -> dict[str, Any]:
-        """Returns a copy for each task of what it reads; arguments as for `RepresentationBalancing`."""
-        seen = getattr(self._passing, "seen", None)
-        if seen is None:  # In a training loop of the caller's own.
-            return {task: tensors[key] for task, key in keys.items()}
-        found, watch = seen
-        copies = {task: ops.stop_gradient(tensors[key]) for task, key in keys.items()}
-        for copy in copies.values():
-            watch(copy)
-        readers = [[i for i, key in enumerate(keys.values()) if key == name] for name in tensors]
-        found.update(given=list(tensors.values()), copies=copies, readers=readers)
-        return copies
 
     def draw(self) -> Any:
         if self.seed is not None and isinstance(self.balancer, ElementBalancer):

@@ -35,7 +35,7 @@ def parameter_step(model: Any, data: Any) -> dict[str, Any]:
 
 
 def _pass(model: Any, data: Any, logged: bool = True) -> Pass:
-    return (ForkedPass if model.balancing.forked else Pass)(model, data, logged)
+    return (Pass if model.balancing.fork is None else ForkedPass)(model, data, logged)
 
 
 def _balanced(model: Any, data: Any) -> dict[str, Any]:

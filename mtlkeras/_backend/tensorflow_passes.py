@@ -76,7 +76,7 @@ class ForkedPass(Pass):
     """
 
     def _forward(self, model: Any) -> Any:
-        with model.balancing.watch_fork(self._tape.watch) as fork:
+        with model.balancing.fork.watch(self._tape.watch) as fork:
             outputs = super()._forward(model)
         self._copies, self._readers = list(fork["copies"].values()), fork["readers"]
         self._given = list(fork["given"])

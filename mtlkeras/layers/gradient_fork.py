@@ -29,7 +29,7 @@ class GradientFork(keras.layers.Layer):
         self.combine_with(None)
 
     def combine_with(self, balancing: Any) -> None:
-        """Sets what combines the gradients: a `mtlkeras.balancing.Balancing`, or `None`."""
+        """Sets what combines the gradients, by its method `fork`; `None` for their plain sum."""
         # Past Keras' attribute tracking: the model owns it.
         object.__setattr__(self, "_balancing", balancing)
 
