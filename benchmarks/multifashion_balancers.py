@@ -2,9 +2,10 @@
 
     python benchmarks/multifashion_balancers.py [--seeds 0 1 2 3 4] [--epochs 5] [--methods MGDA ...]
                                                 [--levels representation parameters] [--data-dir DIR]
-                                                [--keep FILE.json]
+                                                [--npz FILE.npz] [--keep FILE.json]
 
-The LeNet, data and batches of the recipe `multifashion`; Adam with a learning rate of 0.001. A
+The LeNet and the batches of the recipe `multifashion`, on its pictures or on those of a file with the
+arrays x, left and right of each split (x_train, ..., right_test); Adam with a learning rate of 0.001. A
 single-task model is the same network of which one task alone is trained. The accuracy is that of
 the last epoch on the test split: nothing is chosen on it. Delta m is the mean of the tasks'
 relative changes against the single-task models; the last column is the mean difference to equal
@@ -47,6 +48,24 @@ def methods(names: list[str] | None, levels: list[str]) -> dict:
         else:
             found[name] = cls()
     return found
+
+
+def from_file(path: Path, split: str, batch_size: int, seed: int):
+    """Returns the batches of one split of a file of ready pictures."""
+    import numpy as np
+
+    import mtlkeras
+
+    with np.load(path) as arrays:
+        images = arrays[f"x_{split}"][..., np.newaxis]
+        labels = {task: arrays[f"{task}_{split}"] for task in TASKS}
+    return mtlkeras.data.load(
+        (images, labels),
+        tasks={task: task for task in TASKS},
+        shuffle=split == "train",
+        batch_size=batch_size,
+        seed=seed,
+    )
 
 
 def accuracies(recipe, train, test, epochs: int, seed: int, **compile_args) -> list[float]:
@@ -99,17 +118,23 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--methods", nargs="*", help="names of balancers; all by default")
     parser.add_argument("--levels", nargs="*", default=["representation", "parameters"])
-    parser.add_argument("--data-dir")
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--data-dir", help="folder of the Fashion-MNIST that the recipe reads")
+    source.add_argument("--npz", type=Path, help="file of ready pictures instead")
     parser.add_argument("--keep", type=Path, help="JSON file of results, which a later run goes on from")
     args = parser.parse_args()
 
     from mtlkeras.recipe import Recipe, find_recipe
 
     recipe = Recipe(find_recipe("multifashion"))
-    train, test = (
-        recipe.data(split, recipe.constant("BATCH_SIZE"), args.data_dir) for split in ("train", "test")
-    )
-    results = Results(args.keep, {"epochs": args.epochs})
+    size = recipe.constant("BATCH_SIZE")
+    if args.npz is None:
+        train, test = (recipe.data(split, size, args.data_dir) for split in ("train", "test"))
+    else:
+        train, test = (
+            from_file(args.npz, split, size, recipe.constant("SEED")) for split in ("train", "test")
+        )
+    results = Results(args.keep, {"epochs": args.epochs, "npz": args.npz and args.npz.name})
 
     def by_seed(name: str, **compile_args) -> list[list[float]]:
         return [
