@@ -201,13 +201,14 @@ class MultiTaskModel(Trainer, keras.Model):
             ValueError: If there are no labels, or labels of an unknown task.
         """
         losses, counts, present, rest = self.task_losses(y, y_pred, sample_weight, training)
+        losses = ops.stack(losses)
         if training and self.balancing is not None:
             return self.balancing.joint_loss(losses, counts, present) + rest
         return ops.sum(losses) + rest
 
     def task_losses(
         self, y: Any, y_pred: Any, sample_weight: Any, training: bool = True
-    ) -> tuple[Any, Any, Any, Any]:
+    ) -> tuple[list[Any], Any, Any, Any]:
         """Returns this replica's part of each term of the joint objective, and logs them.
 
         Args:
@@ -217,40 +218,43 @@ class MultiTaskModel(Trainer, keras.Model):
             training: Whether class weights given to `fit` apply.
 
         Returns:
-            The weighted losses, the labelled examples of the whole batch, and 1 for each task
-            that counts in it, all of shape `(tasks,)`; last the regularisers' losses.
+            A list of the weighted losses, apart so that the gradient of one is that of no other; the
+            labelled examples of the whole batch, and 1 for each task that counts in it, both of shape
+            `(tasks,)`; last the regularisers' losses.
         """
         sums, counts = self._loss_sums(self.labels_by_task(y), y_pred, sample_weight, training)
         regularization = sum((ops.sum(ops.cast(r, "float32")) for r in self.losses), ops.zeros(()))
-        self._compile_metrics.add_losses(ops.stop_gradient(sums), counts, ops.stop_gradient(regularization))
+        logged = ops.stop_gradient(ops.stack(sums))
+        self._compile_metrics.add_losses(logged, counts, ops.stop_gradient(regularization))
         return *self._weighted_means(sums, counts), regularization / replica_count()
 
-    def look_at_losses(self, y: Any, y_pred: Any, sample_weight: Any) -> tuple[Any, Any, Any]:
+    def look_at_losses(self, y: Any, y_pred: Any, sample_weight: Any) -> tuple[list[Any], Any, Any]:
         """Returns the first three of `task_losses`, and logs nothing."""
         return self._weighted_means(
             *self._loss_sums(self.labels_by_task(y), y_pred, sample_weight, training=True)
         )
 
-    def _weighted_means(self, sums: Any, counts: Any) -> tuple[Any, Any, Any]:
+    def _weighted_means(self, sums: list[Any], counts: Any) -> tuple[list[Any], Any, Any]:
         """Returns this replica's part of each task's weighted loss, the labels of all, and which count."""
         # The mean is over the whole batch, so each replica divides its own sum by the count of
         # all; the optimizer adds up the replicas' gradients.
         counts = sum_over_replicas(counts)
         weights = ops.convert_to_tensor([o.weight for o in self._objectives.values()], "float32")
         present = ops.cast(ops.logical_and(counts > 0, weights > 0), "float32")
-        return sums / ops.maximum(counts, 1.0) * weights, counts, present
+        factors = ops.unstack(weights / ops.maximum(counts, 1.0), len(sums))
+        return [value * factor for value, factor in zip(sums, factors, strict=True)], counts, present
 
     def balance_after_step(self, y: Any, y_pred: Any, sample_weight: Any) -> None:
         """Tells the balancer the losses of a batch after the update that it led to."""
         losses, counts, present = self.look_at_losses(y, y_pred, sample_weight)
-        self.balancing.after_step(sum_over_replicas(losses), counts, present)
+        self.balancing.after_step(sum_over_replicas(ops.stack(losses)), counts, present)
 
     def log_weights(self) -> dict[str, Any]:
         """Counts the weights of the step that ended; returns the epoch's means for the logs."""
         return self._compile_metrics.add_weights(self.balancing.memory()["weights"])
 
-    def _loss_sums(self, y: dict, y_pred: dict, sample_weight: Any, training: bool) -> tuple[Any, Any]:
-        """Returns each task's sum of losses and count of labelled examples, shape `(tasks,)`."""
+    def _loss_sums(self, y: dict, y_pred: dict, sample_weight: Any, training: bool) -> tuple[list[Any], Any]:
+        """Returns each task's sum of losses, and the counts of labelled examples, shape `(tasks,)`."""
         if not isinstance(sample_weight, dict):
             sample_weight = dict.fromkeys(y, sample_weight)
         class_weight = self._fit_class_weights if training else {}
@@ -261,7 +265,7 @@ class MultiTaskModel(Trainer, keras.Model):
             for task, objective in self._objectives.items()
         ]
         sums, counts = zip(*pairs, strict=True)
-        return ops.stack(sums), ops.stack(counts)
+        return list(sums), ops.stack(counts)
 
     def labels_by_task(self, y: Any) -> dict[str, Any]:
         """Returns labels as a dict, without tasks that have none."""

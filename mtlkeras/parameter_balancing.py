@@ -193,27 +193,46 @@ def shared_layers(model: Any) -> list[Any]:
 
 
 def _all_before_one_fork(variables: list[Any], model: Any) -> bool:
-    """Returns whether variables are used nowhere behind the model's one `GradientFork`."""
+    """Returns whether the one `GradientFork` has all of some variables before it, and the tasks apart.
+
+    Behind it there is then nothing that several tasks' losses depend on.
+    """
     forks = [layer for layer in model.layers if isinstance(layer, GradientFork)]
-    if len(forks) != 1:
+    if len(forks) != 1 or set(forks[0].keys) != set(model.output):
         return False
-    behind = [layer for output in model.output.values() for layer in _layers_before(output, stop=forks[0])]
-    return not {id(v) for v in variables} & {id(v) for layer in behind for v in layer.trainable_variables}
+    ways = [_nodes_before(output, stop=forks[0]) for output in model.output.values()]
+    behind = [layer for way in ways for layer in _layers(way)]
+    apart = sum(len(way) for way in ways) == len(set().union(*ways))
+    return apart and not {id(v) for v in variables} & {
+        id(v) for layer in behind for v in layer.trainable_variables
+    }
 
 
-def _layers_before(output: Any, stop: Any = None) -> list[Any]:
-    """Returns the layers on the way from the inputs, or from a layer, to a symbolic output."""
-    layers, seen, waiting = {}, set(), [output]
+def _layers_before(output: Any) -> list[Any]:
+    """Returns the layers on the way from the inputs to a symbolic output."""
+    return _layers(_nodes_before(output))
+
+
+def _layers(nodes: Mapping[Any, Any]) -> list[Any]:
+    found = {id(o): o for o in nodes.values() if hasattr(o, "trainable_variables")}
+    return list(found.values())
+
+
+def _nodes_before(output: Any, stop: Any = None) -> dict[tuple[int, int], Any]:
+    """Returns the operations by call on the way from the inputs, or from a layer, to a symbolic output.
+
+    Inputs are left out.
+    """
+    found: dict[tuple[int, int], Any] = {}
+    waiting = [output]
     while waiting:
-        tensor = waiting.pop()
-        operation, node, _ = tensor._keras_history
-        if operation is stop or (id(operation), node) in seen:
+        operation, node, _ = waiting.pop()._keras_history
+        key = id(operation), node
+        if operation is stop or key in found or isinstance(operation, keras.layers.InputLayer):
             continue
-        seen.add((id(operation), node))
-        if hasattr(operation, "trainable_variables"):
-            layers[id(operation)] = operation
+        found[key] = operation
         waiting += operation._inbound_nodes[node].input_tensors
-    return list(layers.values())
+    return found
 
 
 def _named(layers: list[Any], balancer: GradientBalancer) -> list[Any]:

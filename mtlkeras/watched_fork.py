@@ -28,7 +28,7 @@ class WatchedFork:
 
         Returns:
             A context with a dict that has after a forward pass `given`, what the trunk gave, `copies` by
-            task, and `readers`, the numbers of the copies of each tensor in `given`.
+            task, and `readers`, the tasks that read each tensor in `given`.
         """
         found: dict[str, Any] = {}
         self._passing.seen = found, watch
@@ -46,6 +46,6 @@ class WatchedFork:
         copies = {task: ops.stop_gradient(tensors[key]) for task, key in keys.items()}
         for copy in copies.values():
             watch(copy)
-        readers = [[i for i, key in enumerate(keys.values()) if key == name] for name in tensors]
+        readers = [[task for task, key in keys.items() if key == name] for name in tensors]
         found.update(given=list(tensors.values()), copies=copies, readers=readers)
         return copies

@@ -69,7 +69,7 @@ class _Pass:
             [scope.get_current_value(v) for v in part]
             for part in (model.non_trainable_variables, model.metrics_variables)
         ]
-        return jnp.concatenate([values, rest[None]]), (outputs, counts, present, noise, *changed)
+        return jnp.stack([*values, rest]), (outputs, counts, present, noise, *changed)
 
     def of_task(self, task: int) -> list[Any]:
         return self._pull(jnp.zeros(self.losses.shape[0] + 1).at[task].set(self.scale))[0]

@@ -7,6 +7,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+# Up to so many tasks each has a backward graph of its own through the trunk, which takes about as much memory
+# as one graph in a loop and is much faster where kernels are fused (convolution and pooling on a CPU).
+MOST_UNROLLED = 4
+
 
 class Pass:
     """A forward pass, and the gradients of its losses.
@@ -24,12 +28,13 @@ class Pass:
             self.outputs = self._forward(model)
             if logged:
                 terms = model.task_losses(self.y, self.outputs, self.sample_weight)
-                self.losses, self.counts, self.present, rest = terms
+                losses, self.counts, self.present, rest = terms
                 self._rest = scale(rest)
             else:
                 terms = model.look_at_losses(self.y, self.outputs, self.sample_weight)
-                self.losses, self.counts, self.present = terms
-            self._scaled = [scale(loss) for loss in tf.unstack(self.losses, len(self._tasks))]
+                losses, self.counts, self.present = terms
+            self._scaled = [scale(loss) for loss in losses]
+        self.losses = tf.stack(losses)
         self._regularized = bool(model.losses)
 
     def _forward(self, model: Any) -> Any:
@@ -71,34 +76,52 @@ class Pass:
 class ForkedPass(Pass):
     """A pass of a model whose shared variables all stand before its one `GradientFork`.
 
-    Behind the fork each task has a backward pass of its own. From the fork to the inputs they go one after
-    the other through one graph: a graph for each task would take more memory than its gradients.
+    Behind the fork one backward pass is that of all tasks. From the fork to the inputs theirs go one after
+    the other: many at once would take more memory than their gradients.
     """
 
     def _forward(self, model: Any) -> Any:
         with model.balancing.fork.watch(self._tape.watch) as fork:
             outputs = super()._forward(model)
-        self._copies, self._readers = list(fork["copies"].values()), fork["readers"]
-        self._given = list(fork["given"])
+        self._copies = [fork["copies"][task] for task in self._tasks]
+        self._given, self._readers = fork["given"], fork["readers"]
         return outputs
 
     def of_task(self, task: int, variables: list[Any]) -> list[Any]:
         return self._through_fork([self._scaled[task]], variables)
 
     def by_task(self, shared: list[Any], own: list[Any], shares: Any = None) -> tuple[list[Any], list[Any]]:
-        behind = [self._behind([loss], own) for loss in self._scaled]
-        seeds = [tf.stack(rows) for rows in zip(*(seed for seed, _ in behind), strict=True)]
-        known, count = values(shared), len(self._tasks)
+        # Nothing behind the fork stands in two tasks' ways: one backward pass is that of all.
+        found = _dense(self._tape.gradient(self._scaled, [*self._copies, *values(own)]))
+        of_copies, of_own = found[: len(self._copies)], found[len(self._copies) :]
+        if shares is not None:
+            of_own = _dense(self._tape.gradient(self._scaled, values(own), shares))
+        seeds = [self._seeds(of_copies, task) for task in range(len(self._tasks))]
+        walk = self._unrolled if len(seeds) <= MOST_UNROLLED else self._in_a_loop
+        return walk(seeds, shared), of_own
+
+    def _unrolled(self, seeds: list[list[Any]], shared: list[Any]) -> list[Any]:
+        found: list[list[Any]] = []
+        for seed in seeds:
+            # One by one, so that what a pass holds on its way is held once.
+            with tf.control_dependencies([g for g in found[-1] if g is not None] if found else []):
+                seed = [tf.identity(part) for part in seed]
+            found.append(_dense(self._tape.gradient(self._given, values(shared), seed)))
+        return stacked(found, shared)
+
+    def _in_a_loop(self, seeds: list[list[Any]], shared: list[Any]) -> list[Any]:
+        by_tensor = [tf.stack(parts) for parts in zip(*seeds, strict=True)]
+        known, count = values(shared), len(seeds)
 
         def backward(task: Any, kept: list[Any]) -> tuple[Any, list[Any]]:
-            seed = [tf.gather(of_tensor, task) for of_tensor in seeds]
+            seed = [tf.gather(of_tensor, task) for of_tensor in by_tensor]
             found = _dense(self._tape.gradient(self._given, known, seed, unconnected_gradients="zero"))
             return task + 1, [array.write(task, g) for array, g in zip(kept, found, strict=True)]
 
         arrays = [tf.TensorArray(v.dtype, count, element_shape=v.shape) for v in known]
         options = {"parallel_iterations": 1, "maximum_iterations": count}
         _, arrays = tf.while_loop(lambda task, _: task < count, backward, (0, arrays), **options)
-        return [array.stack() for array in arrays], _summed([others for _, others in behind], shares)
+        return [array.stack() for array in arrays]
 
     def weighted(self, weights: Any, shared: list[Any], own: list[Any]) -> tuple[list[Any], list[Any]]:
         factors = tf.unstack(weights, len(self._tasks))
@@ -111,6 +134,14 @@ class ForkedPass(Pass):
             return [None] * len(variables)
         return self._through_fork([self._rest], variables)
 
+    def _seeds(self, of_copies: list[Any], task: int) -> list[Any]:
+        """Returns a task's gradients of what the trunk gives, zeros where it does not read it."""
+        found = of_copies[task]
+        return [
+            found if found is not None and self._tasks[task] in readers else tf.zeros_like(tensor)
+            for tensor, readers in zip(self._given, self._readers, strict=True)
+        ]
+
     def _through_fork(self, targets: list[Any], variables: list[Any], factors: Any = None) -> list[Any]:
         seed, behind = self._behind(targets, variables, factors)
         return added(behind, _dense(self._tape.gradient(self._given, values(variables), seed)))
@@ -120,10 +151,10 @@ class ForkedPass(Pass):
     ) -> tuple[list[Any], list[Any]]:
         """Returns the gradients of what the trunk gives, and those of variables, but for the trunk's part."""
         found = _dense(self._tape.gradient(targets, [*self._copies, *values(variables)], factors))
-        of_copies = found[: len(self._copies)]
+        of_copies = dict(zip(self._tasks, found, strict=False))
         seed = []
         for tensor, readers in zip(self._given, self._readers, strict=True):
-            parts = [of_copies[i] for i in readers if of_copies[i] is not None]
+            parts = [of_copies[task] for task in readers if of_copies[task] is not None]
             seed.append(tf.add_n(parts) if parts else tf.zeros_like(tensor))
         return seed, found[len(self._copies) :]
 

@@ -8,6 +8,7 @@ import mtlkeras
 from mtlkeras.balancers import MGDA, CAGrad, FairGrad, GradNorm, NashMTL, PCGrad, UPGrad
 from mtlkeras.features import Features
 from mtlkeras.heads import Classification, Regression
+from mtlkeras.sharing import HardSharing
 from mtlkeras.specs import spec
 from mtlkeras.trunks.base import Trunk
 from tests.support import all_heads, examples, tiny_model
@@ -268,3 +269,51 @@ def test_taking_apart_refuses_what_it_cannot_do():
     model = mtlkeras.build_model((6, 6, 1), mtlkeras.trunks.ResNet(depth=8, width=4), all_heads())
     with pytest.raises(ValueError, match="batch normalisation"):
         model.compile(balancer=balancer)
+
+
+def model_mixed_behind_its_fork(balancer):
+    """Both tasks read the sum of both copies: what lies behind the fork is not one task's alone."""
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((COUNT,), name="x")
+    body = keras.Model(inputs, keras.layers.Dense(4, use_bias=False, name="shared")(inputs))
+    heads = {"kind": Classification(3), "size": Regression(num_targets=2)}
+    inputs = keras.Input((COUNT,), name="x")
+    features = HardSharing()(body, inputs, heads)
+    mixed = sum(f.vector for f in features.values())
+    outputs = {task: head.attach(Features(vector=mixed), task) for task, head in heads.items()}
+    model = mtlkeras.MultiTaskModel(inputs, outputs)
+    model.compile(keras.optimizers.SGD(1.0), balancer=balancer)
+    return model
+
+
+@pytest.mark.tensorflow
+def test_tasks_that_meet_behind_the_fork_are_told_apart():
+    x, y = np.eye(COUNT, dtype="float32"), {task: labels()[task] for task in ("kind", "size")}
+    changes = []
+    for weights in ({"kind": 1.0, "size": 0.0}, {"kind": 0.0, "size": 1.0}, None):
+        model = model_mixed_behind_its_fork(None if weights else MGDA(at="parameters"))
+        if weights:
+            model.compile(keras.optimizers.SGD(1.0), loss_weights=weights)
+        start = model.trunk.get_weights()[0]
+        logs = model.fit(x, y, batch_size=COUNT, verbose=0).history
+        changes.append((model.trunk.get_weights()[0] - start).ravel())
+    assert model.balancing.fork is None
+    alone = np.stack(changes[:2])
+    found = [logs["kind_weight"][0], logs["size_weight"][0]]
+    np.testing.assert_allclose(found, MGDA().weights(alone @ alone.T), rtol=2e-3, atol=2e-4)
+    np.testing.assert_allclose(changes[2], found @ alone, atol=2e-6)
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("most", [0, 9])
+def test_one_graph_or_many_give_the_same_gradients(most, monkeypatch):
+    from mtlkeras._backend import tensorflow_passes
+
+    monkeypatch.setattr(tensorflow_passes, "MOST_UNROLLED", most)
+    start, y = starting_weights(), labels(missing=0.3)
+    changes, logs, model = step(start, y, balancer=CAGrad(at="parameters"))
+    assert model.balancing.fork is not None
+    alone = task_changes(start, y)
+    logged = np.array([logs[f"{task}_weight"] for task in model.heads])
+    np.testing.assert_allclose(logged, CAGrad().weights(alone @ alone.T), rtol=2e-3, atol=2e-4)
+    np.testing.assert_allclose(changes[0][0].ravel(), logged @ alone, atol=2e-6)
