@@ -1,12 +1,13 @@
 """What balancing by gradients costs in mtlkeras, LibMTL and TorchJD, each over its own plain step.
 
     python benchmarks/balancer_peers.py [--tasks 2 4 8] [--methods PCGrad MGDA ...] [--repeats 7] [--steps 8]
-                                        [--levels parameters representation] [--cpu]
+                                        [--levels parameters representation] [--cpu] [--memory]
 
 The same network in all three, a residual trunk of about a million parameters (depth 8, width 56) on
 16x16x1 with a class head of ten a task, batch 32, Adam; as many threads. All take turns, so that what else
 the machine does hits them all; a ratio is the median over the repeats of a balanced over a plain epoch. What
-is not installed is left out (`pip install torch LibMTL==1.1.5 "torchjd[full]==0.18.0"`).
+is not installed is left out (`pip install torch LibMTL==1.1.5 "torchjd[full]==0.18.0"`). With --memory
+each trains in a process of its own, and what that grows by from before the model is made is compared.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ import argparse
 import functools
 import importlib.util
 import os
+import resource
 import statistics
+import subprocess
 import sys
 import time
 import types
@@ -190,19 +193,54 @@ def ours(name: str | None, level: str, tasks: list[str], steps: int, clock) -> C
     return epoch_timer(model, make_batches(tasks, steps), steps, clock)
 
 
-def peers(name: str, level: str, *arguments) -> dict[str, Callable[[], float]]:
-    """Returns the timers of those that have a method, by library."""
-    timers = {"mtlkeras": ours(name, level, *arguments)}
+def peers(name: str, level: str) -> dict[str, Callable]:
+    """Returns what makes the timers of those that have a method, by library."""
+    makers: dict[str, Callable] = {"mtlkeras": functools.partial(ours, name, level)}
     if installed("LibMTL") and name in LIBMTL and (level == "parameters" or name in OF_REPRESENTATION):
-        timers["LibMTL"] = libmtl(name, level, *arguments)
+        makers["LibMTL"] = functools.partial(libmtl, name, level)
     if installed("torchjd") and name in TORCHJD and level == "parameters":
-        timers["TorchJD"] = torchjd(name, *arguments)
-    return timers
+        makers["TorchJD"] = functools.partial(torchjd, name)
+    return makers
+
+
+def plain_ones() -> dict[str, Callable]:
+    """Returns what makes the timers of plain steps, by library."""
+    makers: dict[str, Callable] = {"mtlkeras": functools.partial(ours, None, "")}
+    if installed("LibMTL") or installed("torchjd"):
+        makers["LibMTL"] = makers["TorchJD"] = plain_torch
+    return makers
 
 
 @functools.cache
 def installed(name: str) -> bool:
     return all(importlib.util.find_spec(package) for package in ("torch", name))
+
+
+def time_ratios(makers: dict[str, Callable], plain: dict[str, Callable], repeats: int, *arguments) -> dict:
+    """Returns for each library the ratios of balanced to plain epochs."""
+    timers = {library: make(*arguments) for library, make in makers.items()}
+    ratios: dict[str, list[float]] = {library: [] for library in timers}
+    for repeat in range(repeats):
+        for library, timed in timers.items():
+            pair = [timed, plain[library]]
+            first, second = (run() for run in (pair if repeat % 2 else reversed(pair)))
+            ratios[library].append(first / second if repeat % 2 else second / first)
+    return ratios
+
+
+def growth(library: str, name: str, level: str, count: int) -> float:
+    """Returns the MiB that a training in a process of its own takes at most beyond its start."""
+    command = [sys.executable, __file__, "--child", library, name, level, str(count)]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
+
+
+def child(library: str, name: str, level: str, count: int) -> None:
+    # What a library takes by itself is no part of it.
+    importlib.import_module("mtlkeras" if library == "mtlkeras" else "torch")
+    make = (peers(name, level) if name else plain_ones())[library]
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    make(task_names(count), 4, time.perf_counter)()
+    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
 
 
 def main() -> None:
@@ -213,26 +251,30 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--cpu", action="store_true", help="count processor time in place of wall time")
+    parser.add_argument("--memory", action="store_true", help="compare peak memory and time nothing")
+    parser.add_argument("--child", nargs=4, help=argparse.SUPPRESS)
     args = parser.parse_args()
+    if args.child:
+        child(*args.child[:3], int(args.child[3]))
+        return
     clock = time.process_time if args.cpu else time.perf_counter
     print(f"$ python {' '.join(sys.argv)}")
     print("| tasks | level | method | mtlkeras | LibMTL | TorchJD |\n| --- | --- | --- | --- | --- | --- |")
     for count in args.tasks:
         arguments = (task_names(count), args.steps, clock)
-        plain = {"mtlkeras": ours(None, "", *arguments)}
-        if installed("LibMTL") or installed("torchjd"):
-            plain["LibMTL"] = plain["TorchJD"] = plain_torch(*arguments)
+        if args.memory:
+            plain = {library: growth(library, "", "", count) for library in plain_ones()}
+        else:
+            plain = {library: make(*arguments) for library, make in plain_ones().items()}
         for level in args.levels:
             for name in args.methods:
-                timers = peers(name, level, *arguments)
-                ratios: dict[str, list[float]] = {library: [] for library in timers}
-                for repeat in range(args.repeats):
-                    for library, timed in timers.items():
-                        pair = [timed, plain[library]]
-                        first, second = (run() for run in (pair if repeat % 2 else reversed(pair)))
-                        ratios[library].append(first / second if repeat % 2 else second / first)
+                makers = peers(name, level)
+                if args.memory:
+                    found = {lib: [growth(lib, name, level, count) / plain[lib]] for lib in makers}
+                else:
+                    found = time_ratios(makers, plain, args.repeats, *arguments)
                 cells = [
-                    f"{statistics.median(ratios[library]):.2f}" if library in ratios else "–"
+                    f"{statistics.median(found[library]):.2f}" if library in found else "–"
                     for library in ("mtlkeras", "LibMTL", "TorchJD")
                 ]
                 print(f"| {count} | {level} | {name} | {' | '.join(cells)} |", flush=True)

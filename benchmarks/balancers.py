@@ -2,14 +2,16 @@
 
     python benchmarks/balancers.py [--methods MGDA PCGrad ...] [--tasks 2 4 8] [--repeats 9] [--steps 8]
                                    [--levels representation parameters] [--every 1] [--cpu] [--memory]
+                                   [--one-task-each]
 
 A step: `fit` of a residual trunk of about a million parameters (ResNet of depth 8 and width 56 on
 16x16x1, batch 32) with one class head of ten a task, against the same without a balancer. The two
 take turns, each repeat in the other order; the ratio is the median over the pairs. For the
 parameters the bound is 1.05 times (forward + K backward) / (forward + backward), which is measured
 on the plain model. The weights alone are timed inside a graph on a Gram matrix of 8 tasks.
-With --memory each model trains in a process of its own, whose peak over what it held before the
-first step is compared.
+With --one-task-each every example has labels of one task alone, the trunk has no normalisation, and
+the balancers at the parameters take the batches apart by task. With --memory each model trains in a
+process of its own, whose peak over what it held before the first step is compared.
 """
 
 from __future__ import annotations
@@ -34,32 +36,35 @@ GRAM = (
 LOSSES = ("Uncertainty", "DWA", "RLW", "GLS", "FAMO", "STCH", "IMTLL", "COSMOS")
 
 
-def make_model(tasks: list[str], balancer=None):
+def make_model(tasks: list[str], balancer=None, normalization: str | None = "batch"):
     import mtlkeras
 
     model = mtlkeras.build_model(
         inputs=SHAPE,
-        trunk=mtlkeras.trunks.ResNet(depth=8, width=56),
+        trunk=mtlkeras.trunks.ResNet(depth=8, width=56, normalization=normalization),
         heads={task: mtlkeras.heads.Classification(CLASSES) for task in tasks},
     )
     model.compile("adam", balancer=balancer)
     return model
 
 
-def make_balancer(name: str, level: str = "", every: int = 1):
+def make_balancer(name: str, level: str = "", **how):
     from mtlkeras import balancers
 
     cls = getattr(balancers, name)
-    return cls(at=level, every=every) if level else cls()
+    return cls(at=level, **how) if level else cls()
 
 
-def make_batches(tasks: list[str], steps: int):
+def make_batches(tasks: list[str], steps: int, one_task_each: bool = False):
     import numpy as np
     import tensorflow as tf
 
     rng = np.random.default_rng(0)
     images = rng.normal(size=(BATCH * steps, *SHAPE)).astype("float32")
     labels = {task: rng.integers(0, CLASSES, BATCH * steps) for task in tasks}
+    if one_task_each:
+        owners = rng.integers(0, len(tasks), BATCH * steps)
+        labels = {task: np.where(owners == i, y, -1) for i, (task, y) in enumerate(labels.items())}
     return tf.data.Dataset.from_tensor_slices((images, labels)).batch(BATCH, True).cache().prefetch(2)
 
 
@@ -141,16 +146,20 @@ def child(name: str, level: str, count: int) -> None:
 def step_times(args: argparse.Namespace, clock) -> None:
     print("| tasks | level | method | plain, ms | ratio | middle half | bound |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
+    how, normalization = {"every": args.every}, "batch"
+    if args.one_task_each:
+        how, normalization = {"one_task_each": True}, None
     for count in args.tasks:
         tasks = task_names(count)
-        data, plain = make_batches(tasks, args.steps), make_model(tasks)
+        data = make_batches(tasks, args.steps, args.one_task_each)
+        plain = make_model(tasks, normalization=normalization)
         least = floor(plain, data, count, args.repeats, clock)
         alone = epoch_timer(plain, data, args.steps, clock)
         for level in args.levels:
             bound = 1.08 if level == "representation" else 1.05 * least
             for name in args.methods:
-                balancer = make_balancer(name, level if name in GRAM else "", args.every)
-                model = make_model(tasks, balancer)
+                balancer = make_balancer(name, level if name in GRAM else "", **how)
+                model = make_model(tasks, balancer, normalization)
                 timed = epoch_timer(model, data, args.steps, clock)
                 pairs = take_turns([timed, alone], args.repeats)
                 ratios = [a / b for a, b in pairs]
@@ -166,6 +175,7 @@ def main() -> None:
     parser.add_argument("--tasks", type=int, nargs="*", default=[2, 4, 8])
     parser.add_argument("--levels", nargs="*", default=["representation", "parameters"])
     parser.add_argument("--every", type=int, default=1)
+    parser.add_argument("--one-task-each", action="store_true", help="labels of one task in each example")
     parser.add_argument("--repeats", type=int, default=9, help="pairs of epochs per model")
     parser.add_argument("--steps", type=int, default=8, help="steps per epoch")
     parser.add_argument("--cpu", action="store_true", help="count processor time in place of wall time")
@@ -175,6 +185,8 @@ def main() -> None:
     if args.child:
         child(args.child[0], args.child[1], int(args.child[2]))
         return
+    if args.one_task_each:
+        args.levels = ["parameters"]
     print(f"$ python {' '.join(sys.argv)}")
     if args.memory:
         print("| tasks | level | method | MiB | over plain |\n| --- | --- | --- | --- | --- |")
