@@ -1,6 +1,6 @@
 """The two-objective problem of the PCGrad and CAGrad papers: who reaches the Pareto front?
 
-    python benchmarks/toy_problem.py [--steps 20000] [--methods PCGrad ...] [--out FILE.png]
+    python benchmarks/toy_problem.py [--steps 40000] [--methods PCGrad ...] [--out FILE.png]
 
 Two parameters, two objectives, each with a steep valley in the upper half of the plane and a bowl
 in the lower half (Yu et al. 2020, figure 1; Liu et al. 2021, appendix); the first counts a tenth.
@@ -111,7 +111,7 @@ def draw(paths: dict[str, list[np.ndarray]], path: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Descends on the toy problem with several balancers.")
-    parser.add_argument("--steps", type=int, default=20000)
+    parser.add_argument("--steps", type=int, default=40000)
     parser.add_argument("--methods", nargs="*", default=list(METHODS))
     parser.add_argument("--out", help="where to draw the paths")
     args = parser.parse_args()

@@ -73,7 +73,9 @@ for _name in ("DBMTL", "MoCo", "ExcessMTL", "MoDo", "SDMGrad"):
 BALANCERS["GradDrop"] = balancers.GradDrop(seed=3)
 CASES.update(dict.fromkeys(BALANCERS, (sgd(), 23, 0.5)))
 # Their weights come from matrices near singularity, by which rounding grows.
-CASES["IMTLG_parameters"] = CASES["FairGrad_parameters"] = (slow_sgd, 23, 0.5)
+CASES["FairGrad_parameters"] = (slow_sgd, 23, 0.5)
+# With half of the labels missing its weights add up to 1 out of terms beyond 100.
+CASES["IMTLG_parameters"] = (slow_sgd, 23, 0.3)
 CASES["MGDA_parameters"] = CASES["CAGrad_representation"] = CASES["scaled_clipped"]
 
 
