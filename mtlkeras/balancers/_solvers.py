@@ -118,21 +118,22 @@ def nonnegative_minimum(matrix: Any, linear: Any, steps: int = 11) -> Any:
         steps: Number of iterations.
     """
     matrix = matrix + _RIDGE * ops.eye(matrix.shape[-1], dtype=matrix.dtype)
-    x = z = ops.ones_like(linear)
+    both = ops.ones((2, *linear.shape), linear.dtype)
     for _ in range(steps):
-        slope = times(matrix, x) + linear
-        inverse = ops.linalg.inv(matrix + diagonal(z / x))
+        x, z = ops.unstack(both, 2)
+        ratio = z / x
+        downhill = -linear - times(matrix, x)
+        inverse = ops.linalg.inv(matrix + diagonal(ratio))
         gap = ops.mean(x * z, axis=-1, keepdims=True)
-        dx = -times(inverse, slope)
-        dz = -z - z / x * dx
-        ahead = ops.mean(
-            (x + _within(x, dx, 1.0) * dx) * (z + _within(z, dz, 1.0) * dz), axis=-1, keepdims=True
-        )
-        target = gap * ops.clip(ahead / gap, 0.0, 1.0) ** 3 - dx * dz
-        dx = times(inverse, target / x - slope)
-        dz = target / x - z - z / x * dx
-        x, z = _moved(x, dx, z, dz)
-    return x
+        dx = times(inverse, downhill)
+        dz = -z - ratio * dx
+        change = ops.stack([dx, dz])
+        ahead = ops.mean(ops.prod(both + _within(both, change, 1.0) * change, axis=0), axis=-1, keepdims=True)
+        target = (gap * ops.clip(ahead / gap, 0.0, 1.0) ** 3 - dx * dz) / x
+        dx = times(inverse, target + downhill)
+        dz = target - z - ratio * dx
+        both = _moved(both, ops.stack([dx, dz]))
+    return both[0]
 
 
 def simplex_minimum(slope_and_curvature: Any, there: Any, steps: int = 16) -> Any:
@@ -146,25 +147,26 @@ def simplex_minimum(slope_and_curvature: Any, there: Any, steps: int = 16) -> An
         steps: Number of iterations.
     """
     free, fixed = there, 1.0 - there
-    x = there / ops.maximum(ops.sum(there), 1.0) + fixed
-    z = ops.ones_like(there)
+    both = ops.stack([there / ops.maximum(ops.sum(there), 1.0) + fixed, ops.ones_like(there)])
     for _ in range(steps):
+        x, z = ops.unstack(both, 2)
         slope, curvature = slope_and_curvature(x * free)
         matrix = curvature * free * ops.expand_dims(free, -1) + diagonal(z / x * free + fixed)
         inverse = ops.linalg.inv(matrix)
-        barrier = 0.1 * ops.sum(x * z * free) / ops.maximum(ops.sum(free), 1.0)
-        right = (barrier / x - slope) * free
+        barrier = 0.1 * ops.sum(x * z * free) / ops.maximum(ops.sum(free), 1.0) / x
+        right = (barrier - slope) * free
         along, ones = times(inverse, right), times(inverse, free)
         dx = (along - ones * ops.divide_no_nan(ops.sum(along * free), ops.sum(ones * free))) * free
-        dz = (barrier / x - z - z / x * dx) * free
-        x, z = _moved(x, dx, z, dz)
-    return x * free / ops.maximum(ops.sum(x * free), 1e-30)
+        dz = (barrier - z - z / x * dx) * free
+        both = _moved(both, ops.stack([dx, dz]))
+    x = both[0] * free
+    return x / ops.maximum(ops.sum(x), 1e-30)
 
 
-def _moved(x: Any, dx: Any, z: Any, dz: Any) -> tuple[Any, Any]:
+def _moved(both: Any, change: Any) -> Any:
     """Returns both after the longest common step that keeps them above zero."""
-    step = ops.minimum(_within(x, dx, 0.99), _within(z, dz, 0.99))
-    return ops.maximum(x + step * dx, _LEAST), ops.maximum(z + step * dz, _LEAST)
+    step = ops.min(_within(both, change, 0.99), axis=0)
+    return ops.maximum(both + step * change, _LEAST)
 
 
 def _within(value: Any, change: Any, share: float) -> Any:
