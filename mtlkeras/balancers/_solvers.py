@@ -1,11 +1,11 @@
 """Small dense problems, solved inside the graph in a fixed number of iterations.
 
-All work on K x K tensors in `SOLVER_DTYPE`. Loops are written out, since a step of a graph's own
-loop costs as much as several of these operations.
+All work on K x K tensors in `SOLVER_DTYPE`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -106,7 +106,22 @@ def onto_simplex(point: Any, present: Any) -> Any:
     return ops.maximum(shown - ops.take(excess, place), 0.0) * present
 
 
-def nonnegative_minimum(matrix: Any, linear: Any, steps: int = 11) -> Any:
+def repeated(better: Callable[[Any], Any], start: Any, rounds: int, in_a_row: int = 4) -> Any:
+    """Returns what a function makes of a start when it is applied `rounds * in_a_row` times.
+
+    The graph has those in a row written out, in a loop: with all written out it would take as much
+    memory as a trunk, and a step of a graph's loop takes the time of several operations.
+    """
+
+    def several(_: Any, state: Any) -> Any:
+        for _ in range(in_a_row):
+            state = better(state)
+        return state
+
+    return ops.fori_loop(0, rounds, several, start)
+
+
+def nonnegative_minimum(matrix: Any, linear: Any) -> Any:
     """Returns x >= 0 that minimises x'Ax / 2 + q'x.
 
     Mehrotra's predictor and corrector (1992) from x = z = 1; the duality gap falls by a factor of
@@ -115,28 +130,32 @@ def nonnegative_minimum(matrix: Any, linear: Any, steps: int = 11) -> Any:
     Args:
         matrix: A, positive semidefinite with entries of order 1, shape `(..., K, K)`.
         linear: q, shape `(..., K)`; the minimum must exist.
-        steps: Number of iterations.
     """
-    matrix = matrix + _RIDGE * ops.eye(matrix.shape[-1], dtype=matrix.dtype)
-    both = ops.ones((2, *linear.shape), linear.dtype)
-    for _ in range(steps):
+    one = ops.eye(matrix.shape[-1], dtype=matrix.dtype)
+    # Vectors are columns here, which saves operations; they take most of the time.
+    matrix, linear = matrix + _RIDGE * one, ops.expand_dims(linear, -1)
+
+    def better(both: Any) -> Any:
         x, z = ops.unstack(both, 2)
         ratio = z / x
-        downhill = -linear - times(matrix, x)
-        inverse = ops.linalg.inv(matrix + diagonal(ratio))
-        gap = ops.mean(x * z, axis=-1, keepdims=True)
-        dx = times(inverse, downhill)
+        downhill = -linear - ops.matmul(matrix, x)
+        inverse = ops.linalg.inv(matrix + ratio * one)
+        gap = ops.mean(x * z, axis=-2, keepdims=True)
+        dx = ops.matmul(inverse, downhill)
         dz = -z - ratio * dx
         change = ops.stack([dx, dz])
-        ahead = ops.mean(ops.prod(both + _within(both, change, 1.0) * change, axis=0), axis=-1, keepdims=True)
-        target = (gap * ops.clip(ahead / gap, 0.0, 1.0) ** 3 - dx * dz) / x
-        dx = times(inverse, target + downhill)
+        ahead = both + _within(both, change, 1.0, axis=-2) * change
+        share = ops.mean(ops.prod(ahead, axis=0), axis=-2, keepdims=True) / gap
+        target = (gap * ops.clip(share, 0.0, 1.0) ** 3 - dx * dz) / x
+        dx = ops.matmul(inverse, target + downhill)
         dz = target - z - ratio * dx
-        both = _moved(both, ops.stack([dx, dz]))
-    return both[0]
+        return _moved(both, ops.stack([dx, dz]), axis=-2)
+
+    x = repeated(better, ops.ones((2, *linear.shape), linear.dtype), rounds=3)[0]
+    return ops.squeeze(x, -1)
 
 
-def simplex_minimum(slope_and_curvature: Any, there: Any, steps: int = 16) -> Any:
+def simplex_minimum(slope_and_curvature: Any, there: Any) -> Any:
     """Returns w >= 0 with sum 1 that minimises a smooth convex function.
 
     Newton steps along the central path from the middle of the simplex.
@@ -144,11 +163,10 @@ def simplex_minimum(slope_and_curvature: Any, there: Any, steps: int = 16) -> An
     Args:
         slope_and_curvature: Gives gradient and Hessian at w, shapes `(K,)` and `(K, K)`.
         there: 1 for entries of w that may differ from zero, else 0.
-        steps: Number of iterations.
     """
     free, fixed = there, 1.0 - there
-    both = ops.stack([there / ops.maximum(ops.sum(there), 1.0) + fixed, ops.ones_like(there)])
-    for _ in range(steps):
+
+    def better(both: Any) -> Any:
         x, z = ops.unstack(both, 2)
         slope, curvature = slope_and_curvature(x * free)
         matrix = curvature * free * ops.expand_dims(free, -1) + diagonal(z / x * free + fixed)
@@ -158,24 +176,26 @@ def simplex_minimum(slope_and_curvature: Any, there: Any, steps: int = 16) -> An
         along, ones = times(inverse, right), times(inverse, free)
         dx = (along - ones * ops.divide_no_nan(ops.sum(along * free), ops.sum(ones * free))) * free
         dz = (barrier - z - z / x * dx) * free
-        both = _moved(both, ops.stack([dx, dz]))
-    x = both[0] * free
+        return _moved(both, ops.stack([dx, dz]))
+
+    start = ops.stack([there / ops.maximum(ops.sum(there), 1.0) + fixed, ops.ones_like(there)])
+    x = repeated(better, start, rounds=4)[0] * free
     return x / ops.maximum(ops.sum(x), 1e-30)
 
 
-def _moved(both: Any, change: Any) -> Any:
+def _moved(both: Any, change: Any, axis: int = -1) -> Any:
     """Returns both after the longest common step that keeps them above zero."""
-    step = ops.min(_within(both, change, 0.99), axis=0)
+    step = ops.min(_within(both, change, 0.99, axis), axis=0)
     return ops.maximum(both + step * change, _LEAST)
 
 
-def _within(value: Any, change: Any, share: float) -> Any:
+def _within(value: Any, change: Any, share: float, axis: int = -1) -> Any:
     """Returns the step up to 1 that takes no entry further than a share of its way to zero."""
-    ratio = ops.max(-change / value, axis=-1, keepdims=True)
+    ratio = ops.max(-change / value, axis=axis, keepdims=True)
     return ops.minimum(share / ops.maximum(ratio, 1e-30), 1.0)
 
 
-def fair_point(cosines: Any, pull: Any, power: float, steps: int = 18) -> Any:
+def fair_point(cosines: Any, pull: Any, power: float) -> Any:
     """Returns b > 0 with C b = pull * b^-power, by Newton's method within the positive numbers.
 
     It is the minimum of b'Cb / 2 - sum of pull * phi(b), where phi' = b^-power.
@@ -184,16 +204,16 @@ def fair_point(cosines: Any, pull: Any, power: float, steps: int = 18) -> Any:
         cosines: C, positive semidefinite with ones on the diagonal, shape `(K, K)`.
         pull: Shape `(K,)`, above zero.
         power: Above zero.
-        steps: Number of iterations.
     """
     # Without this a matrix of opposed gradients has no solution; it bounds b.
     matrix = cosines + 1e-5 * ops.eye(cosines.shape[-1], dtype=cosines.dtype)
-    b = pull ** (1.0 / (1.0 + power))
-    for _ in range(steps):
+
+    def better(b: Any) -> Any:
         force = pull * b ** (-power)
         slope = times(matrix, b) - force
         db = -solve(matrix + diagonal(power * force / b), slope)
         # In units of b: a long step is cut so that it changes no entry by more than its size.
         longest = ops.max(ops.absolute(db) / b)
-        b = ops.maximum(b + db / ops.maximum(1.0, longest / 0.9), 1e-12)
-    return b
+        return ops.maximum(b + db / ops.maximum(1.0, longest / 0.9), 1e-12)
+
+    return repeated(better, pull ** (1.0 / (1.0 + power)), rounds=3, in_a_row=6)
