@@ -10,7 +10,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from mtlkeras._backend import sum_over_replicas
+from mtlkeras._backend import matmul, sum_over_replicas
 from mtlkeras.balancers.base import GramBalancer
 from mtlkeras.balancing import Balancing
 from mtlkeras.heads.base import Head
@@ -92,7 +92,7 @@ class RepresentationBalancing(GradientBalancing):
                 for name in names:
                     value = by_name[name]
                     own = ops.expand_dims(ops.stack([weights[i] for i in readers[name]]), 0)
-                    total = ops.reshape(ops.matmul(own, stacks[name]), ops.shape(value))
+                    total = ops.reshape(matmul(own, stacks[name]), ops.shape(value))
                     combined.append(ops.cast(total, value.dtype))
                 return (after, ops.zeros_like(noise), *combined)
 
@@ -153,7 +153,7 @@ def as_rows(gradients: list[Any]) -> Any:
 
 def products(rows: Any) -> Any:
     """Returns the inner products of the rows of a matrix."""
-    return ops.einsum("in,jn->ij", rows, rows)
+    return matmul(rows, rows, transpose_b=True)
 
 
 def _spread(products: Any, indices: list[int], count: int) -> Any:
@@ -161,4 +161,4 @@ def _spread(products: Any, indices: list[int], count: int) -> Any:
     if len(indices) == count:
         return products
     places = ops.one_hot(ops.convert_to_tensor(indices), count)
-    return ops.matmul(ops.transpose(places), ops.matmul(products, places))
+    return matmul(ops.transpose(places), matmul(products, places))

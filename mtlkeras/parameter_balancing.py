@@ -9,7 +9,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from mtlkeras._backend import replica_count, sum_over_replicas
+from mtlkeras._backend import matmul, replica_count, sum_over_replicas
 from mtlkeras._errors import unknown_name
 from mtlkeras.balancers.base import ElementBalancer, GradientBalancer, PairBalancer
 from mtlkeras.gradient_balancing import GradientBalancing, products
@@ -126,7 +126,7 @@ class ParameterBalancing(GradientBalancing):
         """
         first, second = (self._of_all_replicas(half) for half in gradients)
         products = [
-            ops.matmul(a / scale, ops.transpose(b / scale)) for a, b in zip(first, second, strict=True)
+            matmul(a / scale, b / scale, transpose_b=True) for a, b in zip(first, second, strict=True)
         ]
         mean = sum_over_replicas(sum(loss * share for loss, share in zip(losses, shares, strict=True)))
         state = ops.convert_to_tensor(self.state)
@@ -145,7 +145,7 @@ class ParameterBalancing(GradientBalancing):
 
     def _weighted(self, weights: Any, rows: list[Any]) -> list[Any]:
         own = ops.expand_dims(weights, 0)
-        return self._handed_out([ops.matmul(own, r) for r in rows])
+        return self._handed_out([matmul(own, r) for r in rows])
 
     def _combine_elements(
         self, rows: list[Any], losses: Any, present: Any, noise: Any, scale: Any

@@ -3,6 +3,7 @@
 import keras
 
 if keras.backend.backend() == "tensorflow":
+    from mtlkeras._backend.matmul_tensorflow import matmul
     from mtlkeras._backend.multi_worker import is_chief
     from mtlkeras._backend.tensorflow import (
         SOLVER_DTYPE,
@@ -20,6 +21,7 @@ else:
         check_at_most,
         is_chief,
         make_strategy,
+        matmul,
         replica_count,
         sum_over_replicas,
     )
@@ -32,6 +34,7 @@ __all__ = [
     "compiled",
     "is_chief",
     "make_strategy",
+    "matmul",
     "replica_count",
     "scan",
     "sum_over_replicas",

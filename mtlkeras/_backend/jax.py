@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import keras
+from jax import numpy as jnp
 
 from mtlkeras._backend.parameter_step_jax import parameter_step
 
@@ -24,6 +25,11 @@ def replica_count() -> int:
 def sum_over_replicas(tensor: Any) -> Any:
     """Returns the tensor summed over all replicas: here, the tensor itself."""
     return tensor
+
+
+def matmul(a: Any, b: Any, transpose_b: bool = False) -> Any:
+    """Returns the product of matrices of one type, which a GPU would compute with ten bits of float32."""
+    return jnp.matmul(a, b.mT if transpose_b else b, precision=jax.lax.Precision.HIGHEST)
 
 
 def is_chief() -> bool:

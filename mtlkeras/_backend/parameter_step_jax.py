@@ -71,8 +71,10 @@ class _Pass:
         ]
         return jnp.stack([*values, rest]), (outputs, counts, present, noise, *changed)
 
-    def of_task(self, task: int) -> list[Any]:
-        return self._pull(jnp.zeros(self.losses.shape[0] + 1).at[task].set(self.scale))[0]
+    def by_task(self) -> list[list[Any]]:
+        """Returns the gradients of each task's loss."""
+        count = self.losses.shape[0]
+        return [self._pull(self.scale * jnp.eye(count, count + 1)[task])[0] for task in range(count)]
 
     def of_sum(self, weights: Any) -> list[Any]:
         """Returns the gradients of the weighted losses and the regularisers' together."""
@@ -81,13 +83,12 @@ class _Pass:
 
 def _balanced(model: Any, state: Any, data: Any) -> tuple[dict[str, Any], Any]:
     balancing = model.balancing
-    tasks = range(len(balancing.tasks))
     chosen, shared = _places(model, balancing.chosen), _places(model, balancing.shared)
     step = _Pass(model, state, data)
     looked = step
     if balancing.balancer.gram_fraction < 1.0:
         looked = _Pass(model, state, _part(data, balancing.balancer.gram_fraction), logged=False)
-    found = [looked.of_task(task) for task in tasks]
+    found = looked.by_task()
     with _state_scope(model, state):
         weights, combined, after = balancing.weigh_and_combine(
             _stacked(found, chosen),
@@ -117,7 +118,7 @@ def _paired(model: Any, state: Any, data: Any) -> tuple[dict[str, Any], Any]:
     step = _Pass(model, (state[0], first.non_trainable, state[2], logged), _every_other(data, second))
     labelled = jnp.maximum(first.counts + step.counts, 1.0)
     shares = [first.counts / labelled, step.counts / labelled]
-    found = [[half.of_task(task) for task in range(len(balancing.tasks))] for half in (first, step)]
+    found = [half.by_task() for half in (first, step)]
     rests = [half.of_sum(jnp.zeros_like(half.present)) for half in (first, step)]
     with _state_scope(model, state):
         _, combined, after = balancing.weigh_and_combine_pair(

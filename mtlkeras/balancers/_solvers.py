@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from keras import ops
 
-from mtlkeras._backend import SOLVER_DTYPE
+from mtlkeras._backend import SOLVER_DTYPE, matmul
 
 # Below this share of the largest eigenvalue a direction is rounding: inner products come in float32.
 ROUNDING = 1e-6
@@ -138,16 +138,16 @@ def nonnegative_minimum(matrix: Any, linear: Any) -> Any:
     def better(both: Any) -> Any:
         x, z = ops.unstack(both, 2)
         ratio = z / x
-        downhill = -linear - ops.matmul(matrix, x)
+        downhill = -linear - matmul(matrix, x)
         inverse = ops.linalg.inv(matrix + ratio * one)
         gap = ops.mean(x * z, axis=-2, keepdims=True)
-        dx = ops.matmul(inverse, downhill)
+        dx = matmul(inverse, downhill)
         dz = -z - ratio * dx
         change = ops.stack([dx, dz])
         ahead = both + _within(both, change, 1.0, axis=-2) * change
         share = ops.mean(ops.prod(ahead, axis=0), axis=-2, keepdims=True) / gap
         target = (gap * ops.clip(share, 0.0, 1.0) ** 3 - dx * dz) / x
-        dx = ops.matmul(inverse, target + downhill)
+        dx = matmul(inverse, target + downhill)
         dz = target - z - ratio * dx
         return _moved(both, ops.stack([dx, dz]), axis=-2)
 

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from mtlkeras._backend import matmul
 from mtlkeras.balancers._solvers import answer, precise
 from mtlkeras.balancers.base import GramBalancer, Problem
 from mtlkeras.balancers.pcgrad import orders
@@ -61,7 +62,7 @@ class GradVac(GramBalancer):
         targets = precise(problem.memory["cosines"])
         rows = ops.eye(gram.shape[0], dtype=gram.dtype)
         for others in orders(problem.noise, gram):
-            products = ops.matmul(rows, gram)
+            products = matmul(rows, gram)
             length = ops.sqrt(ops.maximum(ops.sum(products * rows, axis=-1), 0.0))
             theirs = ops.sqrt(ops.sum(others * squares, axis=-1))
             cosine = ops.divide_no_nan(ops.sum(products * others, axis=-1), length * theirs)

@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 import numpy as np
 from keras import ops
 
-from mtlkeras.balancers._solvers import onto_simplex
+from mtlkeras._backend import matmul
+from mtlkeras.balancers._solvers import onto_simplex, times
 from mtlkeras.balancers.base import Combined, ElementBalancer, Problem, above_zero
 from mtlkeras.specs import spec, tunable
 
@@ -61,10 +62,10 @@ class MoCo(ElementBalancer):
             for new, old in zip(rows, buffers, strict=True)
         ]
         shown = [part * present for part in kept]
-        gram = sum(ops.matmul(part, ops.transpose(part)) for part in shown)
+        gram = sum(matmul(part, part, transpose_b=True) for part in shown)
         gram = ops.divide_no_nan(gram, ops.max(ops.diagonal(gram)))
         before = problem.memory["simplex"]
-        slope = ops.matmul(gram, before) + self.rho * before
+        slope = times(gram, before) + self.rho * before
         weights = onto_simplex(before - self.gamma * slope, problem.present)
         updates = [ops.sum(ops.expand_dims(weights, -1) * part, axis=0) for part in shown]
         return Combined(weights, updates, {"simplex": weights, "steps": steps}, kept)

@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from keras import ops
 
-from mtlkeras.balancers._solvers import onto_simplex
+from mtlkeras.balancers._solvers import onto_simplex, times
 from mtlkeras.balancers.base import PairBalancer, Problem, above_zero, at_least_zero, normed_pair
 from mtlkeras.specs import spec, tunable
 
@@ -50,6 +49,6 @@ class MoDo(PairBalancer):
 
     def solve(self, problem: Problem) -> tuple[Any, Mapping[str, Any]]:
         before = problem.memory["simplex"]
-        slope = ops.matmul(normed_pair(problem.gram), before) + self.rho * before
+        slope = times(normed_pair(problem.gram), before) + self.rho * before
         weights = onto_simplex(before - self.gamma * slope, problem.present)
         return weights, {"simplex": weights}

@@ -7,7 +7,7 @@ from typing import Any
 
 from keras import ops
 
-from mtlkeras.balancers._solvers import answer, fair_point, scaled
+from mtlkeras.balancers._solvers import answer, fair_point, scaled, times
 from mtlkeras.balancers.base import GramBalancer, Problem, above_zero
 from mtlkeras.specs import spec, tunable
 
@@ -46,7 +46,7 @@ class NashMTL(GramBalancer):
         lengths, cosines, there = parts = scaled(problem.gram, problem.present)
         shares = fair_point(parts.filled, ops.ones_like(there), 1.0) * there
         if self.max_norm is not None:
-            square = ops.sum(shares * ops.matmul(cosines, shares))
+            square = ops.sum(shares * times(cosines, shares))
             norm = ops.sqrt(ops.maximum(square, 0.0))
             shares = shares / ops.maximum(norm / self.max_norm, 1.0)
         return answer(shares / lengths), {}

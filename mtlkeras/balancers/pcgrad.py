@@ -8,6 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from mtlkeras._backend import matmul
 from mtlkeras.balancers._solvers import answer, precise
 from mtlkeras.balancers.base import GramBalancer, Problem
 from mtlkeras.specs import spec
@@ -43,7 +44,7 @@ class PCGrad(GramBalancer):
         squares = ops.diagonal(gram)
         rows = ops.eye(gram.shape[0], dtype=gram.dtype)
         for others in orders(problem.noise, gram):
-            products = ops.sum(ops.matmul(rows, gram) * others, axis=-1)
+            products = ops.sum(matmul(rows, gram) * others, axis=-1)
             share = ops.divide_no_nan(ops.minimum(products, 0.0), ops.sum(others * squares, axis=-1))
             rows = rows - ops.expand_dims(share, -1) * others
         return answer(ops.sum(rows, axis=0) * precise(problem.present)), {}

@@ -7,17 +7,22 @@ from typing import Any
 import keras
 from keras import ops
 
+from mtlkeras._errors import unknown_name
 from mtlkeras.balancers.base import LossBalancer, Problem, Weighed, masked_softmax
-from mtlkeras.specs import spec
+from mtlkeras.specs import spec, tunable
+
+DISTRIBUTIONS = {"normal": keras.random.normal, "uniform": keras.random.uniform}
 
 
 @spec
 class RLW(LossBalancer):
-    """Random loss weighting (Lin et al. 2022): w = softmax of normal draws, anew in each step.
+    """Random loss weighting (Lin et al. 2022): w = softmax of random draws, anew in each step.
 
     The weights sum to 1 over the tasks that have labels.
 
     Args:
+        distribution: `"normal"`, the authors' default: draws of mean 0 and variance 1; or `"uniform"`:
+            from 0 to 1, with which no task gets more than 2.7 times another's weight.
         seed: Seed of the draws; `None` takes one from Keras' global seed.
 
     Reference: Reasonable effectiveness of random weighting, TMLR 2022.
@@ -29,10 +34,15 @@ class RLW(LossBalancer):
     ```
     """
 
+    distribution: str = tunable("normal", *DISTRIBUTIONS)
     seed: int | None = None
 
+    def validate(self) -> None:
+        if self.distribution not in DISTRIBUTIONS:
+            raise unknown_name("distribution", self.distribution, DISTRIBUTIONS, "distribution= of RLW")
+
     def draw(self, count: int, seed: Any) -> Any:
-        return keras.random.normal((count,), seed=seed)
+        return DISTRIBUTIONS[self.distribution]((count,), seed=seed)
 
     def weigh(self, problem: Problem) -> Weighed:
         scores = ops.zeros_like(problem.present) if problem.noise is None else problem.noise

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from mtlkeras.balancers._solvers import onto_simplex
+from mtlkeras.balancers._solvers import onto_simplex, times
 from mtlkeras.balancers.base import PairBalancer, Problem, above_zero, at_least_zero, normed_pair
 from mtlkeras.specs import spec, tunable
 
@@ -62,6 +62,6 @@ class SDMGrad(PairBalancer):
         shares = problem.preference * problem.present
         shares = ops.divide_no_nan(shares, ops.sum(shares))
         for _ in range(self.steps):
-            slope = ops.matmul(gram, weights + self.strength * shares)
+            slope = times(gram, weights + self.strength * shares)
             weights = onto_simplex(weights - self.gamma * slope, problem.present)
         return (weights + self.strength * shares) / (1.0 + self.strength), {"simplex": weights}

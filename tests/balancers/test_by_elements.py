@@ -27,7 +27,7 @@ def steps(balancer, count=3):
     for step in range(count):
         gradients = rows(step)
         answer = balancer.combine(problem(memory), gradients, buffers)
-        memory, buffers = answer.memory, [np.asarray(part) for part in answer.buffers]
+        memory, buffers = {**memory, **answer.memory}, [np.asarray(part) for part in answer.buffers]
         yield np.concatenate(gradients, 1), answer, np.concatenate([np.asarray(u) for u in answer.updates])
 
 
@@ -46,7 +46,8 @@ def test_moco():
     for step, (gradients, answer, update) in enumerate(steps(MoCo(beta=0.5, gamma=0.7, rho=0.1)), 1):
         tracked = tracked + 0.5 / np.sqrt(step) * (gradients - tracked)
         gram = tracked @ tracked.T
-        w = np.asarray(onto_simplex(w - 0.7 * (gram / gram.diagonal().max() @ w + 0.1 * w), np.ones(3)))
+        w = w - 0.7 * (gram / gram.diagonal().max() @ w + 0.1 * w)
+        w = np.asarray(onto_simplex(w.astype("float32"), np.ones(3, "float32")))
         np.testing.assert_allclose(answer.weights, w, atol=1e-5)
         np.testing.assert_allclose(update, w @ tracked, atol=1e-5)
 
@@ -61,6 +62,29 @@ def test_excess_mtl():
         w = 3 * w / w.sum()
         np.testing.assert_allclose(answer.weights, w, rtol=1e-5)
         np.testing.assert_allclose(update, w @ gradients, atol=1e-5)
+
+
+def test_excess_mtl_takes_the_mean_of_its_warm_up():
+    balancer = ExcessMTL(step=0.3, warmup=2)
+    memory, buffers = balancer.memory([None] * 3), [np.zeros_like(part) for part in rows()]
+    squares, seen, w = 0.0, [], np.ones(3)
+    for step, new_epoch in enumerate([True, False, True, True, False]):
+        if new_epoch:
+            memory = {**memory, **balancer.epoch_memory(memory)}
+        answer = balancer.combine(problem(memory), rows(step), buffers)
+        memory, buffers = {**memory, **answer.memory}, [np.asarray(part) for part in answer.buffers]
+        gradients = np.concatenate(rows(step), 1)
+        squares = squares + gradients**2
+        excess = (gradients**2 / np.sqrt(squares)).sum(1)
+        if step < 3:  # The first two epochs.
+            seen.append(excess)
+        else:
+            w = w * np.exp(0.3 * excess / np.mean(seen, axis=0))
+            w = 3 * w / w.sum()
+        np.testing.assert_allclose(answer.weights, w, rtol=1e-5)
+        np.testing.assert_allclose(memory["first"], np.mean(seen, axis=0), rtol=1e-5)
+    with pytest.raises(ValueError, match="warmup must not be below zero"):
+        ExcessMTL(warmup=-1)
 
 
 def test_graddrop_keeps_one_sign_with_the_probability_of_its_share():
@@ -92,7 +116,7 @@ def test_absent_task_keeps_what_is_known_of_it(balancer):
 def test_projection_onto_the_simplex():
     rng = np.random.default_rng(0)
     for _ in range(20):
-        point, present = rng.normal(size=5), (rng.random(5) > 0.3).astype("float64")
+        point, present = rng.normal(size=5).astype("float32"), (rng.random(5) > 0.3).astype("float32")
         present[0] = 1
         found = np.asarray(onto_simplex(point, present))
         np.testing.assert_allclose(found.sum(), 1.0, rtol=1e-6)

@@ -83,6 +83,16 @@ def test_rlw_repeats_by_seed_and_is_normal():
     np.testing.assert_array_equal(RLW().weights(LOSSES, seed=1), RLW().weights(LOSSES, seed=1))
 
 
+def test_rlw_of_uniform_draws():
+    draws = keras.random.SeedGenerator(7)
+    balancer = RLW(distribution="uniform")
+    weights = np.stack([np.asarray(balancer.weights(LOSSES, seed=draws)) for _ in range(400)])
+    difference = np.log(weights[:, 0] / weights[:, 1])  # Of two uniform draws: of a triangular distribution.
+    assert abs(difference).max() < 1 and abs(difference.std() - np.sqrt(1 / 6)) < 0.05
+    with pytest.raises(ValueError, match="Did you mean 'uniform'"):
+        RLW(distribution="unifrom")
+
+
 def test_dwa_follows_the_exact_means_of_two_epochs():
     x, y = examples(23, missing=0.4)
     model = tiny_model(optimizer=keras.optimizers.SGD(0.5), balancer=DWA(temperature=0.5))

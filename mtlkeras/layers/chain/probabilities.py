@@ -9,7 +9,7 @@ from typing import Any
 
 from keras import ops
 
-from mtlkeras._backend import scan
+from mtlkeras._backend import matmul, scan
 from mtlkeras.layers.chain.compact import Compact
 from mtlkeras.layers.chain.potentials import (
     Chain,
@@ -29,7 +29,7 @@ def forward(chain: Chain, places: Compact) -> tuple[Any, Any]:
     transitions, start, end = _exp(chain.transitions), _exp(chain.start), _exp(chain.end)
 
     def step(before: Any, emission: Any) -> Any:
-        new = ops.matmul(before, transitions) * emission
+        new = matmul(before, transitions) * emission
         return new / ops.sum(new, axis=-1, keepdims=True), new
 
     first = start[None, :] * emissions[0]
@@ -64,7 +64,7 @@ def backward(chain: Chain, places: Compact, before: Any, weights: Any) -> Expect
         here = ops.where(ends[:, None], end, after)
         joint = emission * here
         joint = joint / ops.sum(joint, axis=-1, keepdims=True)
-        return ops.matmul(joint, back), (here, joint)
+        return matmul(joint, back), (here, joint)
 
     _, (after, joint) = scan(step, end, (emissions, is_last(places)), reverse=True)
     exists = there(places)
@@ -73,10 +73,10 @@ def backward(chain: Chain, places: Compact, before: Any, weights: Any) -> Expect
     states = states * scale[:, :, None]
     # The product of forward before, transition, emission and backward, scaled to sum to 1. What
     # arrives is the backward values of the step before, as the recursion computes them.
-    size = ops.sum(before[:-1] * ops.matmul(joint[1:], back), axis=-1)
+    size = ops.sum(before[:-1] * matmul(joint[1:], back), axis=-1)
     arriving = joint[1:] * ops.where(exists[1:], weights[None, :] / size, 0.0)[:, :, None]
     count = chain.transitions.shape[0]
-    pairs = transitions * ops.matmul(
+    pairs = transitions * matmul(
         ops.transpose(ops.reshape(before[:-1], (-1, count))), ops.reshape(arriving, (-1, count))
     )
     return expected(states, pairs, places)
