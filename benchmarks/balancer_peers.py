@@ -6,8 +6,9 @@
 The same network in all three, a residual trunk of about a million parameters (depth 8, width 56) on
 16x16x1 with a class head of ten a task, batch 32, Adam; as many threads. All take turns, so that what else
 the machine does hits them all; a ratio is the median over the repeats of a balanced over a plain epoch. What
-is not installed is left out (`pip install torch LibMTL==1.1.5 "torchjd[full]==0.18.0"`). With --memory
-each trains in a process of its own, and what that grows by from before the model is made is compared.
+is not installed is left out (`pip install torch "torchjd[full]==0.18.0"` and, without its old torchvision,
+`pip install --no-deps LibMTL==1.1.5`). With --memory each trains in a process of its own, and what that
+grows by from before the model is made is compared.
 """
 
 from __future__ import annotations
@@ -30,12 +31,11 @@ from balancers import BATCH, CLASSES, SHAPE, epoch_timer, make_balancer, make_ba
 from overhead import task_names
 
 WIDTH, BLOCKS = 56, 3
-# By our name: that of LibMTL with its settings, and that of TorchJD.
+# By our name: that of LibMTL with its settings, and that of TorchJD. LibMTL's CAGrad takes three tasks only.
 LIBMTL = {
     "PCGrad": ("PCGrad", {}),
     "GradVac": ("GradVac", {"beta": 0.5}),
     "MGDA": ("MGDA", {"mgda_gn": "none"}),
-    "CAGrad": ("CAGrad", {"calpha": 0.5, "rescale": 1}),
     "IMTLG": ("IMTL", {}),
 }
 TORCHJD = (
@@ -48,9 +48,10 @@ TORCHJD = (
     "AlignedMTL",
     "UPGrad",
     "DualProj",
+    "FairGrad",
     "ConFIG",
 )
-OF_REPRESENTATION = ("MGDA", "CAGrad", "IMTLG")  # What LibMTL offers there, of these.
+OF_REPRESENTATION = ("MGDA", "IMTLG")  # What LibMTL offers there, of these.
 
 
 def torch_trunk():
@@ -177,7 +178,8 @@ def torchjd(name: str, tasks: list[str], steps: int, clock) -> Callable[[], floa
 
     trunk, heads = torch_trunk(), torch_heads(tasks)
     cls = getattr(aggregation, name)
-    aggregator = {"NashMTL": lambda: cls(len(tasks)), "CAGrad": lambda: cls(c=0.4)}.get(name, cls)()
+    settings = {"NashMTL": {"n_tasks": len(tasks)}, "CAGrad": {"c": 0.5}, "FairGrad": {"alpha": 1.0}}
+    aggregator = cls(**settings.get(name, {}))
 
     def backward(x, y) -> None:
         features = trunk(x)

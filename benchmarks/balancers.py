@@ -1,8 +1,8 @@
 """What balancers cost over equal weighting: time of a training step, of the weights alone, memory.
 
     python benchmarks/balancers.py [--methods MGDA PCGrad ...] [--tasks 2 4 8] [--repeats 9] [--steps 8]
-                                   [--levels representation parameters] [--every 1] [--cpu] [--memory]
-                                   [--one-task-each]
+                                   [--levels representation parameters] [--every 1] [--gram-fraction 1]
+                                   [--cpu] [--memory] [--one-task-each]
 
 A step: `fit` of a residual trunk of about a million parameters (ResNet of depth 8 and width 56 on
 16x16x1, batch 32) with one class head of ten a task, against the same without a balancer. The two
@@ -146,7 +146,7 @@ def child(name: str, level: str, count: int) -> None:
 def step_times(args: argparse.Namespace, clock) -> None:
     print("| tasks | level | method | plain, ms | ratio | middle half | bound |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
-    how, normalization = {"every": args.every}, "batch"
+    how, normalization = {"every": args.every, "gram_fraction": args.gram_fraction}, "batch"
     if args.one_task_each:
         how, normalization = {"one_task_each": True}, None
     for count in args.tasks:
@@ -174,7 +174,8 @@ def main() -> None:
     parser.add_argument("--methods", nargs="*", default=list(GRAM))
     parser.add_argument("--tasks", type=int, nargs="*", default=[2, 4, 8])
     parser.add_argument("--levels", nargs="*", default=["representation", "parameters"])
-    parser.add_argument("--every", type=int, default=1)
+    parser.add_argument("--every", type=int, default=1, help="steps for which weights are kept")
+    parser.add_argument("--gram-fraction", type=float, default=1.0, help="part of a batch that is looked at")
     parser.add_argument("--one-task-each", action="store_true", help="labels of one task in each example")
     parser.add_argument("--repeats", type=int, default=9, help="pairs of epochs per model")
     parser.add_argument("--steps", type=int, default=8, help="steps per epoch")

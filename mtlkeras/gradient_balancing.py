@@ -32,16 +32,17 @@ class GradientBalancing(Balancing):
         memory = self.memory(state)
         gram = gram * present * ops.expand_dims(present, -1)
         problem = self.problem(losses, present, present, memory=memory, noise=noise, gram=gram)
-        weights, changes = self.balancer.solve(problem)
-        if self.balancer.every > 1:
-            # A task that had no labels when the others were weighed keeps the weight it had.
-            changes = {**changes, "weights": ops.where(present > 0, weights, memory["weights"])}
-            after = ops.where(self.due(state), self.packed(memory, changes), state)
-            weights = self.memory(after)["weights"] * present
-        else:
-            after = self.packed(memory, {**changes, "weights": weights})
+
+        def weigh() -> Any:
+            weights, changes = self.balancer.solve(problem)
+            if self.balancer.every > 1:
+                # A task that had no labels when the others were weighed keeps the weight it had.
+                weights = ops.where(present > 0, weights, memory["weights"])
+            return self.packed(memory, {**changes, "weights": weights})
+
+        after = weigh() if self.balancer.every == 1 else ops.cond(self.due(state), weigh, lambda: state)
         step = (memory["step"] + 1.0) % self.balancer.every
-        return weights, self.packed(self.memory(after), {"step": step})
+        return self.memory(after)["weights"] * present, self.packed(self.memory(after), {"step": step})
 
     def kept(self, present: Any) -> tuple[Any, list[tuple[Any, Any]]]:
         """Returns the weights of the steps before, and pairs of a variable and its new value."""

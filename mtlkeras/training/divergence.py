@@ -64,7 +64,10 @@ class StopOnNonFinite(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         self._steps = batch + 1
         logs = logs or {}
+        self._check_loss(batch, logs)
         self._check_weights(batch, logs)
+
+    def _check_loss(self, batch: int, logs: dict[str, Any]) -> None:
         if math.isfinite(logs.get("loss", 0.0)):
             return
         tasks = [task for task in self.model.heads if not math.isfinite(logs.get(f"{task}_loss", 0.0))]

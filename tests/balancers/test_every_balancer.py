@@ -5,11 +5,13 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
+from keras import ops
 
 import mtlkeras
 from mtlkeras import balancers
 from mtlkeras.balancers.base import Balancer, GradientBalancer
 from mtlkeras.hyperparameters import HyperParameters
+from mtlkeras.specs import spec
 from tests.support import examples, tiny_model
 
 BASES = ("Balancer", "GradientBalancer", "GramBalancer", "LossBalancer", "ElementBalancer", "PairBalancer")
@@ -85,12 +87,36 @@ def test_bad_fields_of_gradient_balancers(cls):
         cls(gram_fraction=0.0)
 
 
-def test_weights_of_nan_are_told_by_task_and_step():
+@spec
+class NoNumberLater(balancers.GramBalancer):
+    """Gives the second task a weight of NaN in the second step."""
+
+    def memory(self, heads):
+        return {"seen": np.zeros((), "float32")}
+
+    def solve(self, problem):
+        seen = problem.memory["seen"] + 1.0
+        bad = ops.logical_and(seen > 1.5, ops.arange(problem.present.shape[0]) == 1)
+        return ops.where(bad, float("nan"), problem.present), {"seen": seen}
+
+
+@pytest.mark.parametrize("at", ["representation", "parameters"])
+def test_weights_of_nan_are_told_by_task_and_step(at):
+    x, y = examples(24)
+    model = tiny_model(optimizer=keras.optimizers.SGD(0.1), balancer=NoNumberLater(at=at))
+    task = list(model.heads)[1]
+    watch = mtlkeras.training.StopOnNonFinite()
+    told = f"balancer's weight of task '{task}' is NaN or infinite after step 2 of epoch 1"
+    with pytest.raises(FloatingPointError, match=told):
+        model.fit(x, y, batch_size=12, shuffle=False, verbose=0, callbacks=[watch])
+
+
+def test_loss_that_spoils_all_weights_is_told():
     x, y = examples(24)
     y["size"][13] = 1e30  # Its square is infinite.
     model = tiny_model(optimizer=keras.optimizers.SGD(0.1), balancer=balancers.GLS())
     watch = mtlkeras.training.StopOnNonFinite()
-    with pytest.raises(FloatingPointError, match="step 2 of epoch 1"):
+    with pytest.raises(FloatingPointError, match="loss of task 'size' is NaN .* step 2 of epoch 1"):
         model.fit(x, y, batch_size=12, shuffle=False, verbose=0, callbacks=[watch])
 
 

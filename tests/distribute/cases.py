@@ -60,10 +60,12 @@ BALANCERS = {
     "stch": balancers.STCH(),
     "imtl_l": balancers.IMTLL(),
     "cosmos": balancers.COSMOS(),
+    "fixed": balancers.Fixed({"kind": 2.0, "size": 0.5}),
 }
 for _level in ("representation", "parameters"):
     for _name in ("MGDA", "CAGrad", "IMTLG", "NashMTL", "AlignedMTL", "FairGrad", "ConFIG", "GradNorm"):
         BALANCERS[f"{_name}_{_level}"] = getattr(balancers, _name)(at=_level)
+    BALANCERS[f"CRMOGM_{_level}"] = balancers.CRMOGM(at=_level, balancer=balancers.CAGrad())
     for _name in ("UPGrad", "DualProj"):
         BALANCERS[f"{_name}_{_level}"] = getattr(balancers, _name)(at=_level, every=2)
     for _name in ("PCGrad", "GradVac"):
