@@ -18,6 +18,8 @@ ROUNDING = 1e-6
 # What the solvers keep away from zero, so that ratios and inverses stay within their precision.
 _LEAST = 100.0 * float(np.finfo(SOLVER_DTYPE).eps)
 _RIDGE = 1e-9 if SOLVER_DTYPE == "float64" else 1e-6
+# A combination shorter than this share of the longest gradient counts as zero.
+SHORT = 1e-4 if SOLVER_DTYPE == "float64" else 1e-3
 
 
 class Scaled(NamedTuple):
@@ -155,37 +157,49 @@ def nonnegative_minimum(matrix: Any, linear: Any) -> Any:
     return ops.squeeze(x, -1)
 
 
-def simplex_minimum(slope_and_curvature: Any, there: Any) -> Any:
-    """Returns w >= 0 with sum 1 that minimises a smooth convex function.
+def shortest_towards(gram: Any, linear: Any, radius: Any, there: Any) -> Any:
+    """Returns w >= 0 with sum 1 that minimises q'w + radius sqrt(w'Gw).
 
-    Newton steps along the central path from the middle of the simplex.
+    Newton steps along the central path from the middle of the simplex. The square root has a kink
+    where w'Gw = 0, as between opposed gradients: within `short` it is rounded off, the more the
+    farther the path is from its end, and no step changes the length by more than nine tenths of it.
 
     Args:
-        slope_and_curvature: Gives gradient and Hessian at w, shapes `(K,)` and `(K, K)`.
+        gram: G, the largest entry of its diagonal 1, shape `(K, K)`; zero for absent tasks.
+        linear: q, shape `(K,)`; zero for absent tasks.
+        radius: A scalar.
         there: 1 for entries of w that may differ from zero, else 0.
     """
-    free, fixed = there, 1.0 - there
+    # Vectors are columns here, which saves operations; they take most of the time. The entries of
+    # absent tasks cost 1 and count for nothing else, so that they go to zero by themselves.
+    one, free = ops.eye(there.shape[0], dtype=there.dtype), ops.expand_dims(there, -1)
+    cost = ops.expand_dims(linear, -1) + 1.0 - free
 
     def better(both: Any) -> Any:
         x, z = ops.unstack(both, 2)
-        slope, curvature = slope_and_curvature(x * free)
-        matrix = curvature * free * ops.expand_dims(free, -1) + diagonal(z / x * free + fixed)
-        inverse = ops.linalg.inv(matrix)
-        barrier = 0.1 * ops.sum(x * z * free) / ops.maximum(ops.sum(free), 1.0) / x
-        right = (barrier - slope) * free
-        along, ones = times(inverse, right), times(inverse, free)
-        dx = (along - ones * ops.divide_no_nan(ops.sum(along * free), ops.sum(ones * free))) * free
-        dz = (barrier - z - z / x * dx) * free
-        return _moved(both, ops.stack([dx, dz]))
+        ratio, gap = z / x, ops.mean(x * z)
+        short = ops.maximum(0.3 * ops.sqrt(gap), SHORT)
+        along = matmul(gram, x)
+        length = ops.sqrt(ops.sum(x * along) + short * short)
+        unit = along / length
+        curvature = radius / length * (gram - matmul(unit, unit, transpose_b=True))
+        inverse = ops.linalg.inv(curvature + (ratio + _RIDGE) * one)
+        barrier = 0.1 * gap / x
+        sides = ops.concatenate([barrier - cost - radius * unit, free], axis=1)
+        to_centre, to_sum = ops.split(matmul(inverse, sides), 2, axis=1)
+        dx = to_centre - to_sum * (ops.sum(free * to_centre) / ops.sum(free * to_sum))
+        moved = ops.sqrt(ops.sum(dx * matmul(gram, dx)))
+        most = 0.9 * length / ops.maximum(moved, 1e-30)
+        return _moved(both, ops.stack([dx, barrier - z - ratio * dx]), -2, most)
 
-    start = ops.stack([there / ops.maximum(ops.sum(there), 1.0) + fixed, ops.ones_like(there)])
+    start = ops.stack([free / ops.maximum(ops.sum(there), 1.0) + 1.0 - free, ops.ones_like(free)])
     x = repeated(better, start, rounds=4)[0] * free
-    return x / ops.maximum(ops.sum(x), 1e-30)
+    return ops.squeeze(x / ops.maximum(ops.sum(x), 1e-30), -1)
 
 
-def _moved(both: Any, change: Any, axis: int = -1) -> Any:
-    """Returns both after the longest common step that keeps them above zero."""
-    step = ops.min(_within(both, change, 0.99, axis), axis=0)
+def _moved(both: Any, change: Any, axis: int = -1, most: Any = 1.0) -> Any:
+    """Returns both after the longest common step, up to `most`, that keeps them above zero."""
+    step = ops.minimum(ops.min(_within(both, change, 0.99, axis), axis=0), most)
     return ops.maximum(both + step * change, _LEAST)
 
 

@@ -7,12 +7,9 @@ from typing import Any
 
 from keras import ops
 
-from mtlkeras.balancers._solvers import answer, normed, precise, simplex_minimum, times
+from mtlkeras.balancers._solvers import SHORT, answer, normed, precise, shortest_towards, times
 from mtlkeras.balancers.base import GramBalancer, Problem
 from mtlkeras.specs import spec, tunable
-
-# A combination shorter than this share of the longest gradient counts as zero.
-_SHORT = 1e-4
 
 
 @spec
@@ -50,17 +47,7 @@ class CAGrad(GramBalancer):
         mean = present / ops.maximum(ops.sum(present), 1.0)
         products = times(gram, mean)
         radius = self.c * ops.sqrt(ops.maximum(ops.sum(products * mean), 0.0))
-
-        def slope_and_curvature(w: Any) -> tuple[Any, Any]:
-            along = times(gram, w)
-            length = _length(along, w)
-            outer = along * ops.expand_dims(along, -1) / (length * length)
-            return products + radius * along / length, radius / length * (gram - outer)
-
-        w = simplex_minimum(slope_and_curvature, present)
-        weights = mean + radius * w / _length(times(gram, w), w)
+        w = shortest_towards(gram, products, radius, present)
+        square = ops.maximum(ops.sum(times(gram, w) * w), 0.0)
+        weights = mean + radius * w / ops.sqrt(square + SHORT**2)
         return answer(weights / (1.0 + self.c**2) if self.rescale else weights), {}
-
-
-def _length(along: Any, w: Any) -> Any:
-    return ops.sqrt(ops.maximum(ops.sum(along * w), 0.0) + _SHORT**2)

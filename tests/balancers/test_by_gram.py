@@ -101,6 +101,39 @@ def test_cagrad_has_the_best_worst_direction(rows, c):
     assert abs((rows @ update).min() - best) <= 10 * CLOSE * scale
 
 
+def with_opposed_pair(rows, share=1.0):
+    rows[1] = -share * rows[0]
+    return rows
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        with_opposed_pair(gradients(4, size=6, seed=6)),
+        with_opposed_pair(gradients(5, size=12, seed=7, common=0.5), share=0.999),
+        gradients(11, size=2, seed=8),
+        gradients(8, size=3, seed=9, spread=1.0),
+        gradients(6, size=4, seed=10, common=-0.5),
+    ],
+    ids=["opposed pair", "nearly opposed pair", "11x2", "8x3, of other lengths", "6x4"],
+)
+@pytest.mark.parametrize("c", [0.2, 0.5, 0.9])
+def test_cagrad_where_a_combination_of_the_gradients_vanishes(rows, c):
+    # The dual problem has a kink there, so that the primal one is solved: the direction itself.
+    mean = rows.mean(0)
+    radius = c * np.linalg.norm(mean)
+    inside = [
+        {"type": "ineq", "fun": lambda p: rows @ p[:-1] - p[-1]},
+        {"type": "ineq", "fun": lambda p: radius**2 - ((p[:-1] - mean) ** 2).sum()},
+    ]
+    start, least = np.append(mean, (rows @ mean).min()), {"ftol": 1e-12, "maxiter": 500}
+    best = -optimize.minimize(lambda p: -p[-1], start, constraints=inside, method="SLSQP", options=least).fun
+    update = solved(CAGrad(c=c), rows) @ rows
+    assert np.linalg.norm(update - mean) <= radius * (1 + CLOSE)
+    scale = np.linalg.norm(rows, axis=1).max() * np.linalg.norm(mean)
+    assert best - (rows @ update).min() <= 3 * CLOSE * scale
+
+
 @pytest.mark.parametrize("rows", MATRICES, ids=lambda r: f"{len(r)}x{r.shape[1]}")
 def test_nash_and_fair_weights_solve_their_equations(rows):
     gram = rows @ rows.T
