@@ -135,25 +135,26 @@ def nonnegative_minimum(matrix: Any, linear: Any) -> Any:
     """
     one = ops.eye(matrix.shape[-1], dtype=matrix.dtype)
     # Vectors are columns here, which saves operations; they take most of the time.
-    matrix, linear = matrix + _RIDGE * one, ops.expand_dims(linear, -1)
+    matrix, pull = matrix + _RIDGE * one, -ops.expand_dims(linear, -1)
 
     def better(both: Any) -> Any:
         x, z = ops.unstack(both, 2)
         ratio = z / x
-        downhill = -linear - matmul(matrix, x)
+        downhill = pull - matmul(matrix, x)
         inverse = ops.linalg.inv(matrix + ratio * one)
         gap = ops.mean(x * z, axis=-2, keepdims=True)
         dx = matmul(inverse, downhill)
         dz = -z - ratio * dx
         change = ops.stack([dx, dz])
-        ahead = both + _within(both, change, 1.0, axis=-2) * change
-        share = ops.mean(ops.prod(ahead, axis=0), axis=-2, keepdims=True) / gap
-        target = (gap * ops.clip(share, 0.0, 1.0) ** 3 - dx * dz) / x
+        # How many times too long the step of either is.
+        excess = ops.maximum(-ops.min(change / both, axis=-2, keepdims=True), 1.0)
+        ahead = ops.prod(both + change / excess, axis=0)
+        share = ops.minimum(ops.mean(ahead, axis=-2, keepdims=True) / gap, 1.0)
+        target = (gap * share**3 - dx * dz) / x
         dx = matmul(inverse, target + downhill)
-        dz = target - z - ratio * dx
-        return _moved(both, ops.stack([dx, dz]), axis=-2)
+        return _moved(both, ops.stack([dx, target - z - ratio * dx]))
 
-    x = repeated(better, ops.ones((2, *linear.shape), linear.dtype), rounds=3)[0]
+    x = repeated(better, ops.ones((2, *pull.shape), pull.dtype), rounds=3)[0]
     return ops.squeeze(x, -1)
 
 
@@ -174,39 +175,39 @@ def shortest_towards(gram: Any, linear: Any, radius: Any, there: Any) -> Any:
     # absent tasks cost 1 and count for nothing else, so that they go to zero by themselves.
     one, free = ops.eye(there.shape[0], dtype=there.dtype), ops.expand_dims(there, -1)
     cost = ops.expand_dims(linear, -1) + 1.0 - free
+    row, ridge = ops.expand_dims(there, 0), _RIDGE * one
 
     def better(both: Any) -> Any:
         x, z = ops.unstack(both, 2)
         ratio, gap = z / x, ops.mean(x * z)
-        short = ops.maximum(0.3 * ops.sqrt(gap), SHORT)
         along = matmul(gram, x)
-        length = ops.sqrt(ops.sum(x * along) + short * short)
+        length = ops.sqrt(ops.sum(x * along) + ops.maximum(0.1 * gap, SHORT * SHORT))
         unit = along / length
         curvature = radius / length * (gram - matmul(unit, unit, transpose_b=True))
-        inverse = ops.linalg.inv(curvature + (ratio + _RIDGE) * one)
+        inverse = ops.linalg.inv(curvature + ratio * one + ridge)
         barrier = 0.1 * gap / x
-        sides = ops.concatenate([barrier - cost - radius * unit, free], axis=1)
-        to_centre, to_sum = ops.split(matmul(inverse, sides), 2, axis=1)
-        dx = to_centre - to_sum * (ops.sum(free * to_centre) / ops.sum(free * to_sum))
-        moved = ops.sqrt(ops.sum(dx * matmul(gram, dx)))
-        most = 0.9 * length / ops.maximum(moved, 1e-30)
-        return _moved(both, ops.stack([dx, barrier - z - ratio * dx]), -2, most)
+        both_ways = matmul(inverse, ops.concatenate([barrier - cost - radius * unit, free], axis=1))
+        to_centre, to_sum = ops.split(both_ways, 2, axis=1)
+        excess, sums = ops.split(matmul(row, both_ways), 2, axis=1)
+        dx = to_centre - to_sum * (excess / sums)
+        longer = ops.sqrt(ops.sum(dx * matmul(gram, dx))) / length
+        return _moved(both, ops.stack([dx, barrier - z - ratio * dx]), longer / 0.9)
 
     start = ops.stack([free / ops.maximum(ops.sum(there), 1.0) + 1.0 - free, ops.ones_like(free)])
-    x = repeated(better, start, rounds=4)[0] * free
+    x = repeated(better, start, rounds=5, in_a_row=3)[0] * free
     return ops.squeeze(x / ops.maximum(ops.sum(x), 1e-30), -1)
 
 
-def _moved(both: Any, change: Any, axis: int = -1, most: Any = 1.0) -> Any:
-    """Returns both after the longest common step, up to `most`, that keeps them above zero."""
-    step = ops.minimum(ops.min(_within(both, change, 0.99, axis), axis=0), most)
-    return ops.maximum(both + step * change, _LEAST)
+def _moved(both: Any, change: Any, too_long: Any = 1.0) -> Any:
+    """Returns both after the longest common step that keeps them above zero.
 
-
-def _within(value: Any, change: Any, share: float, axis: int = -1) -> Any:
-    """Returns the step up to 1 that takes no entry further than a share of its way to zero."""
-    ratio = ops.max(-change / value, axis=axis, keepdims=True)
-    return ops.minimum(share / ops.maximum(ratio, 1e-30), 1.0)
+    Args:
+        both: Two stacks of columns, shape `(2, ..., K, 1)`.
+        change: A full step.
+        too_long: How many times too long the full step is in any case.
+    """
+    least = ops.min(change / both, axis=(0, -2), keepdims=True)
+    return ops.maximum(both + change / ops.maximum(ops.maximum(least / -0.99, too_long), 1.0), _LEAST)
 
 
 def fair_point(cosines: Any, pull: Any, power: float) -> Any:
