@@ -152,7 +152,18 @@ def libmtl(name: str, level: str, tasks: list[str], steps: int, clock) -> Callab
     cls = type("Balanced", (HPS, getattr(weighting, method)), keep)
     heads = torch_heads(tasks)
     of_representation = level == "representation"
-    model = cls(tasks, torch_trunk, heads, of_representation, False, torch.device("cpu"))
+
+    class Trunk(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = torch_trunk()
+
+        def forward(self, x):
+            found = self.layers(x)
+            # By a list it is told that all tasks read the same, which saves K - 1 passes.
+            return [found] * len(tasks) if of_representation else found
+
+    model = cls(tasks, Trunk, heads, of_representation, False, torch.device("cpu"))
     model.init_param()
 
     def backward(x, y) -> None:

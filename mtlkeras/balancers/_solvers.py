@@ -162,7 +162,7 @@ def shortest_towards(gram: Any, linear: Any, radius: Any, there: Any) -> Any:
     """Returns w >= 0 with sum 1 that minimises q'w + radius sqrt(w'Gw).
 
     Newton steps along the central path from the middle of the simplex. The square root has a kink
-    where w'Gw = 0, as between opposed gradients: within `short` it is rounded off, the more the
+    where w'Gw = 0, as between opposed gradients: within `SHORT` it is rounded off, the more the
     farther the path is from its end, and no step changes the length by more than nine tenths of it.
 
     Args:
