@@ -176,21 +176,25 @@ def shortest_towards(gram: Any, linear: Any, radius: Any, there: Any) -> Any:
     one, free = ops.eye(there.shape[0], dtype=there.dtype), ops.expand_dims(there, -1)
     cost = ops.expand_dims(linear, -1) + 1.0 - free
     row, ridge = ops.expand_dims(there, 0), _RIDGE * one
+    # What is taken off below rounds: by this the rest stays positive definite.
+    firm = gram + _LEAST * one
 
     def better(both: Any) -> Any:
         x, z = ops.unstack(both, 2)
         ratio, gap = z / x, ops.mean(x * z)
         along = matmul(gram, x)
-        length = ops.sqrt(ops.sum(x * along) + ops.maximum(0.1 * gap, SHORT * SHORT))
+        # Squares of lengths can be below zero by rounding.
+        square = ops.maximum(ops.sum(x * along), 0.0)
+        length = ops.sqrt(square + ops.maximum(0.1 * gap, SHORT * SHORT))
         unit = along / length
-        curvature = radius / length * (gram - matmul(unit, unit, transpose_b=True))
+        curvature = radius / length * (firm - matmul(unit, unit, transpose_b=True))
         inverse = ops.linalg.inv(curvature + ratio * one + ridge)
         barrier = 0.1 * gap / x
         both_ways = matmul(inverse, ops.concatenate([barrier - cost - radius * unit, free], axis=1))
         to_centre, to_sum = ops.split(both_ways, 2, axis=1)
         excess, sums = ops.split(matmul(row, both_ways), 2, axis=1)
         dx = to_centre - to_sum * (excess / sums)
-        longer = ops.sqrt(ops.sum(dx * matmul(gram, dx))) / length
+        longer = ops.sqrt(ops.maximum(ops.sum(dx * matmul(gram, dx)), 0.0)) / length
         return _moved(both, ops.stack([dx, barrier - z - ratio * dx]), longer / 0.9)
 
     start = ops.stack([free / ops.maximum(ops.sum(there), 1.0) + 1.0 - free, ops.ones_like(free)])

@@ -5,8 +5,10 @@ import itertools
 import keras
 import numpy as np
 import pytest
+from keras import ops
 from scipy import optimize
 
+from mtlkeras._backend import compiled
 from mtlkeras.balancers import (
     IMTLG,
     MGDA,
@@ -316,6 +318,28 @@ def test_absent_task_leaves_the_weights_of_the_others(balancer):
     np.testing.assert_allclose(
         weights[few], solved(balancer, rows[few], losses=losses[few]), rtol=10 * CLOSE, atol=CLOSE
     )
+
+
+def near_singular(count, number, seed=0):
+    """Gram matrices of gradients of which some are opposed, equal or zero, of lengths far apart."""
+    rng = np.random.default_rng(seed)
+    for i in range(number):
+        rows = gradients(count, rng.integers(1, 2 * count + 2), rng, rng.choice([0.0, 3.0]), rng.normal())
+        if i % 3 == 0:
+            rows[-1] = -rows[0] * rng.choice([1.0, 0.999999, 1e-3])
+        if i % 7 == 0:
+            rows[0] = rows[1] * (1 + 1e-6)
+        if i % 11 == 0:
+            rows[0] = 0.0
+        yield (rows @ rows.T).astype("float32")
+
+
+@pytest.mark.parametrize("balancer", [b for b in ON_A if not isinstance(b, GradVac)], ids=repr)
+def test_weights_stay_finite_near_singularity(balancer):
+    solve = compiled(balancer.weights)
+    for gram in near_singular(8, 300):
+        weights = np.asarray(solve(ops.convert_to_tensor(gram)))
+        assert np.isfinite(weights).all(), gram.tolist()
 
 
 DEGENERATE = {
