@@ -15,7 +15,8 @@ TEST_WORKERS ?= 2
 # What must hold on every backend; data, exports and the command line need TensorFlow. JAX compiles
 # most operations of a test to run them once, so that compiling them well does not pay.
 JAX_TESTS := $(wildcard $(addprefix tests/,test_specs.py test_objective.py test_build_model.py test_logs.py \
-	test_bad_inputs.py heads layers metrics trunks))
+	test_bad_inputs.py backend heads layers metrics trunks \
+	$(addprefix balancers/test_,by_losses.py by_elements.py by_pairs.py levels.py)))
 
 # TensorFlow's greeting about instruction sets and oneDNN; warnings and errors still show.
 export TF_CPP_MIN_LOG_LEVEL ?= 1
