@@ -36,7 +36,7 @@ TASKS = ("left", "right")
 # Settings that are shown beside the defaults.
 LESS_WORK: list[dict[str, Any]] = [{"every": 10}, {"gram_fraction": 0.25}]
 VARIANTS = {
-    "RLW": [{"distribution": "uniform"}],
+    "RLW": [{"distribution": "normal"}],
     **dict.fromkeys(("MGDA", "CAGrad", "PCGrad"), LESS_WORK),
 }
 

@@ -75,7 +75,8 @@ def test_losses_of_any_scale_give_finite_weights(balancer, scale):
 
 def test_rlw_repeats_by_seed_and_is_normal():
     draws = keras.random.SeedGenerator(7)
-    weights = np.stack([np.asarray(RLW().weights(LOSSES, seed=draws)) for _ in range(400)])
+    balancer = RLW(distribution="normal")
+    weights = np.stack([np.asarray(balancer.weights(LOSSES, seed=draws)) for _ in range(400)])
     np.testing.assert_allclose(weights.sum(1), 1.0, rtol=1e-5)
     logs = np.log(weights)
     difference = logs[:, 0] - logs[:, 1]  # Of two normal draws.
@@ -85,7 +86,7 @@ def test_rlw_repeats_by_seed_and_is_normal():
 
 def test_rlw_of_uniform_draws():
     draws = keras.random.SeedGenerator(7)
-    balancer = RLW(distribution="uniform")
+    balancer = RLW()
     weights = np.stack([np.asarray(balancer.weights(LOSSES, seed=draws)) for _ in range(400)])
     difference = np.log(weights[:, 0] / weights[:, 1])  # Of two uniform draws: of a triangular distribution.
     assert abs(difference).max() < 1 and abs(difference.std() - np.sqrt(1 / 6)) < 0.05
