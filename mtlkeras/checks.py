@@ -32,7 +32,7 @@ def by_task(value: Any, tasks: Iterable[str], argument: str) -> dict[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, Mapping):
-        if len(tasks) == 1 and not (isinstance(value, (list, tuple)) and argument == "labels"):
+        if len(tasks) == 1 and not (argument == "labels" and _lists_outputs(value)):
             return {tasks[0]: value}
         raise ValueError(
             f"{argument}: expected a dict by task ({', '.join(map(repr, tasks))}); "
@@ -42,6 +42,11 @@ def by_task(value: Any, tasks: Iterable[str], argument: str) -> dict[str, Any]:
         if task not in tasks:
             raise unknown_name("task", task, tasks, argument)
     return dict(value)
+
+
+def _lists_outputs(value: Any) -> bool:
+    """Returns whether a list is one of outputs, as Keras knows them, and not of labels."""
+    return isinstance(value, (list, tuple)) and len(value) == 1 and hasattr(value[0], "shape")
 
 
 def joint_metrics(metrics: Any, heads: Mapping[str, Head]) -> list[Any]:
@@ -62,58 +67,15 @@ def joint_metrics(metrics: Any, heads: Mapping[str, Head]) -> list[Any]:
         for task in metric.tasks:
             if task not in heads:
                 raise unknown_name("task", task, heads, f"joint_metrics, metric '{metric.name}'")
-            if heads[task].class_count((None,)) is None:
+            if heads[task].label_form.are_numbers:
                 raise ValueError(
                     f"joint_metrics, metric '{metric.name}': the head of task '{task}' has no classes."
                 )
     return metrics
 
 
-def label_arrays(y: Any, heads: Mapping[str, Head]) -> dict[str, Any]:
-    """Returns labels given as arrays, as a checked dict of those that are there.
-
-    Raises:
-        ValueError: For an unknown task, a label outside the classes or of the wrong shape.
-    """
-    labels = {task: value for task, value in by_task(y, heads, "labels").items() if value is not None}
-    for task, value in labels.items():
-        array = np.asarray(value)
-        try:
-            heads[task].check(array)
-        except ValueError as error:
-            raise ValueError(f"Labels of task '{task}': {error}") from None
-        labels[task] = array if isinstance(value, (list, tuple)) else value
-    return labels
-
-
-def weight_arrays(
-    sample_weight: Any, labels: Mapping[str, Any], tasks: Iterable[str]
-) -> dict[str, Any] | None:
-    """Returns sample weights for every labelled task; one array stands for all, ones for none.
-
-    Raises:
-        ValueError: For an unknown task, or weights of another length than the labels.
-    """
-    if sample_weight is None:
-        return None
-    if not isinstance(sample_weight, Mapping):
-        given = dict.fromkeys(labels, sample_weight)
-    else:
-        given = by_task(sample_weight, tasks, "sample_weight")
-    weights = {}
-    for task, label in labels.items():
-        weight = given.get(task)
-        weights[task] = np.ones(len(label), "float32") if weight is None else np.asarray(weight, "float32")
-        if len(weights[task]) != len(label):
-            raise ValueError(
-                f"sample_weight of task '{task}': expected {len(label)} weights, "
-                f"received {len(weights[task])}."
-            )
-    return weights
-
-
-def class_weights(class_weight: Any, heads: Mapping[str, Head]) -> dict[str, dict]:
-    """Returns class weights by task, each checked by its head.
+def class_weights(class_weight: Any, heads: Mapping[str, Head]) -> dict[str, np.ndarray]:
+    """Returns by task one weight a class, each checked by its head.
 
     Raises:
         ValueError: For an unknown task or class, or a head without classes.
@@ -128,61 +90,15 @@ def class_weights(class_weight: Any, heads: Mapping[str, Head]) -> dict[str, dic
                 f"({', '.join(map(repr, heads))}); received {class_weight!r}."
             )
         class_weight = {next(iter(heads)): class_weight}
-    weights = {
-        task: dict(value) for task, value in by_task(class_weight, heads, "class_weight").items() if value
-    }
-    for task, value in weights.items():
+    vectors = {}
+    for task, value in by_task(class_weight, heads, "class_weight").items():
+        if not value:
+            continue
         try:
-            heads[task].weigh_classes(np.zeros(1, "int32"), value)
+            vectors[task] = heads[task].class_weights(value)
         except ValueError as error:
             raise ValueError(f"class_weight of task '{task}': {error}") from None
-    return weights
-
-
-def check_spec(element_spec: Any, heads: Mapping[str, Head]) -> None:
-    """Checks the tasks in the element spec of a `tf.data.Dataset`.
-
-    Raises:
-        ValueError: For an unknown task among labels or sample weights.
-    """
-    if not isinstance(element_spec, tuple):
-        return
-    for part, argument in zip(element_spec[1:], ("labels", "sample_weight"), strict=False):
-        if argument == "labels" or isinstance(part, Mapping):
-            by_task(part, heads, argument)
-
-
-def check_dataset(dataset: Any, heads: Mapping[str, Head]) -> Any:
-    """Returns a `tf.data.Dataset` that checks each batch's class labels as it is read."""
-    import tensorflow as tf
-
-    spec = dataset.element_spec
-    check_spec(spec, heads)
-    if not isinstance(spec, tuple) or len(spec) < 2:
-        return dataset
-    found = {
-        task: heads[task].class_count(part.shape) for task, part in by_task(spec[1], heads, "labels").items()
-    }
-    counts = {task: count for task, count in found.items() if count is not None}
-    if not counts:
-        return dataset
-
-    def checked(*batch: Any) -> Any:
-        labels = by_task(batch[1], heads, "labels")
-        failures = [_outside(task, labels[task], count) for task, count in counts.items()]
-        with tf.control_dependencies([failure for failure in failures if failure is not None]):
-            return tf.nest.map_structure(tf.identity, batch)
-
-    return dataset.map(checked, num_parallel_calls=tf.data.AUTOTUNE)
-
-
-def _outside(task: str, y: Any, count: int) -> Any:
-    """Returns the operation that fails if a label is neither missing nor one of the classes."""
-    import tensorflow as tf
-
-    known = tf.cast(tf.where(tf.math.is_nan(y), -1.0, y) if y.dtype.is_floating else y, tf.int64)
-    text = framed(f"Labels of task '{task}': a label is outside the classes 0 to {count - 1}.")
-    return tf.debugging.Assert(tf.reduce_all((known >= -1) & (known < count)), [text])
+    return vectors
 
 
 def framed(text: str) -> str:

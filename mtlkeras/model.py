@@ -9,15 +9,17 @@ import keras
 import numpy as np
 from keras import ops
 
-from mtlkeras import checks
+from mtlkeras import checks, ways_in
 from mtlkeras._backend import Trainer, replica_count, sum_over_replicas
 from mtlkeras.attached_balancer import make_balancing
 from mtlkeras.balancers import Balancer
 from mtlkeras.balancing import Balancing, with_epoch_start
-from mtlkeras.heads import Head, Regression
+from mtlkeras._missing import MISSING
+from mtlkeras.heads import Head
+from mtlkeras.label_arrays import label_array
 from mtlkeras.layers.output import RegressionOutput, TaskOutput
 from mtlkeras.objective import TaskObjective
-from mtlkeras.task_metrics import TaskMetrics, resolve_metrics
+from mtlkeras.task_metrics import MetricsOfTasks, TaskMetrics
 from mtlkeras.text_inputs import text_inputs
 
 
@@ -44,8 +46,6 @@ class MultiTaskModel(Trainer, keras.Model):
 
     # What the model keeps of its balancer, a `mtlkeras.balancing.Balancing`, if it has one.
     balancing: Any = None
-    # The class weights of the `fit` under way, by task.
-    _fit_class_weights: dict[str, dict] = {}  # noqa: RUF012
 
     @property
     def heads(self) -> dict[str, Head]:
@@ -109,10 +109,13 @@ class MultiTaskModel(Trainer, keras.Model):
             task: TaskObjective(task, layer, losses.get(task), weights.get(task, layer.head.loss_weight))
             for task, layer in self.output_layers.items()
         }
-        task_metrics = {
-            task: resolve_metrics(head, chosen.get(task)) + resolve_metrics(head, added.get(task, ()))
-            for task, head in self.heads.items()
-        }
+        metrics_of = MetricsOfTasks()
+        with self._scope():
+            task_metrics = {
+                task: metrics_of.resolve(objective.view, chosen.get(task))
+                + metrics_of.resolve(objective.view, added.get(task, ()))
+                for task, objective in objectives.items()
+            }
         joint = checks.joint_metrics(joint_metrics, self.heads)
         super().compile(optimizer=optimizer, **kwargs)
         with self._scope():
@@ -121,14 +124,16 @@ class MultiTaskModel(Trainer, keras.Model):
             # Past Keras' attribute tracking, which would list the container a second time.
             object.__setattr__(self, "_compile_metrics", kept)
         object.__setattr__(self, "_objectives", objectives)
-        self._task_config = {
+        task_config = {
             "loss": loss,
-            "loss_weights": loss_weights,
+            "loss_weights": weights or None,
             "metrics": metrics,
             "weighted_metrics": weighted_metrics,
             "joint_metrics": joint_metrics,
             "balancer": balancer,
         }
+        # Past Keras' tracking, which would log the metrics in it a second time, without their task.
+        object.__setattr__(self, "_task_config", task_config)
 
     def _set_balancing(self, balancing: Balancing | None) -> None:
         if self.balancing is not None:
@@ -223,7 +228,7 @@ class MultiTaskModel(Trainer, keras.Model):
             `(tasks,)`; last the regularisers' losses.
         """
         sums, counts = self._loss_sums(self.labels_by_task(y), y_pred, sample_weight, training)
-        regularization = sum((ops.sum(ops.cast(r, "float32")) for r in self.losses), ops.zeros(()))
+        regularization = sum((ops.sum(ops.cast(r, "float32")) for r in self.losses), ops.zeros((), "float32"))
         logged = ops.stop_gradient(ops.stack(sums))
         self._compile_metrics.add_losses(logged, counts, ops.stop_gradient(regularization))
         return *self._weighted_means(sums, counts), regularization / replica_count()
@@ -257,7 +262,7 @@ class MultiTaskModel(Trainer, keras.Model):
         """Returns each task's sum of losses, and the counts of labelled examples, shape `(tasks,)`."""
         if not isinstance(sample_weight, dict):
             sample_weight = dict.fromkeys(y, sample_weight)
-        class_weight = self._fit_class_weights if training else {}
+        class_weight = self._compile_metrics.class_weights if training else {}
         pairs = [
             objective.loss_sum(y[task], y_pred[task], sample_weight.get(task), class_weight.get(task))
             if task in y
@@ -321,7 +326,7 @@ class MultiTaskModel(Trainer, keras.Model):
             shuffle = False  # A dataset shuffles itself; Keras would warn about its own default.
         if self.balancing is not None:
             callbacks = with_epoch_start(callbacks)
-        with self._class_weights(checks.class_weights(class_weight, self.heads)), _clear_label_errors():
+        with self._class_weights(class_weight), self._whole_after_errors():
             return super().fit(
                 x,
                 y,
@@ -348,14 +353,31 @@ class MultiTaskModel(Trainer, keras.Model):
         """Returns loss and metrics; arguments as in Keras, labels and weights by task."""
         if not kwargs.get("_use_cached_eval_dataset"):
             x, y, sample_weight = self._checked_data(x, y, sample_weight)
-        with _clear_label_errors(), self._evaluating():
+        with self._whole_after_errors(), self._evaluating():
             return super().evaluate(
                 x, y, batch_size=batch_size, verbose=verbose, sample_weight=sample_weight, **kwargs
             )
 
-    def test_on_batch(self, *args: Any, **kwargs: Any) -> Any:
-        with self._evaluating():
-            return super().test_on_batch(*args, **kwargs)
+    def train_on_batch(  # type: ignore[override]
+        self,
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        class_weight: Any = None,
+        return_dict: bool = False,
+    ) -> Any:
+        """Trains on one batch; arguments as in Keras, labels and weights by task."""
+        x, y, sample_weight = self._checked_data(x, y, sample_weight)
+        with self._class_weights(class_weight), self._whole_after_errors():
+            return super().train_on_batch(x, y, sample_weight, return_dict=return_dict)
+
+    def test_on_batch(  # type: ignore[override]
+        self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
+    ) -> Any:
+        """Returns loss and metrics of one batch; arguments as in Keras, labels and weights by task."""
+        x, y, sample_weight = self._checked_data(x, y, sample_weight)
+        with self._whole_after_errors(), self._evaluating():
+            return super().test_on_batch(x, y, sample_weight, return_dict=return_dict)
 
     def _evaluating(self) -> Any:
         kept = self._compile_metrics
@@ -364,23 +386,43 @@ class MultiTaskModel(Trainer, keras.Model):
     def _checked_data(self, x: Any, y: Any = None, sample_weight: Any = None) -> tuple[Any, Any, Any]:
         x = text_inputs(self, x)
         if y is not None:
-            y = checks.label_arrays(y, self.heads)
-            sample_weight = checks.weight_arrays(sample_weight, y, self.output)
-        elif hasattr(x, "element_spec") and hasattr(x, "map"):  # A tf.data.Dataset.
-            x = checks.check_dataset(x, self.heads)
+            y, sample_weight = ways_in.check_arrays(y, sample_weight, self.heads)
+            _check_rows(x, y)
+        else:
+            x = ways_in.check_source(x, self.heads)
         return x, y, sample_weight
 
     @contextlib.contextmanager
-    def _class_weights(self, weights: dict[str, dict]) -> Any:
-        if not weights:
+    def _class_weights(self, class_weight: Any) -> Any:
+        """Sets the class weights of training steps, and ones after them."""
+        weights = checks.class_weights(class_weight, self.heads)
+        kept = self._compile_metrics
+        if kept is None or not (weights or kept.class_weights):
             yield
             return
-        # Class weights are constants of the traced step: trace with them, and not beyond.
-        self._fit_class_weights, self.train_function = weights, None
+        with self._scope():
+            if kept.set_class_weights(weights):
+                self.train_function = None
         try:
             yield
         finally:
-            self._fit_class_weights, self.train_function = {}, None
+            kept.set_class_weights({})
+
+    @contextlib.contextmanager
+    def _whole_after_errors(self) -> Any:
+        """Lets the next call find a model that works, and clears up what a pipeline's check raises."""
+        if self.optimizer is not None and not self.optimizer.built:
+            # A step that fails while it is traced would leave variables without values.
+            with self._scope():
+                self.optimizer.build(self.trainable_variables)
+        try:
+            yield
+        except Exception as error:
+            self.train_function = self.test_function = self.predict_function = None
+            text = checks.label_error(error)
+            if text is None:
+                raise
+            raise ValueError(text) from None
 
     def adapt(self, y: Any) -> None:
         """Sets the mean and scale of every `Regression` head from labels.
@@ -396,11 +438,13 @@ class MultiTaskModel(Trainer, keras.Model):
         batches = [y] if isinstance(y, dict) else (batch[1] for batch in y)
         seen: dict[str, list] = {task: [] for task in layers}
         for batch in batches:
-            for task in layers:
+            for task, layer in layers.items():
                 if batch.get(task) is not None:
-                    seen[task].append(np.asarray(batch[task]))
+                    labels = label_array(task, layer.head, batch[task])
+                    gone = labels == MISSING if labels.dtype.kind == "i" else np.isnan(labels)
+                    seen[task].append(np.where(gone, np.nan, labels.astype("float64")))
         for task, layer in layers.items():
-            layer.adapt(*_moments(task, layer.head, seen[task]))
+            layer.adapt(*_moments(task, seen[task]))
 
     def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         """As in Keras; texts and tokens may also be lists or NumPy arrays of strings."""
@@ -443,32 +487,35 @@ class MultiTaskModel(Trainer, keras.Model):
 
 def _checked_weights(weights: dict[str, Any]) -> dict[str, float]:
     for task, weight in weights.items():
-        if not isinstance(weight, (int, float)) or not np.isfinite(weight) or weight < 0:
+        number = isinstance(weight, (int, float, np.number, np.ndarray)) and np.ndim(weight) == 0
+        if not number or not np.isfinite(weight) or weight < 0:
             raise ValueError(
                 f"loss_weights of task '{task}': expected a finite number, not negative; received {weight!r}."
             )
     return {task: float(weight) for task, weight in weights.items()}
 
 
-def _moments(task: str, head: Regression, batches: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+def _moments(task: str, batches: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the mean and the scale of a task's labels, each shape `(targets,)`."""
     if not batches:
         raise ValueError(f"Cannot adapt task '{task}': the labels do not have it.")
-    y = np.concatenate([np.asarray(head.rows(b)) for b in batches])
-    known = np.asarray(head.labelled(ops.convert_to_tensor(y)))
-    if not known.any(axis=0).all():
+    y = np.concatenate(batches)
+    if np.isnan(y).all(axis=0).any():
         raise ValueError(f"Cannot adapt task '{task}': a target has no label.")
-    y = np.where(known, y.astype("float64"), np.nan)
-    scale = np.nanstd(y, axis=0)
-    return np.nanmean(y, axis=0), np.where(scale > 0, scale, 1.0)
+    mean, scale = np.nanmean(y, axis=0), np.nanstd(y, axis=0)
+    # Equal labels have a deviation of rounding, and the scale 1.
+    constant = scale <= 1e-7 * np.maximum(np.nanmax(np.abs(y), axis=0), 1e-30)
+    return mean, np.where(constant, 1.0, scale)
 
 
-@contextlib.contextmanager
-def _clear_label_errors() -> Any:
-    """Turns a label check that failed inside a data pipeline into a plain `ValueError`."""
-    try:
-        yield
-    except Exception as error:
-        text = checks.label_error(error)
-        if text is None:
-            raise
-        raise ValueError(text) from None
+def _check_rows(x: Any, y: dict[str, Any]) -> None:
+    """Raises `ValueError` for nothing to learn from, or labels of another number of examples than inputs."""
+    rows = {len(a) for a in keras.tree.flatten(x) if len(getattr(a, "shape", ()))}
+    if rows == {0}:
+        raise ValueError("The inputs have no examples.")
+    for task, labels in y.items():
+        if len(rows) == 1 and len(labels) not in rows:
+            raise ValueError(
+                f"Labels of task '{task}': expected labels for {rows.pop()} examples, as many as there are "
+                f"inputs; received {len(labels)}."
+            )

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
 from keras import ops
 
+from mtlkeras._missing import MISSING
+from mtlkeras.given_functions import GivenLoss, TaskView
 from mtlkeras.heads.base import Head
+from mtlkeras.label_arrays import arranged_weights
 from mtlkeras.layers.output import TaskOutput
 
 
@@ -27,7 +29,8 @@ class TaskObjective:
         self.layer = layer
         self.head: Head = layer.head
         self.weight = weight
-        self._loss = None if loss is None else _per_example(task, loss)
+        self.view = TaskView(task, layer)
+        self._loss = None if loss is None else GivenLoss(self.view, loss)
 
     def labels(self, y: Any, outputs: Any) -> tuple[Any, Any]:
         """Returns targets in the head's form and the mask of the labels that are there.
@@ -46,35 +49,79 @@ class TaskObjective:
         except ValueError as error:
             raise ValueError(f"Labels of task '{self.task}': {error}") from None
 
+    def weights(self, sample_weight: Any, mask: Any) -> Any:
+        """Returns sample weights as float32, of shape `(batch,)` or that of the mask.
+
+        Raises:
+            ValueError: If they have another shape.
+        """
+        weights = ops.cast(ops.convert_to_tensor(sample_weight), "float32")
+        return arranged_weights(self.task, self.head, weights, mask.shape)
+
     def loss_sum(
-        self, y: Any, outputs: Any, sample_weight: Any = None, class_weight: dict | None = None
+        self, y: Any, outputs: Any, sample_weight: Any = None, class_weight: Any = None
     ) -> tuple[Any, Any]:
         """Returns the sum of the losses of the labelled examples, and how many they are.
 
         An example with several entries counts with the mean over its known entries. An
-        example of zero sample weight counts as not labelled.
+        example or label of zero sample weight counts as not labelled.
 
         Args:
             y: Labels as the user gives them.
             outputs: The task's outputs.
-            sample_weight: Weights of the examples, shape `(batch,)`, or `None`.
-            class_weight: Weights by class index or name, or `None`.
+            sample_weight: Weights of the examples, shape `(batch,)`, or of the labels, or `None`.
+            class_weight: Weights by class index, shape `(classes,)`, or `None`.
 
         Returns:
             Two float32 scalars.
         """
         targets, mask = self.labels(y, outputs)
-        values = self._values(targets, outputs)
-        if class_weight:
-            values = values * self.head.weigh_classes(targets, class_weight)
-        values, counted = self.head.by_unit(values, mask)
-        if sample_weight is not None:
-            sample_weight = example_weights(sample_weight)
+        weights = None if sample_weight is None else self.weights(sample_weight, mask)
+        by_label = weights is not None and len(weights.shape) == 2
+        if by_label:
+            mask = ops.logical_and(mask, ops.not_equal(weights, 0.0))
+            if self.view.of_steps:
+                targets = ops.where(mask, targets, MISSING)
+        values, mask = self._values(targets, mask, outputs)
+        values = self._only_legal(values, targets, mask)
+        if class_weight is not None:
+            values = values * of_classes(class_weight, targets)
+        if by_label and len(values.shape) == 2:
+            values = ops.where(mask, values * weights, 0.0)
+        elif by_label and len(mask.shape) == 1:
+            raise ValueError(
+                f"sample_weight of task '{self.task}': a loss of whole rows takes one weight an example, shape "
+                f"(batch,); received shape {tuple(weights.shape)}."
+            )
+        values, counted = self._by_unit(values, mask)
+        if weights is not None and not by_label:
             if len(values.shape) == 2:  # A weight of an example is that of each of its units.
-                sample_weight = ops.expand_dims(sample_weight, -1)
-            counted = ops.logical_and(counted, ops.not_equal(sample_weight, 0.0))
-            values = ops.where(counted, values * sample_weight, 0.0)
+                weights = ops.expand_dims(weights, -1)
+            counted = ops.logical_and(counted, ops.not_equal(weights, 0.0))
+            values = ops.where(counted, values * weights, 0.0)
         return ops.sum(values), ops.sum(ops.cast(counted, "float32"))
+
+    def _by_unit(self, values: Any, mask: Any) -> tuple[Any, Any]:
+        """Returns the values of what the task's mean is over, and which of them count."""
+        if self._loss is None or not self.view.of_steps:
+            return self.head.by_unit(values, mask)
+        counted = mask if len(values.shape) == 2 else ops.any(mask, axis=-1)
+        return ops.where(counted, values, 0.0), counted
+
+    def _only_legal(self, values: Any, targets: Any, mask: Any) -> Any:
+        """Returns the values with NaN for labels that the head does not know.
+
+        Labels are checked on the way in; in a loop of the caller's own, a loss that is no number is
+        better than one that looks like one.
+        """
+        legal = self.head.label_form.legal(targets)
+        if legal is None:
+            return values
+        if len(legal.shape) == 2 and len(mask.shape) == 2:
+            legal = ops.logical_or(legal, ops.logical_not(mask))
+        if len(legal.shape) > len(values.shape):
+            legal = ops.all(legal, axis=-1)
+        return ops.where(legal, values, float("nan"))
 
     def no_labels(self, outputs: Any) -> tuple[Any, Any]:
         """Returns what `loss_sum` gives for a batch that has no labels for the task.
@@ -83,37 +130,17 @@ class TaskObjective:
         weights get zero gradients, as they do in a batch whose labels are all missing, and not none.
         """
         tensors = [outputs, *(weight + 0.0 for weight in self.layer.trainable_weights)]
-        return sum(ops.sum(ops.where(False, tensor, 0.0)) for tensor in tensors), ops.zeros(())
+        zeros = [ops.sum(ops.cast(ops.where(False, tensor, 0.0), "float32")) for tensor in tensors]
+        return sum(zeros), ops.zeros((), "float32")
 
-    def _values(self, targets: Any, outputs: Any) -> Any:
+    def _values(self, targets: Any, mask: Any, outputs: Any) -> tuple[Any, Any]:
         if self._loss is None:
-            return self.head.loss(targets, self.layer.scores_for(outputs), self.layer)
-        outputs = ops.cast(outputs, "float32")
-        if self.head.by_entry:  # Keras' losses reduce the last axis: give each entry its own.
-            targets, outputs = ops.expand_dims(targets, -1), ops.expand_dims(outputs, -1)
-        values = ops.cast(self._loss(targets, outputs), "float32")
-        if len(values.shape) != self.head.loss_rank:
-            raise ValueError(
-                f"The loss of task '{self.task}' must give one value per example; "
-                f"it gave shape {tuple(values.shape)}."
-            )
-        return values
+            return self.head.loss(targets, self.layer.scores_for(outputs), self.layer), mask
+        return self._loss(targets, mask, outputs)
 
 
-def example_weights(sample_weight: Any) -> Any:
-    """Returns sample weights as float32 of shape `(batch,)`."""
-    weights = ops.cast(sample_weight, "float32")
-    return ops.squeeze(weights, -1) if len(weights.shape) == 2 and weights.shape[-1] == 1 else weights
-
-
-def _per_example(task: str, identifier: Any) -> Any:
-    """Returns a function of labels and outputs that gives one value per example."""
-    loss = keras.losses.get(identifier)
-    if not isinstance(loss, keras.losses.Loss):
-        return loss
-    if loss.reduction not in ("sum_over_batch_size", "mean", "mean_with_sample_weight"):
-        raise ValueError(
-            f"loss of task '{task}': reduction='{loss.reduction}' does not fit, since a task's loss is the "
-            f"mean over its labelled examples. Use the default reduction, and loss_weights to scale."
-        )
-    return loss.call
+def of_classes(weights: Any, targets: Any) -> Any:
+    """Returns the weight of each label, for weights by class of shape `(classes,)`."""
+    floats = "int" not in str(targets.dtype)
+    indices = ops.argmax(targets, axis=-1) if floats else ops.maximum(targets, 0)
+    return ops.take(ops.convert_to_tensor(weights), indices)

@@ -15,45 +15,85 @@ from keras import ops
 from keras.src.trainers.compile_utils import CompileMetrics
 
 from mtlkeras._errors import unknown_name
-from mtlkeras.heads.base import Head
-from mtlkeras.objective import TaskObjective, example_weights
+from mtlkeras.given_functions import GivenMetric, TaskView
+from mtlkeras.objective import TaskObjective
 
 
 class TaskMetric(NamedTuple):
-    """One metric of a task: its name in the logs without the task, and whose labels it takes."""
+    """One metric of a task: its name in the logs without the task, and how it is fed.
+
+    `given` is `None` for a metric of the head's own.
+    """
 
     name: str
     metric: keras.metrics.Metric
-    of_head: bool
+    given: GivenMetric | None
 
 
-def resolve_metrics(head: Head, identifiers: Any) -> list[TaskMetric]:
-    """Returns new metrics for names and the given ones for Keras metrics.
+class MetricsOfTasks:
+    """Turns what `compile` and heads name as metrics into metrics of one task each.
 
-    Args:
-        head: The head; its `metric_names` go before names known to Keras.
-        identifiers: A name, a `keras.metrics.Metric`, a function of labels and outputs, or
-            a list of these; `None` for the head's default.
+    A metric object belongs to one task: given to a second one, or by a head's spec, which may serve
+    several models, it is copied by its config.
     """
-    if identifiers is None:
-        identifiers = head.default_metrics if head.metrics is None else head.metrics
-    if not isinstance(identifiers, (list, tuple)):
-        identifiers = [identifiers]
-    return [_resolve_metric(head, identifier) for identifier in identifiers]
+
+    def __init__(self) -> None:
+        self._taken: set[int] = set()
+
+    def resolve(self, view: TaskView, identifiers: Any) -> list[TaskMetric]:
+        """Returns the metrics of a task.
+
+        Args:
+            view: The task.
+            identifiers: A name, a `keras.metrics.Metric`, a function of labels and outputs, or a list of
+                these; `None` for the head's default. The head's `metric_names` go before names known to
+                Keras.
+
+        Raises:
+            ValueError: For an unknown name, and for a metric that does not go with the task.
+        """
+        head = view.head
+        if identifiers is None:
+            given = head.default_metrics if head.metrics is None else head.metrics
+            return [self._resolve(view, _copied(metric, view.task)) for metric in given]
+        if not isinstance(identifiers, (list, tuple)):
+            identifiers = [identifiers]
+        return [self._resolve(view, identifier) for identifier in identifiers]
+
+    def _resolve(self, view: TaskView, identifier: Any) -> TaskMetric:
+        head = view.head
+        if isinstance(identifier, str) and identifier in head.metric_names:
+            return TaskMetric(str(identifier), head.metric(identifier), None)
+        try:
+            metric = keras.metrics.get(identifier)
+        except ValueError:
+            metric = None
+        if metric is None:
+            raise unknown_name(
+                "metric", identifier, head.metric_names, f"metrics of {type(head).__name__}, task '{view.task}'"
+            )
+        name = str(identifier) if isinstance(identifier, str) else None
+        if not isinstance(metric, keras.metrics.Metric):
+            metric = keras.metrics.MeanMetricWrapper(metric, name=getattr(metric, "__name__", "metric"))
+        if id(metric) in self._taken:
+            metric = _copied(metric, view.task)
+        self._taken.add(id(metric))
+        if type(metric).__module__.startswith("mtlkeras."):
+            return TaskMetric(name or metric.name, metric, None)
+        return TaskMetric(name or metric.name, metric, GivenMetric(view, metric))
 
 
-def _resolve_metric(head: Head, identifier: Any) -> TaskMetric:
-    if isinstance(identifier, str) and identifier in head.metric_names:
-        return TaskMetric(identifier, head.metric(identifier), of_head=True)
-    try:
-        metric = keras.metrics.get(identifier)
-    except ValueError:
-        raise unknown_name(
-            "metric", identifier, head.metric_names, f"metrics of {type(head).__name__}"
-        ) from None
+def _copied(metric: Any, task: str) -> Any:
+    """Returns a metric of its own for a task; names and functions as they are."""
     if not isinstance(metric, keras.metrics.Metric):
-        metric = keras.metrics.MeanMetricWrapper(metric, name=metric.__name__)
-    return TaskMetric(identifier if isinstance(identifier, str) else metric.name, metric, of_head=False)
+        return metric
+    try:
+        return type(metric).from_config(metric.get_config())
+    except Exception as error:
+        raise ValueError(
+            f"metrics of task '{task}': {metric!r} is used more than once, and its get_config does not allow "
+            f"to copy it. Make one for each task."
+        ) from error
 
 
 class TaskMetrics(CompileMetrics):
@@ -64,7 +104,7 @@ class TaskMetrics(CompileMetrics):
 
     Args:
         objectives: The tasks' objectives by name.
-        metrics: The tasks' metrics by task.
+        metrics: The tasks' metrics by task, from `MetricsOfTasks`.
         joint: Metrics of several tasks at once, such as `mtlkeras.metrics.ExactMatch`.
         with_weights: Whether a balancer gives the tasks weights, to be logged as `<task>_weight`.
 
@@ -90,14 +130,20 @@ class TaskMetrics(CompileMetrics):
         _check_unique(self._names + weight_names)
         # One row a task and one for the regularisers: the sum so far and what it counts. In
         # one variable, since each variable's update costs as much as a small layer.
-        self._sums = self.add_variable((2, len(objectives) + 1), initializer="zeros", name="loss_sums")
+        self._sums = self.add_variable((2, len(objectives) + 1), initializer="zeros", dtype="float32", name="loss_sums")
         self.skipped: Any = None
+        # By task the class weights of the fit under way, shape `(classes,)`; ones between fits.
+        self.class_weights: dict[str, Any] = {}
         # Sums of the weights over an epoch's steps, and last the number of these steps.
         self._weights: Any = None
         self._shows_weights = with_weights
         if with_weights:
             self._weights = self.add_variable(
-                (len(objectives) + 1,), initializer="zeros", aggregation="only_first_replica", name="weights"
+                (len(objectives) + 1,),
+                initializer="zeros",
+                dtype="float32",
+                aggregation="only_first_replica",
+                name="weights",
             )
 
     @contextlib.contextmanager
@@ -112,7 +158,7 @@ class TaskMetrics(CompileMetrics):
     def add_weights(self, weights: Any) -> dict[str, Any]:
         """Adds a training step's weights, shape `(tasks,)`; returns the means of the epoch by name."""
         weights = ops.cast(weights, "float32")
-        self._weights.assign_add(ops.concatenate([weights, ops.ones((1,))]))
+        self._weights.assign_add(ops.concatenate([weights, ops.ones((1,), "float32")]))
         return self._mean_weights()
 
     def _mean_weights(self) -> dict[str, Any]:
@@ -122,10 +168,34 @@ class TaskMetrics(CompileMetrics):
         means = ops.unstack(ops.divide_no_nan(sums[:-1], sums[-1]), len(self._objectives))
         return {f"{task}_weight": mean for task, mean in zip(self._objectives, means, strict=True)}
 
+    def set_class_weights(self, weights: Mapping[str, Any]) -> bool:
+        """Sets the class weights of the coming training steps.
+
+        They are values of variables, so that steps need not be traced anew for each fit.
+
+        Args:
+            weights: By task one weight a class; the other tasks' classes weigh 1.
+
+        Returns:
+            Whether there is a new variable, which the steps traced so far do not know.
+        """
+        new = [task for task in weights if task not in self.class_weights]
+        for task in new:
+            self.class_weights[task] = self.add_variable(
+                weights[task].shape,
+                initializer="ones",
+                dtype="float32",
+                aggregation="only_first_replica",
+                name=f"{task}_class_weights",
+            )
+        for task, variable in self.class_weights.items():
+            variable.assign(weights[task] if task in weights else ops.ones(variable.shape, variable.dtype))
+        return bool(new)
+
     def count_skipped(self) -> None:
         """Adds `skipped_steps` to the logs: the training steps of an epoch that were undone."""
         if self.skipped is None:
-            self.skipped = self.add_variable((), initializer="zeros", name="skipped_steps")
+            self.skipped = self.add_variable((), initializer="zeros", dtype="float32", name="skipped_steps")
 
     @property
     def loss_sums(self) -> Any:
@@ -141,6 +211,7 @@ class TaskMetrics(CompileMetrics):
     @property
     def variables(self) -> list[Any]:
         own = [v for v in (self._sums, self.skipped, self._weights) if v is not None]
+        own += self.class_weights.values()
         kept = [entry.metric for _, entry in self._entries] + self._joint
         return own + [v for metric in kept for v in metric.variables]
 
@@ -153,7 +224,7 @@ class TaskMetrics(CompileMetrics):
             regularization: Sum of the regularisers' losses, a scalar.
         """
         sums = ops.concatenate([sums, ops.reshape(regularization, (1,))])
-        counts = ops.concatenate([counts, ops.ones((1,))])
+        counts = ops.concatenate([counts, ops.ones((1,), "float32")])
         self._sums.assign_add(ops.stack([sums, counts]))
 
     def build(self, y_true: Any, y_pred: Any) -> None:
@@ -167,17 +238,17 @@ class TaskMetrics(CompileMetrics):
             task = objective.task
             if task not in y_true:
                 continue
-            if task not in labels:
-                targets, mask = objective.labels(y_true[task], y_pred[task])
-                labels[task] = targets, _weights(mask, task, sample_weight)
-            targets, weights = labels[task]
             outputs = y_pred[task]
-            if entry.of_head:
-                targets = objective.head.metric_targets(targets)
-                if task not in answers:  # Which may be the result of a search, and is made once.
-                    answers[task] = objective.head.metric_outputs(outputs, objective.layer)
-                outputs = answers[task]
-            _update(entry.metric, targets, outputs, weights)
+            if task not in labels:
+                targets, mask = objective.labels(y_true[task], outputs)
+                labels[task] = targets, _weights(objective, mask, sample_weight)
+            targets, weights = labels[task]
+            if entry.given is not None:
+                entry.given.update(targets, outputs, weights)
+                continue
+            if task not in answers:  # Which may be the result of a search, and is made once.
+                answers[task] = objective.head.metric_outputs(outputs, objective.layer)
+            _update(entry.metric, objective.head.metric_targets(targets), answers[task], weights)
         for metric in self._joint:
             if all(task in y_true for task in metric.tasks):
                 metric.update_state(*self._answers(metric.tasks, y_true, y_pred))
@@ -194,13 +265,13 @@ class TaskMetrics(CompileMetrics):
         return right, answers, known
 
     def reset_state(self) -> None:
-        self._sums.assign(ops.zeros(self._sums.shape))
+        self._sums.assign(ops.zeros(self._sums.shape, "float32"))
         if self.skipped is not None:
             self.skipped.assign(0.0)
         for metric in [entry.metric for _, entry in self._entries] + self._joint:
             metric.reset_state()
         if self._weights is not None:
-            self._weights.assign(ops.zeros(self._weights.shape))
+            self._weights.assign(ops.zeros(self._weights.shape, "float32"))
 
     def result(self) -> dict[str, Any]:
         sums = ops.convert_to_tensor(self._sums)
@@ -236,18 +307,19 @@ def _check_unique(names: list[str]) -> None:
             known.add(twin)
 
 
-def _weights(mask: Any, task: str, sample_weight: Any) -> Any:
+def _weights(objective: TaskObjective, mask: Any, sample_weight: Any) -> Any:
+    """Returns a weight for each label, zero where there is none."""
     weights = ops.cast(mask, "float32")
     if isinstance(sample_weight, Mapping):
-        sample_weight = sample_weight.get(task)
+        sample_weight = sample_weight.get(objective.task)
     if sample_weight is None:
         return weights
-    rows = example_weights(sample_weight)
-    return weights * (ops.expand_dims(rows, -1) if len(weights.shape) == 2 else rows)
+    given = objective.weights(sample_weight, mask)
+    return weights * (ops.expand_dims(given, -1) if len(weights.shape) > len(given.shape) else given)
 
 
 def _update(metric: Any, targets: Any, outputs: Any, weights: Any) -> None:
-    """Updates a Keras metric with weights of the labels' shape, entries included."""
+    """Updates a metric of a head's own with weights of the labels' shape, entries included."""
     if len(weights.shape) == 2:
         if isinstance(metric, keras.metrics.MeanMetricWrapper):
             # The function reduces the last axis: make every entry an example of its own.

@@ -15,7 +15,6 @@ class SoftmaxSteps(StepHead):
     """One class for each step, by the softmax of its own logits; rows of zeros where no step is."""
 
     padding: ClassVar = 0.0
-    loss_rank: ClassVar = 2
 
     def activate(self, scores: Any) -> Any:
         there = ops.max(scores, axis=-1, keepdims=True) > IMPOSSIBLE / 2

@@ -10,8 +10,8 @@ import numpy as np
 from keras import ops
 
 from mtlkeras._errors import unknown_name
-from mtlkeras._missing import MISSING
 from mtlkeras.features import Features
+from mtlkeras.heads._labels import LabelForm
 from mtlkeras.layers.output import TaskOutput
 from mtlkeras.specs import Spec, tunable
 
@@ -32,8 +32,6 @@ class Head(Spec):
     """
 
     kind: ClassVar[str] = "vector"
-    by_entry: ClassVar[bool] = False  # Whether each entry of an example's label may be missing alone.
-    loss_rank: ClassVar[int] = 1  # Rank of a loss that stands in for the head's own.
     default_metrics: ClassVar[tuple[str, ...]] = ()
     metric_names: ClassVar[tuple[str, ...]] = ()
 
@@ -117,12 +115,20 @@ class Head(Spec):
 
     # Labels, loss and metrics. `y` is a label tensor as the user gives it.
 
+    @property
+    def label_form(self) -> LabelForm:
+        """What the labels look like."""
+        raise NotImplementedError
+
     def labelled(self, y: Any) -> Any:
         """Returns a bool mask of the labels that are there.
 
         Shape `(batch,)`, or `(batch, entries)` where each entry may be missing alone.
+
+        Raises:
+            ValueError: If the labels' shape does not fit.
         """
-        raise NotImplementedError
+        return self.label_form.labelled(self.label_form.arranged(y))
 
     def targets(self, y: Any, mask: Any) -> Any:
         """Returns labels in the head's own form, with any valid value where `mask` is false.
@@ -130,7 +136,20 @@ class Head(Spec):
         Raises:
             ValueError: If the labels' shape does not fit.
         """
-        raise NotImplementedError
+        return self.label_form.targets(self.label_form.arranged(y), mask)
+
+    @property
+    def weighed_by_label(self) -> bool:
+        """Whether a sample weight may be one for each label, and not only one for each example."""
+        return self.label_form.by_entry
+
+    def check_label_weights(self, weights: np.ndarray, where: str) -> None:
+        """Raises `ValueError` for sample weights by label that the head's loss cannot take.
+
+        Args:
+            weights: Shape of the labels.
+            where: What to name in the message.
+        """
 
     def loss(self, targets: Any, scores: Any, layer: TaskOutput) -> Any:
         """Returns the loss of each label, in the shape of the mask of `labelled`."""
@@ -172,20 +191,17 @@ class Head(Spec):
         """Returns the weight of each label for weights by class index."""
         raise ValueError(f"{type(self).__name__} has no classes, so it takes no class_weight.")
 
+    def class_weights(self, class_weight: Any) -> np.ndarray:
+        """Returns one weight a class, float32, for weights by class index or name.
+
+        Raises:
+            ValueError: If the head has no classes, or the weights do not fit them.
+        """
+        raise ValueError(f"{type(self).__name__} has no classes, so it takes no class_weight.")
+
     def metric(self, name: str) -> keras.metrics.Metric:
         """Returns a new metric for one of `metric_names`."""
         raise unknown_name("metric", name, self.metric_names, f"metrics of {type(self).__name__}")
-
-    def check(self, y: np.ndarray) -> None:
-        """Checks labels of a whole data set.
-
-        Raises:
-            ValueError: If a label is outside of what the head knows.
-        """
-
-    def class_count(self, shape: Any) -> int | None:
-        """Returns how many classes whole-number labels of this shape count, `None` for others."""
-        return None
 
     # What a person wants.
 
@@ -213,19 +229,6 @@ class Head(Spec):
         return answer if self.names is None else np.asarray(self.names)[answer]
 
 
-def present(y: Any) -> Any:
-    """Returns where a class label is known: neither `MISSING` nor NaN."""
-    known = ops.not_equal(y, ops.cast(MISSING, y.dtype))
-    if keras.backend.is_float_dtype(y.dtype):
-        known = ops.logical_and(known, ops.logical_not(ops.isnan(y)))
-    return known
-
-
-def flat_labels(y: Any) -> Any:
-    """Returns labels of shape `(batch,)` for `(batch,)` or `(batch, 1)`."""
-    return ops.squeeze(y, -1) if len(y.shape) == 2 and y.shape[-1] == 1 else y
-
-
 def check_class_names(owner: str, names: Any, count: int, argument: str) -> None:
     """Raises `ValueError` unless there are as many distinct names as classes."""
     if names is None:
@@ -234,23 +237,3 @@ def check_class_names(owner: str, names: Any, count: int, argument: str) -> None
         raise ValueError(f"{owner}: {argument} must have {count} entries; received {len(names)}.")
     if len(set(names)) != len(names):
         raise ValueError(f"{owner}: {argument} must be distinct; received {tuple(names)}.")
-
-
-def check_class_indices(y: np.ndarray, num_classes: int, names: tuple[str, ...] | None) -> None:
-    """Raises `ValueError` for the first label that is neither a class index nor missing."""
-    y = np.asarray(y)
-    if y.dtype.kind in "USO":
-        known = f" Its class names are {', '.join(names)}." if names else ""
-        raise ValueError(
-            f"expected class indices 0 to {num_classes - 1}, received text such as {str(y.flat[0])!r}.{known}"
-        )
-    if y.dtype.kind == "b":
-        return
-    known_labels = ~((y == MISSING) | (np.isnan(y) if y.dtype.kind == "f" else False))
-    wrong = known_labels & ((y < 0) | (y >= num_classes) | (y != np.floor(y)))
-    if wrong.any():
-        row = tuple(int(i) for i in np.argwhere(wrong)[0])
-        raise ValueError(
-            f"label {y[row]} of example {row[0]} is outside the classes 0 to {num_classes - 1} "
-            f"(number of such labels: {int(wrong.sum())})."
-        )

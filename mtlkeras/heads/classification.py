@@ -8,7 +8,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from mtlkeras.heads.base import Head, check_class_indices, check_class_names, flat_labels, present
+from mtlkeras.heads._labels import ClassLabels
+from mtlkeras.heads.base import Head, check_class_names
 from mtlkeras.metrics import BinaryAUC, MacroF1
 from mtlkeras.specs import spec
 
@@ -76,21 +77,9 @@ class Classification(Head):
     def invert(self, outputs: Any) -> Any:
         return ops.log(ops.maximum(outputs, 1e-37))
 
-    def labelled(self, y: Any) -> Any:
-        y = flat_labels(y)
-        return present(y) if len(y.shape) == 1 else ops.all(present(y), axis=-1)
-
-    def targets(self, y: Any, mask: Any) -> Any:
-        """Returns class indices, or float rows for labels that were given as rows."""
-        y = flat_labels(y)
-        if len(y.shape) == 1:
-            return ops.where(mask, ops.cast(y, "int32"), 0)
-        if len(y.shape) != 2 or y.shape[-1] != self.num_classes:
-            raise ValueError(
-                f"expected class indices of shape (batch,) or rows of shape (batch, {self.num_classes}); "
-                f"received shape {tuple(y.shape)}."
-            )
-        return ops.where(ops.expand_dims(mask, -1), ops.cast(y, "float32"), 1.0 / self.num_classes)
+    @property
+    def label_form(self) -> ClassLabels:
+        return ClassLabels(self.num_classes, rows=True)
 
     def loss(self, targets: Any, scores: Any, layer: Any) -> Any:
         if len(targets.shape) == 1 and not self.label_smoothing:
@@ -100,6 +89,9 @@ class Classification(Head):
             rows = rows * (1.0 - self.label_smoothing) + self.label_smoothing / self.num_classes
             values = ops.categorical_crossentropy(rows, scores, from_logits=True)
         return values * self.weigh_classes(targets, self.class_weight) if self.class_weight else values
+
+    def class_weights(self, class_weight: Any) -> np.ndarray:
+        return class_weight_vector(self, class_weight)
 
     def weigh_classes(self, targets: Any, class_weight: dict) -> Any:
         weights = class_weight_vector(self, class_weight)
@@ -120,15 +112,6 @@ class Classification(Head):
     def metric_targets(self, targets: Any) -> Any:
         """Returns class indices, which the head's metrics compare with the outputs."""
         return targets if len(targets.shape) == 1 else ops.argmax(targets, axis=-1)
-
-    def class_count(self, shape: Any) -> int | None:
-        rows = len(shape) == 2 and shape[-1] == self.num_classes
-        return None if rows else self.num_classes
-
-    def check(self, y: np.ndarray) -> None:
-        if y.ndim == 2 and y.shape[1] == self.num_classes and self.num_classes > 1:
-            return
-        check_class_indices(y, self.num_classes, self.class_names)
 
     def decode(self, outputs: Any) -> dict[str, Any]:
         return {"": ops.argmax(outputs, axis=-1), "probability": ops.max(outputs, axis=-1)}

@@ -9,7 +9,6 @@ import numpy as np
 
 from mtlkeras.features import Features
 from mtlkeras.heads._softmax_steps import SoftmaxSteps
-from mtlkeras.heads.base import check_class_indices
 from mtlkeras.layers.sequence_output import SequenceOutput
 from mtlkeras.metrics import TokenAccuracy
 from mtlkeras.specs import spec
@@ -67,12 +66,6 @@ class MaskedToken(SoftmaxSteps):
 
     def metric(self, name: str) -> keras.metrics.Metric:
         return TokenAccuracy(name=name) if name == "accuracy" else super().metric(name)
-
-    def class_count(self, shape: Any) -> int | None:
-        return self.vocabulary_size
-
-    def check(self, y: np.ndarray) -> None:
-        check_class_indices(y, self.vocabulary_size, None)
 
     def labels(self, outputs: np.ndarray, layer: SequenceOutput) -> np.ndarray:
         """Returns for each example the tuple of the likeliest ids, cut to its length."""

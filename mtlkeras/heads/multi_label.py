@@ -8,7 +8,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from mtlkeras.heads.base import Head, check_class_indices, check_class_names, present
+from mtlkeras.heads._labels import YesNoLabels
+from mtlkeras.heads.base import Head, check_class_names
 from mtlkeras.specs import spec
 
 
@@ -37,8 +38,6 @@ class MultiLabel(Head):
     ```
     """
 
-    by_entry: ClassVar = True
-    loss_rank: ClassVar = 2
     default_metrics: ClassVar = ("accuracy",)
     metric_names: ClassVar = ("accuracy", "auc", "f1")
 
@@ -75,20 +74,9 @@ class MultiLabel(Head):
         outputs = ops.clip(outputs, 1e-7, 1.0 - 1e-7)
         return ops.log(outputs) - ops.log1p(-outputs)
 
-    def _rows(self, y: Any) -> Any:
-        if len(y.shape) == 1 and self.num_labels == 1:
-            y = ops.expand_dims(y, -1)
-        if len(y.shape) != 2 or y.shape[-1] != self.num_labels:
-            raise ValueError(
-                f"expected 0/1 rows of shape (batch, {self.num_labels}); received shape {tuple(y.shape)}."
-            )
-        return y
-
-    def labelled(self, y: Any) -> Any:
-        return present(self._rows(y))
-
-    def targets(self, y: Any, mask: Any) -> Any:
-        return ops.where(mask, ops.cast(self._rows(y), "float32"), 0.0)
+    @property
+    def label_form(self) -> YesNoLabels:
+        return YesNoLabels(self.num_labels)
 
     def loss(self, targets: Any, scores: Any, layer: Any) -> Any:
         values = ops.binary_crossentropy(targets, scores, from_logits=True)
@@ -109,12 +97,6 @@ class MultiLabel(Head):
             metric.update_state(nothing, nothing)
             return metric
         return super().metric(name)
-
-    def class_count(self, shape: Any) -> int | None:
-        return 2
-
-    def check(self, y: np.ndarray) -> None:
-        check_class_indices(y, 2, None)
 
     def decode(self, outputs: Any) -> dict[str, Any]:
         return {"": ops.cast(outputs >= self.threshold, "int32"), "probability": outputs}

@@ -8,7 +8,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from mtlkeras.heads.base import Head, check_class_indices, check_class_names, flat_labels, present
+from mtlkeras.heads._labels import ClassLabels
+from mtlkeras.heads.base import Head, check_class_names
 from mtlkeras.heads.classification import class_weight_vector
 from mtlkeras.layers.output import OrdinalOutput
 from mtlkeras.metrics import OrdinalAccuracy, OrdinalError
@@ -88,19 +89,17 @@ class Ordinal(Head):
         below = ops.clip(ops.cumsum(outputs, axis=-1)[:, :-1], 1e-7, 1.0 - 1e-7)
         return ops.log1p(-below) - ops.log(below)
 
-    def labelled(self, y: Any) -> Any:
-        return present(flat_labels(y))
-
-    def targets(self, y: Any, mask: Any) -> Any:
-        y = flat_labels(y)
-        if len(y.shape) != 1:
-            raise ValueError(f"expected ranks of shape (batch,); received shape {tuple(y.shape)}.")
-        return ops.where(mask, ops.cast(y, "int32"), 0)
+    @property
+    def label_form(self) -> ClassLabels:
+        return ClassLabels(self.num_classes, what="ranks")
 
     def loss(self, targets: Any, scores: Any, layer: Any) -> Any:
         above = ops.cast(ops.expand_dims(targets, -1) > ops.arange(self.num_classes - 1), "float32")
         values = ops.sum(ops.binary_crossentropy(above, scores, from_logits=True), axis=-1)
         return values * self.weigh_classes(targets, self.class_weight) if self.class_weight else values
+
+    def class_weights(self, class_weight: Any) -> np.ndarray:
+        return class_weight_vector(self, class_weight)
 
     def weigh_classes(self, targets: Any, class_weight: dict) -> Any:
         return ops.take(ops.convert_to_tensor(class_weight_vector(self, class_weight)), targets)
@@ -108,12 +107,6 @@ class Ordinal(Head):
     def metric(self, name: str) -> keras.metrics.Metric:
         metrics = {"accuracy": OrdinalAccuracy, "mae": OrdinalError}
         return metrics[name](name=name) if name in metrics else super().metric(name)
-
-    def class_count(self, shape: Any) -> int | None:
-        return self.num_classes
-
-    def check(self, y: np.ndarray) -> None:
-        check_class_indices(y, self.num_classes, self.class_names)
 
     def decode(self, outputs: Any) -> dict[str, Any]:
         rank = predicted_rank(outputs)

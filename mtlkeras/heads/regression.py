@@ -9,7 +9,7 @@ import numpy as np
 from keras import ops
 
 from mtlkeras._errors import unknown_name
-from mtlkeras._missing import MISSING
+from mtlkeras.heads._labels import NumberLabels
 from mtlkeras.heads.base import Head
 from mtlkeras.layers.output import RegressionOutput
 from mtlkeras.specs import spec
@@ -46,8 +46,6 @@ class Regression(Head):
     ```
     """
 
-    by_entry: ClassVar = True
-    loss_rank: ClassVar = 2
     default_metrics: ClassVar = ("mae",)
     metric_names: ClassVar = ("mae", "rmse", "r2")
 
@@ -83,24 +81,9 @@ class Regression(Head):
     def output_layer(self, task: str) -> RegressionOutput:
         return RegressionOutput(self, name=task)
 
-    def rows(self, y: Any) -> Any:
-        """Returns labels as rows of shape `(batch, num_targets)`."""
-        if len(y.shape) == 1 and self.num_targets == 1:
-            y = y[:, None]
-        if len(y.shape) != 2 or y.shape[-1] != self.num_targets:
-            raise ValueError(
-                f"expected numbers of shape (batch, {self.num_targets}); received shape {tuple(y.shape)}."
-            )
-        return y
-
-    def labelled(self, y: Any) -> Any:
-        y = self.rows(y)
-        if keras.backend.is_float_dtype(y.dtype):
-            return ops.logical_not(ops.isnan(y))
-        return ops.not_equal(y, ops.cast(MISSING, y.dtype))
-
-    def targets(self, y: Any, mask: Any) -> Any:
-        return ops.where(mask, ops.cast(self.rows(y), "float32"), 0.0)
+    @property
+    def label_form(self) -> NumberLabels:
+        return NumberLabels(self.num_targets)
 
     def loss(self, targets: Any, scores: Any, layer: Any) -> Any:
         error = scores - layer.standardize(targets)
@@ -118,9 +101,3 @@ class Regression(Head):
             "r2": keras.metrics.R2Score,
         }
         return metrics[name](name=name) if name in metrics else super().metric(name)
-
-    def check(self, y: np.ndarray) -> None:
-        if y.dtype.kind in "USO":
-            raise ValueError(f"expected numbers, received text such as {str(y.flat[0])!r}.")
-        if np.isinf(y.astype("float64")).any():
-            raise ValueError(f"label of example {int(np.argwhere(np.isinf(y))[0][0])} is infinite.")

@@ -10,7 +10,8 @@ from keras import ops
 
 from mtlkeras._missing import MISSING
 from mtlkeras.features import Features
-from mtlkeras.heads.base import Head, check_class_indices, present
+from mtlkeras.heads._labels import StepLabels
+from mtlkeras.heads.base import Head
 from mtlkeras.layers.chain import IMPOSSIBLE
 from mtlkeras.layers.entities import EntityReader, entity_spans
 from mtlkeras.layers.sequence_output import SequenceOutput
@@ -37,17 +38,13 @@ class StepHead(Head):
         """Returns the mask of the steps, as the outputs tell it: bool, shape `(batch, time)`."""
         return ops.max(outputs, axis=-1) > self.padding
 
-    def labelled(self, y: Any) -> Any:
-        if len(y.shape) != 2:
-            raise ValueError(
-                f"expected tag indices of shape (batch, time), with {MISSING} where there is no tag; "
-                f"received shape {tuple(y.shape)}."
-            )
-        return present(y)
+    @property
+    def label_form(self) -> StepLabels:
+        return StepLabels(self.units)
 
-    def targets(self, y: Any, mask: Any) -> Any:
-        """Returns tag indices, with `MISSING` where the tag is not known."""
-        return ops.where(mask, ops.cast(y, "int32"), MISSING)
+    @property
+    def weighed_by_label(self) -> bool:
+        return True
 
     def within(self, mask: Any, outputs: Any) -> Any:
         """Returns the mask without what lies outside of the sequences.
@@ -128,16 +125,6 @@ class SequenceHead(StepHead):
         types = {} if self.scheme is None else {"span_type": EntityReader(self.tags).types}
         return {"": self.tags, **types}
 
-    def class_count(self, shape: Any) -> int | None:
-        return len(self.tags)
-
-    def check(self, y: np.ndarray) -> None:
-        if y.dtype == object:
-            raise ValueError(
-                "the sequences differ in length: mtlkeras.data.TagEncoder pads them and turns names into ids."
-            )
-        check_class_indices(y, len(self.tags), self.tags)
-
     def labels(self, outputs: np.ndarray, layer: Any) -> np.ndarray:
         """Returns for each example the tuple of its tags' names, cut to its length."""
         answers = np.empty(len(outputs), object)
@@ -154,6 +141,13 @@ class ChainHead(SequenceHead):
     @property
     def default_metrics(self) -> tuple[str, ...]:  # type: ignore[override]
         return ("accuracy",) if self.scheme is None else ("accuracy", "f1")
+
+    def check_label_weights(self, weights: np.ndarray, where: str) -> None:
+        if not np.isin(weights, (0, 1)).all():
+            raise ValueError(
+                f"{where}: {type(self).__name__} scores a sequence as a whole, so that the weight of a token is "
+                "0 (its tag counts as not known) or 1. Give one weight a sequence, or take Tagging."
+            )
 
     def activate(self, scores: Any) -> Any:
         return scores

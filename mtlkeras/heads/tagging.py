@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from keras import ops
 
 from mtlkeras.heads._softmax_steps import SoftmaxSteps
@@ -65,6 +66,9 @@ class Tagging(SoftmaxSteps, SequenceHead):
     def loss(self, targets: Any, scores: Any, layer: Any) -> Any:
         values = super().loss(targets, scores, layer)
         return values * self.weigh_classes(targets, self.class_weight) if self.class_weight else values
+
+    def class_weights(self, class_weight: Any) -> np.ndarray:
+        return class_weight_vector(self, class_weight)
 
     def weigh_classes(self, targets: Any, class_weight: dict) -> Any:
         weights = ops.convert_to_tensor(class_weight_vector(self, class_weight))

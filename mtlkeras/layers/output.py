@@ -57,6 +57,10 @@ class TaskOutput(keras.layers.Layer):
             return recent[1]
         return self.head.invert(keras.ops.convert_to_tensor(outputs, "float32"))
 
+    def probabilities(self, outputs: Any) -> Any:
+        """Returns the outputs as what Keras' losses and metrics take: probabilities, or numbers."""
+        return outputs
+
     def decode(self, outputs: Any) -> dict[str, Any]:
         """Returns decoded tensors by suffix; see `Head.decode`."""
         return self.head.decode(outputs)

@@ -66,6 +66,11 @@ class ChainOutput(SequenceOutput):
         tags = ops.where(mask, tags, -1)
         return {"": tags, "probability": chance, "score": score, **self.head.spans(tags)}
 
+    def probabilities(self, outputs: Any) -> Any:
+        """Returns the probability of each tag at each step, given the whole sequence."""
+        mask = self.head.steps(outputs)
+        return self.chances(ops.where(ops.expand_dims(mask, -1), outputs, 0.0), mask)
+
     def answers(self, outputs: Any) -> Any:
         mask = self.head.steps(outputs)
         tags, _ = self.best(ops.where(ops.expand_dims(mask, -1), outputs, 0.0), mask)

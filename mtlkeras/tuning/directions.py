@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from mtlkeras._errors import unknown_name
-from mtlkeras.task_metrics import NamedMetric, resolve_metrics
+from mtlkeras.given_functions import TaskView
+from mtlkeras.task_metrics import MetricsOfTasks, NamedMetric
 
 
 def log_directions(model_or_heads: Any) -> dict[str, str | None]:
@@ -38,7 +39,8 @@ def log_directions(model_or_heads: Any) -> dict[str, str | None]:
 def _metrics_of_heads(heads: Mapping[str, Any]) -> list[NamedMetric]:
     metrics = [NamedMetric(f"{task}_loss", None) for task in heads]
     for task, head in heads.items():
-        metrics += [NamedMetric(f"{task}_{m.name}", m.metric) for m in resolve_metrics(head, None)]
+        found = MetricsOfTasks().resolve(TaskView(task, head.output_layer(task)), None)
+        metrics += [NamedMetric(f"{task}_{m.name}", m.metric) for m in found]
     return metrics
 
 

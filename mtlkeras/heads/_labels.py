@@ -1,0 +1,249 @@
+"""What labels of a head look like: their shape, which are missing, and which cannot be.
+
+One form serves every way in. What marks a missing label is decided on the type that the labels come
+in, before any cast: a bool or an unsigned number is never missing, whatever its value.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, ClassVar
+
+import keras
+import numpy as np
+from keras import ops
+
+from mtlkeras._missing import MISSING
+
+# How far the sum of a row of probabilities may be from 1: 16-bit floats round that much.
+_SUM_TOLERANCE = 0.01
+
+
+def present(y: Any) -> Any:
+    """Returns where a label of a tensor is known: neither `MISSING` nor NaN."""
+    dtype = keras.backend.standardize_dtype(y.dtype)
+    if dtype == "bool" or dtype.startswith("uint"):
+        return ops.ones_like(y, dtype="bool")
+    known = ops.not_equal(y, ops.cast(MISSING, dtype))
+    if keras.backend.is_float_dtype(dtype):
+        known = ops.logical_and(known, ops.logical_not(ops.isnan(y)))
+    return known
+
+
+class LabelForm:
+    """The labels of one kind of head."""
+
+    # Whether each entry of an example's label may be missing alone.
+    by_entry: ClassVar[bool] = False
+    # Whether labels are numbers to come close to, and not classes.
+    are_numbers: ClassVar[bool] = False
+    # What the labels are, for messages.
+    told: str
+    # Number of classes, of yes/no labels, or of numbers.
+    count: int
+
+    def arranged(self, y: Any) -> Any:
+        """Returns an array or tensor of labels without axes of length 1 that stand for nothing.
+
+        Raises:
+            ValueError: If the shape does not fit.
+        """
+        raise NotImplementedError
+
+    def labelled(self, y: Any) -> Any:
+        """Returns a bool mask of the arranged labels that are there."""
+        return present(y)
+
+    def targets(self, y: Any, mask: Any) -> Any:
+        """Returns arranged labels in the head's own form, with any valid value where `mask` is false."""
+        raise NotImplementedError
+
+    def wrong(self, y: Any, xp: Any = np) -> Any:
+        """Returns which arranged labels are neither missing nor what the head knows.
+
+        Args:
+            y: A NumPy array, or a tensor of float64.
+            xp: What has `sum` and `any` with `axis` and `keepdims` for it; beside them only operators
+                are used.
+        """
+        raise NotImplementedError
+
+    def legal(self, targets: Any) -> Any:
+        """Returns which targets the head knows: bool of the shape of the mask, or `None` for any."""
+        return None
+
+    def kept_as(self, y: Any) -> str:
+        """Returns the type that a model is given arranged labels in, whatever type they come in.
+
+        Steps are then traced once for all types, and Keras has no class to cast to `floatx`, in which
+        one of many may not exist.
+        """
+        return "int32"
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassLabels(LabelForm):
+    """One class index for each example, or (`rows`) a row of probabilities.
+
+    Args:
+        count: Number of classes.
+        rows: Whether rows of shape `(batch, count)` are labels, too.
+        what: What a label is called in messages.
+    """
+
+    count: int
+    rows: bool = False
+    what: str = "class indices"
+
+    @property
+    def told(self) -> str:  # type: ignore[override]
+        return f"the classes 0 to {self.count - 1}"
+
+    def are_rows(self, y: Any) -> bool:
+        """Returns whether labels are rows of probabilities."""
+        return self.rows and len(y.shape) == 2 and y.shape[-1] == self.count
+
+    def arranged(self, y: Any) -> Any:
+        if self.are_rows(y):
+            return y
+        if len(y.shape) == 2 and y.shape[-1] == 1:
+            return y[:, 0]
+        if len(y.shape) != 1:
+            or_rows = f" or rows of shape (batch, {self.count})" if self.rows else ""
+            raise ValueError(
+                f"expected {self.what} of shape (batch,){or_rows}; received shape {tuple(y.shape)}."
+            )
+        return y
+
+    def labelled(self, y: Any) -> Any:
+        return ops.all(present(y), axis=-1) if self.are_rows(y) else present(y)
+
+    def targets(self, y: Any, mask: Any) -> Any:
+        """Returns class indices, or float rows for labels that were given as rows."""
+        if self.are_rows(y):
+            return ops.where(ops.expand_dims(mask, -1), ops.cast(y, "float32"), 1.0 / self.count)
+        return ops.where(mask, ops.cast(y, "int32"), 0)
+
+    def wrong(self, y: Any, xp: Any = np) -> Any:
+        if not self.are_rows(y):
+            return outside(y, self.count)
+        total = xp.sum(y, axis=-1, keepdims=True)
+        no_share = (y < 0) | (y > 1) | (total < 1 - _SUM_TOLERANCE) | (total > 1 + _SUM_TOLERANCE)
+        return no_share & ~xp.any((y == MISSING) | (y != y), axis=-1, keepdims=True)
+
+    def legal(self, targets: Any) -> Any:
+        if len(targets.shape) == 2:
+            return None
+        return ops.logical_and(targets >= 0, targets < self.count)
+
+    def kept_as(self, y: Any) -> str:
+        return "float32" if self.are_rows(y) else "int32"
+
+
+@dataclasses.dataclass(frozen=True)
+class YesNoLabels(LabelForm):
+    """A 0 or 1 for each of `count` labels of an example.
+
+    Args:
+        count: Number of labels.
+    """
+
+    count: int
+    by_entry: ClassVar = True
+    told: ClassVar[str] = "the classes 0 to 1"
+
+    def arranged(self, y: Any) -> Any:
+        if len(y.shape) == 1 and self.count == 1:
+            y = y[:, None]
+        if len(y.shape) != 2 or y.shape[-1] != self.count:
+            raise ValueError(
+                f"expected 0/1 rows of shape (batch, {self.count}); received shape {tuple(y.shape)}."
+            )
+        return y
+
+    def targets(self, y: Any, mask: Any) -> Any:
+        return ops.where(mask, ops.cast(y, "float32"), 0.0)
+
+    def wrong(self, y: Any, xp: Any = np) -> Any:
+        return outside(y, 2)
+
+    def legal(self, targets: Any) -> Any:
+        return ops.logical_or(targets == 0.0, targets == 1.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class NumberLabels(LabelForm):
+    """`count` numbers for each example.
+
+    Args:
+        count: How many numbers.
+    """
+
+    count: int
+    by_entry: ClassVar = True
+    are_numbers: ClassVar = True
+    told: ClassVar[str] = "the finite numbers"
+
+    def arranged(self, y: Any) -> Any:
+        if len(y.shape) == 1 and self.count == 1:
+            y = y[:, None]
+        if len(y.shape) != 2 or y.shape[-1] != self.count:
+            raise ValueError(
+                f"expected numbers of shape (batch, {self.count}); received shape {tuple(y.shape)}."
+            )
+        return y
+
+    def labelled(self, y: Any) -> Any:
+        if keras.backend.is_float_dtype(keras.backend.standardize_dtype(y.dtype)):
+            return ops.logical_not(ops.isnan(y))
+        return present(y)
+
+    def targets(self, y: Any, mask: Any) -> Any:
+        return ops.where(mask, ops.cast(y, "float32"), 0.0)
+
+    def wrong(self, y: Any, xp: Any = np) -> Any:
+        return (y == float("inf")) | (y == float("-inf"))
+
+    def kept_as(self, y: Any) -> str:
+        return "float32"
+
+
+@dataclasses.dataclass(frozen=True)
+class StepLabels(LabelForm):
+    """A class index for each step of a sequence.
+
+    Args:
+        count: Number of classes.
+    """
+
+    count: int
+
+    @property
+    def told(self) -> str:  # type: ignore[override]
+        return f"the classes 0 to {self.count - 1}"
+
+    def arranged(self, y: Any) -> Any:
+        if len(y.shape) == 3 and y.shape[-1] == 1:
+            y = y[..., 0]
+        if len(y.shape) != 2:
+            raise ValueError(
+                f"expected tag indices of shape (batch, time), with {MISSING} where there is no tag; "
+                f"received shape {tuple(y.shape)}."
+            )
+        return y
+
+    def targets(self, y: Any, mask: Any) -> Any:
+        """Returns tag indices, with `MISSING` where the tag is not known."""
+        return ops.where(mask, ops.cast(y, "int32"), MISSING)
+
+    def wrong(self, y: Any, xp: Any = np) -> Any:
+        return outside(y, self.count)
+
+    def legal(self, targets: Any) -> Any:
+        return ops.logical_and(targets >= MISSING, targets < self.count)
+
+
+def outside(y: Any, count: int) -> Any:
+    """Returns which labels are neither missing nor a whole number from 0 to `count - 1`."""
+    # NaN is in no order and has no rest that equals 0, and is missing; infinity has a rest of NaN.
+    return ((y < MISSING) | (y >= count) | (y % 1 != 0)) & (y == y)

@@ -1,0 +1,211 @@
+"""The ways in which labels come to a model: each batch passes one check, whatever brings it.
+
+What is in memory is checked by NumPy before it goes anywhere; a `tf.data.Dataset` by operations of
+its own pipeline, beside the training and not within its step.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterator, Mapping
+from types import SimpleNamespace
+from typing import Any
+
+import keras
+import numpy as np
+
+from mtlkeras import checks
+from mtlkeras._missing import MISSING
+from mtlkeras.heads.base import Head
+from mtlkeras.label_arrays import arranged_weights, label_array, weight_array, weights_by_task
+
+
+def check_arrays(y: Any, sample_weight: Any, heads: Mapping[str, Head]) -> tuple[dict[str, Any], Any]:
+    """Returns labels and sample weights that are in memory, checked, for the tasks that have labels.
+
+    Args:
+        y: Labels by task; `None` for a task stands for no labels.
+        sample_weight: Weights by task, one array for all, or `None`.
+        heads: The model's heads by task.
+
+    Raises:
+        ValueError: If something names an unknown task or does not fit.
+    """
+    given = {task: value for task, value in checks.by_task(y, heads, "labels").items() if value is not None}
+    labels = {task: label_array(task, heads[task], value) for task, value in given.items()}
+    rows = {task: len(value) for task, value in labels.items()}
+    if len(set(rows.values())) > 1:
+        told = ", ".join(f"'{task}' {count}" for task, count in rows.items())
+        raise ValueError(f"labels: the tasks have labels for different numbers of examples: {told}.")
+    if sample_weight is None:
+        return labels, None
+    if isinstance(sample_weight, Mapping):
+        checks.by_task(sample_weight, heads, "sample_weight")
+    weights = {}
+    for task, weight in weights_by_task(sample_weight, labels).items():
+        found = np.ones(len(labels[task]), "float32") if weight is None else weight
+        weights[task] = weight_array(task, heads[task], found, labels[task])
+    return labels, weights
+
+
+def check_source(x: Any, heads: Mapping[str, Head]) -> Any:
+    """Returns a source of batches that checks each of them.
+
+    Args:
+        x: A `tf.data.Dataset`, a `keras.utils.PyDataset` or a generator; anything else is passed on.
+        heads: The model's heads by task.
+
+    Raises:
+        ValueError: If the labels that a data set states do not fit.
+    """
+    if hasattr(x, "element_spec") and hasattr(x, "map"):
+        return _check_dataset(x, heads)
+    if isinstance(x, keras.utils.PyDataset):
+        return x if isinstance(x, CheckedDataset) else CheckedDataset(x, heads)
+    if isinstance(x, types.GeneratorType):
+        return _checked_batches(x, heads)
+    return x
+
+
+class CheckedDataset(keras.utils.PyDataset):
+    """A `keras.utils.PyDataset` whose batches are checked.
+
+    Args:
+        inner: The data set.
+        heads: The model's heads by task.
+    """
+
+    def __init__(self, inner: Any, heads: Mapping[str, Head]) -> None:
+        super().__init__(inner.workers, inner.use_multiprocessing, inner.max_queue_size)
+        self._inner, self._heads = inner, dict(heads)
+
+    def __getitem__(self, index: int) -> Any:
+        return check_batch(self._inner[index], self._heads)
+
+    @property
+    def num_batches(self) -> int | None:
+        return self._inner.num_batches
+
+    def on_epoch_begin(self) -> None:
+        self._inner.on_epoch_begin()
+
+    def on_epoch_end(self) -> None:
+        self._inner.on_epoch_end()
+
+
+def _checked_batches(batches: Iterator[Any], heads: Mapping[str, Head]) -> Iterator[Any]:
+    for batch in batches:
+        yield check_batch(batch, heads)
+
+
+def check_batch(batch: Any, heads: Mapping[str, Head]) -> Any:
+    """Returns a batch `(x, y)` or `(x, y, sample_weight)` checked, with labels for every task.
+
+    All batches of a pipeline must have one structure, so a task without labels gets missing ones.
+    """
+    if isinstance(batch, list):
+        batch = tuple(batch)
+    if not isinstance(batch, tuple) or len(batch) not in (2, 3) or batch[1] is None:
+        return batch
+    x, y, *more = batch
+    labels, weights = check_arrays(y, more[0] if more else None, heads)
+    rows = len(keras.tree.flatten(x)[0])
+    labels = {
+        task: labels[task] if task in labels else _no_labels(head, rows, x) for task, head in heads.items()
+    }
+    if not more:
+        return x, labels
+    if weights is not None:
+        weights = {task: weights.get(task, np.ones(rows, "float32")) for task in heads}
+    return x, labels, weights
+
+
+def _no_labels(head: Head, rows: int, x: Any) -> np.ndarray:
+    shape: tuple[int, ...] = (rows,)
+    if head.label_form.by_entry:
+        shape = rows, head.label_form.count  # type: ignore[attr-defined]
+    elif head.kind == "sequence":
+        shape = rows, next((a.shape[1] for a in keras.tree.flatten(x) if len(np.shape(a)) > 1), 1)
+    numbers = head.label_form.are_numbers
+    return np.full(shape, np.nan, "float32") if numbers else np.full(shape, MISSING, "int32")
+
+
+def _check_dataset(dataset: Any, heads: Mapping[str, Head]) -> Any:
+    """Returns a `tf.data.Dataset` that checks each batch as it is read."""
+    import tensorflow as tf
+
+    spec = dataset.element_spec
+    if not isinstance(spec, tuple) or len(spec) < 2:
+        return dataset
+    named = checks.by_task(spec[1], heads, "labels")
+    if len(spec) == 3 and isinstance(spec[2], Mapping):
+        checks.by_task(spec[2], heads, "sample_weight")
+
+    def checked(*batch: Any) -> Any:
+        given = {task: dense(value) for task, value in checks.by_task(batch[1], heads, "labels").items()}
+        pairs = {task: _checked_labels(task, heads[task], value) for task, value in given.items()}
+        labels = {task: value for task, (value, _) in pairs.items()}
+        failures = [failure for _, failure in pairs.values()]
+        if len(batch) == 3:
+            failures += _weight_checks(batch[2], labels, heads)
+        with tf.control_dependencies(failures):
+            labels = {task: tf.identity(value) for task, value in labels.items()}
+        return batch[0], labels, *batch[2:]
+
+    def dense(value: Any) -> Any:
+        if not isinstance(value, tf.RaggedTensor):
+            return value
+        # A type that has room for the marker.
+        return value.to_tensor(np.nan) if value.dtype.is_floating else tf.cast(value, tf.int64).to_tensor(MISSING)
+
+    for task, part in named.items():
+        _check_spec(task, heads[task], part)
+    return dataset.map(checked, num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def _check_spec(task: str, head: Head, spec: Any) -> None:
+    import tensorflow as tf
+
+    if isinstance(spec, tf.SparseTensorSpec):
+        raise ValueError(f"Labels of task '{task}': expected a dense tensor; received a sparse one.")
+    if spec.dtype == tf.string:
+        known = f" Its class names are {', '.join(map(str, head.names))}." if head.names else ""
+        raise ValueError(f"Labels of task '{task}': expected numbers, received text.{known}")
+    if spec.dtype.is_complex:
+        raise ValueError(f"Labels of task '{task}': expected numbers, received the type {spec.dtype.name}.")
+
+
+def _checked_labels(task: str, head: Head, y: Any) -> tuple[Any, Any]:
+    """Returns labels in the shape and type of a head, and the operation that fails if one cannot be."""
+    import tensorflow as tf
+
+    form = head.label_form
+    try:
+        y = form.arranged(y)
+    except ValueError as error:
+        raise ValueError(f"Labels of task '{task}': {error}") from None
+    wide = tf.cast(y, tf.float64)  # In which the labels of an unsigned type are no markers.
+    wrong = form.wrong(wide, SimpleNamespace(sum=tf.reduce_sum, any=tf.reduce_any))
+    text = checks.framed(f"Labels of task '{task}': a label is outside {form.told}.")
+    check = tf.debugging.Assert(~tf.reduce_any(wrong), [text])
+    kept = form.kept_as(y)
+    if kept == "int32":
+        wide = tf.where(tf.math.is_nan(wide), tf.cast(MISSING, tf.float64), wide)
+    elif form.are_numbers and not y.dtype.is_floating:
+        wide = tf.where(wide == MISSING, tf.cast(np.nan, tf.float64), wide)
+    return tf.cast(wide, kept), check
+
+
+def _weight_checks(weights: Any, labels: Mapping[str, Any], heads: Mapping[str, Head]) -> list[Any]:
+    """Returns the operations that fail for weights that are negative or no finite numbers."""
+    import tensorflow as tf
+
+    found = []
+    for task, weight in weights_by_task(weights, labels).items():
+        if weight is None:
+            continue
+        arranged_weights(task, heads[task], weight, labels[task].shape)
+        text = checks.framed(f"sample_weight of task '{task}': weights must be finite and not negative.")
+        good = tf.math.is_finite(tf.cast(weight, tf.float64)) & (tf.cast(weight, tf.float64) >= 0)
+        found.append(tf.debugging.Assert(tf.reduce_all(good), [text]))
+    return found
