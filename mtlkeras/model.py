@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from typing import Any
 
 import keras
@@ -134,6 +135,7 @@ class MultiTaskModel(Trainer, keras.Model):
         }
         # Past Keras' tracking, which would log the metrics in it a second time, without their task.
         object.__setattr__(self, "_task_config", task_config)
+        object.__setattr__(self, "_ranks", {})
 
     def _set_balancing(self, balancing: Balancing | None) -> None:
         if self.balancing is not None:
@@ -317,11 +319,11 @@ class MultiTaskModel(Trainer, keras.Model):
             ValueError: If something names an unknown task, or a label is outside of what
                 its head knows.
         """
-        x, y, sample_weight = self._checked_data(x, y, sample_weight)
+        x, y, sample_weight = self._checked_data("train", x, y, sample_weight)
         if isinstance(validation_data, (tuple, list)):
-            validation_data = self._checked_data(*validation_data)
+            validation_data = self._checked_data("test", *validation_data)
         elif validation_data is not None:
-            validation_data = self._checked_data(validation_data)[0]
+            validation_data = self._checked_data("test", validation_data)[0]
         if hasattr(x, "element_spec"):
             shuffle = False  # A dataset shuffles itself; Keras would warn about its own default.
         if self.balancing is not None:
@@ -352,7 +354,7 @@ class MultiTaskModel(Trainer, keras.Model):
     ) -> Any:
         """Returns loss and metrics; arguments as in Keras, labels and weights by task."""
         if not kwargs.get("_use_cached_eval_dataset"):
-            x, y, sample_weight = self._checked_data(x, y, sample_weight)
+            x, y, sample_weight = self._checked_data("test", x, y, sample_weight)
         with self._whole_after_errors(), self._evaluating():
             return super().evaluate(
                 x, y, batch_size=batch_size, verbose=verbose, sample_weight=sample_weight, **kwargs
@@ -367,7 +369,7 @@ class MultiTaskModel(Trainer, keras.Model):
         return_dict: bool = False,
     ) -> Any:
         """Trains on one batch; arguments as in Keras, labels and weights by task."""
-        x, y, sample_weight = self._checked_data(x, y, sample_weight)
+        x, y, sample_weight = self._checked_data("train", x, y, sample_weight)
         with self._class_weights(class_weight), self._whole_after_errors():
             return super().train_on_batch(x, y, sample_weight, return_dict=return_dict)
 
@@ -375,7 +377,7 @@ class MultiTaskModel(Trainer, keras.Model):
         self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
     ) -> Any:
         """Returns loss and metrics of one batch; arguments as in Keras, labels and weights by task."""
-        x, y, sample_weight = self._checked_data(x, y, sample_weight)
+        x, y, sample_weight = self._checked_data("test", x, y, sample_weight)
         with self._whole_after_errors(), self._evaluating():
             return super().test_on_batch(x, y, sample_weight, return_dict=return_dict)
 
@@ -383,14 +385,29 @@ class MultiTaskModel(Trainer, keras.Model):
         kept = self._compile_metrics
         return contextlib.nullcontext() if kept is None else kept.evaluation()
 
-    def _checked_data(self, x: Any, y: Any = None, sample_weight: Any = None) -> tuple[Any, Any, Any]:
+    def _checked_data(
+        self, step: str, x: Any, y: Any = None, sample_weight: Any = None
+    ) -> tuple[Any, Any, Any]:
+        """Returns data for a step, `"train"` or `"test"`, whose labels and weights are checked."""
         x = text_inputs(self, x)
-        if y is not None:
-            y, sample_weight = ways_in.check_arrays(y, sample_weight, self.heads)
-            _check_rows(x, y)
-        else:
-            x = ways_in.check_source(x, self.heads)
+        if y is None:
+            return ways_in.check_source(x, self.heads, functools.partial(self._see_ranks, step)), y, None
+        y, sample_weight = ways_in.check_arrays(y, sample_weight, self.heads)
+        _check_rows(x, y)
+        self._see_ranks(step, y, sample_weight)
         return x, y, sample_weight
+
+    def _see_ranks(self, step: str, y: Any, sample_weight: Any) -> None:
+        """Has a step traced anew if labels or weights come with another rank than before.
+
+        TensorFlow would take the rank for unknown from then on.
+        """
+        if not self.compiled:
+            return  # Keras tells.
+        ranks = [len(a.shape) for a in keras.tree.flatten((y, sample_weight)) if a is not None]
+        if self._ranks.get(step, ranks) != ranks:
+            setattr(self, f"{step}_function", None)
+        self._ranks[step] = ranks
 
     @contextlib.contextmanager
     def _class_weights(self, class_weight: Any) -> Any:
@@ -447,8 +464,22 @@ class MultiTaskModel(Trainer, keras.Model):
             layer.adapt(*_moments(task, seen[task]))
 
     def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
-        """As in Keras; texts and tokens may also be lists or NumPy arrays of strings."""
-        return super().predict(text_inputs(self, x), *args, **kwargs)
+        """As in Keras; texts and tokens may also be lists or NumPy arrays of strings.
+
+        Arrays of no rows give outputs of no rows.
+
+        Raises:
+            ValueError: If a data set or generator has no batch.
+        """
+        x = text_inputs(self, x)
+        arrays = keras.tree.flatten(x)
+        if arrays and all(isinstance(a, np.ndarray) and not len(a) for a in arrays):
+            one = keras.tree.map_structure(_one_row, x)
+            return {task: value[:0] for task, value in super().predict(one, *args, **kwargs).items()}
+        try:
+            return super().predict(x, *args, **kwargs)
+        except UnboundLocalError:
+            raise ValueError("predict: the data set has no batch.") from None
 
     def predict_labels(self, x: Any, **kwargs: Any) -> dict[str, np.ndarray]:
         """Returns what a person wants for each input, by task.
@@ -506,6 +537,11 @@ def _moments(task: str, batches: list[np.ndarray]) -> tuple[np.ndarray, np.ndarr
     # Equal labels have a deviation of rounding, and the scale 1.
     constant = scale <= 1e-7 * np.maximum(np.nanmax(np.abs(y), axis=0), 1e-30)
     return mean, np.where(constant, 1.0, scale)
+
+
+def _one_row(array: np.ndarray) -> np.ndarray:
+    """Returns one row of zeros in place of none."""
+    return np.zeros((1, *(n or 1 for n in array.shape[1:])), array.dtype)
 
 
 def _check_rows(x: Any, y: dict[str, Any]) -> None:

@@ -63,9 +63,11 @@ class MetricsOfTasks:
     def _resolve(self, view: TaskView, identifier: Any) -> TaskMetric:
         head = view.head
         if isinstance(identifier, str) and identifier in head.metric_names:
-            return TaskMetric(str(identifier), head.metric(identifier), None)
+            with _made_in_float32():
+                return TaskMetric(str(identifier), head.metric(identifier), None)
         try:
-            metric = keras.metrics.get(identifier)
+            with _made_in_float32():
+                metric = keras.metrics.get(identifier)
         except ValueError:
             metric = None
         if metric is None:
@@ -74,13 +76,25 @@ class MetricsOfTasks:
             )
         name = str(identifier) if isinstance(identifier, str) else None
         if not isinstance(metric, keras.metrics.Metric):
-            metric = keras.metrics.MeanMetricWrapper(metric, name=getattr(metric, "__name__", "metric"))
+            name_of_function = getattr(metric, "__name__", "metric")
+            metric = keras.metrics.MeanMetricWrapper(metric, name=name_of_function, dtype="float32")
         if id(metric) in self._taken:
             metric = _copied(metric, view.task)
         self._taken.add(id(metric))
         if type(metric).__module__.startswith("mtlkeras."):
             return TaskMetric(name or metric.name, metric, None)
         return TaskMetric(name or metric.name, metric, GivenMetric(view, metric))
+
+
+@contextlib.contextmanager
+def _made_in_float32() -> Iterator[None]:
+    """Makes metrics count in float32, whatever Keras' `floatx`: a half counts to 2048."""
+    floatx = keras.config.floatx()
+    keras.config.set_floatx("float32")
+    try:
+        yield
+    finally:
+        keras.config.set_floatx(floatx)
 
 
 def _copied(metric: Any, task: str) -> Any:
@@ -278,8 +292,8 @@ class TaskMetrics(CompileMetrics):
         means = ops.divide_no_nan(sums[0], sums[1])
         weights = ops.convert_to_tensor([o.weight for o in self._objectives.values()] + [1.0], "float32")
         values = ops.unstack(means, len(self._objectives) + 1)[:-1]
-        values += [entry.metric.result() for _, entry in self._entries]
-        values += [metric.result() for metric in self._joint]
+        values += [_in_float32(entry.metric.result()) for _, entry in self._entries]
+        values += [_in_float32(metric.result()) for metric in self._joint]
         skipped = {} if self.skipped is None else {"skipped_steps": self.skipped + 0.0}
         results = {"loss": ops.sum(means * weights), **dict(zip(self._names, values, strict=True))}
         return {**results, **skipped, **self._mean_weights()}
@@ -305,6 +319,10 @@ def _check_unique(names: list[str]) -> None:
                     f"Two metrics would be logged as '{twin}'. Rename a task or one of its metrics."
                 )
             known.add(twin)
+
+
+def _in_float32(value: Any) -> Any:
+    return ops.cast(value, "float32") if hasattr(value, "dtype") else value
 
 
 def _weights(objective: TaskObjective, mask: Any, sample_weight: Any) -> Any:

@@ -7,7 +7,7 @@ its own pipeline, beside the training and not within its step.
 from __future__ import annotations
 
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -48,22 +48,30 @@ def check_arrays(y: Any, sample_weight: Any, heads: Mapping[str, Head]) -> tuple
     return labels, weights
 
 
-def check_source(x: Any, heads: Mapping[str, Head]) -> Any:
+Seen = Callable[[Mapping[str, Any], Any], None]
+
+
+def check_source(x: Any, heads: Mapping[str, Head], seen: Seen) -> Any:
     """Returns a source of batches that checks each of them.
 
     Args:
         x: A `tf.data.Dataset`, a `keras.utils.PyDataset` or a generator; anything else is passed on.
         heads: The model's heads by task.
+        seen: Is told the labels and weights of a first batch, or what stands for them, before any is used.
 
     Raises:
         ValueError: If the labels that a data set states do not fit.
     """
     if hasattr(x, "element_spec") and hasattr(x, "map"):
-        return _check_dataset(x, heads)
+        checked = _check_dataset(x, heads)
+        spec = checked.element_spec
+        if isinstance(spec, tuple) and len(spec) > 1:
+            seen(spec[1], spec[2] if len(spec) == 3 else None)
+        return checked
     if isinstance(x, keras.utils.PyDataset):
-        return x if isinstance(x, CheckedDataset) else CheckedDataset(x, heads)
+        return CheckedDataset(x, heads, seen)
     if isinstance(x, types.GeneratorType):
-        return _checked_batches(x, heads)
+        return _checked_batches(x, heads, seen)
     return x
 
 
@@ -73,14 +81,21 @@ class CheckedDataset(keras.utils.PyDataset):
     Args:
         inner: The data set.
         heads: The model's heads by task.
+        seen: Is told the first batch's labels and weights.
     """
 
-    def __init__(self, inner: Any, heads: Mapping[str, Head]) -> None:
+    def __init__(self, inner: Any, heads: Mapping[str, Head], seen: Seen | None = None) -> None:
         super().__init__(inner.workers, inner.use_multiprocessing, inner.max_queue_size)
-        self._inner, self._heads = inner, dict(heads)
+        self._inner, self._heads, self._seen = inner, dict(heads), seen
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_seen": None}  # Processes that read batches have no model to tell.
 
     def __getitem__(self, index: int) -> Any:
-        return check_batch(self._inner[index], self._heads)
+        batch = check_batch(self._inner[index], self._heads)
+        _tell(batch, self._seen)
+        self._seen = None
+        return batch
 
     @property
     def num_batches(self) -> int | None:
@@ -93,9 +108,16 @@ class CheckedDataset(keras.utils.PyDataset):
         self._inner.on_epoch_end()
 
 
-def _checked_batches(batches: Iterator[Any], heads: Mapping[str, Head]) -> Iterator[Any]:
-    for batch in batches:
-        yield check_batch(batch, heads)
+def _checked_batches(batches: Iterator[Any], heads: Mapping[str, Head], seen: Seen) -> Iterator[Any]:
+    for number, batch in enumerate(batches):
+        checked = check_batch(batch, heads)
+        _tell(checked, None if number else seen)
+        yield checked
+
+
+def _tell(batch: Any, seen: Seen | None) -> None:
+    if seen is not None and isinstance(batch, tuple) and len(batch) > 1:
+        seen(batch[1], batch[2] if len(batch) == 3 else None)
 
 
 def check_batch(batch: Any, heads: Mapping[str, Head]) -> Any:

@@ -94,7 +94,7 @@ class Ordinal(Head):
         return ClassLabels(self.num_classes, what="ranks")
 
     def loss(self, targets: Any, scores: Any, layer: Any) -> Any:
-        above = ops.cast(ops.expand_dims(targets, -1) > ops.arange(self.num_classes - 1), "float32")
+        above = ops.cast(ops.expand_dims(targets, -1) > ops.arange(self.num_classes - 1, dtype="int32"), "float32")
         values = ops.sum(ops.binary_crossentropy(above, scores, from_logits=True), axis=-1)
         return values * self.weigh_classes(targets, self.class_weight) if self.class_weight else values
 
