@@ -14,6 +14,7 @@ from mtlkeras._backend import Trainer, replica_count, sum_over_replicas
 from mtlkeras.attached_balancer import make_balancing
 from mtlkeras.balancers import Balancer
 from mtlkeras.balancing import Balancing, with_epoch_start
+from mtlkeras.class_balance import ClassBalance, balance_classes, set_class_weights
 from mtlkeras.heads import Head, Regression
 from mtlkeras.layers.output import RegressionOutput, TaskOutput
 from mtlkeras.objective import TaskObjective
@@ -300,7 +301,8 @@ class MultiTaskModel(Trainer, keras.Model):
         Args:
             x: Inputs, as in Keras.
             y: Labels by task; a task may be left out, and single labels be missing.
-            class_weight: Weights `{class index or name: weight}` by task, for training.
+            class_weight: Weights `{class index or name: weight}` by task, for training; or `"balanced"`,
+                as of the head's field of that name, which evaluation and a saved model keep.
             sample_weight: Weights by task (a task left out weighs 1), or one array for all.
             **kwargs: As in Keras, like the other arguments.
 
@@ -317,6 +319,7 @@ class MultiTaskModel(Trainer, keras.Model):
             validation_data = self._checked_data(*validation_data)
         elif validation_data is not None:
             validation_data = self._checked_data(validation_data)[0]
+        class_weight = balance_classes(self, x, y, sample_weight, class_weight, validation_split)
         if hasattr(x, "element_spec"):
             shuffle = False  # A dataset shuffles itself; Keras would warn about its own default.
         if self.balancing is not None:
@@ -383,7 +386,7 @@ class MultiTaskModel(Trainer, keras.Model):
             self._fit_class_weights, self.train_function = {}, None
 
     def adapt(self, y: Any) -> None:
-        """Sets the mean and scale of every `Regression` head from labels.
+        """Sets the mean and scale of every `Regression` head from labels, and balanced class weights.
 
         Args:
             y: Labels by task as arrays, or a `tf.data.Dataset` as for `fit`. Missing labels
@@ -395,12 +398,15 @@ class MultiTaskModel(Trainer, keras.Model):
         layers = {t: layer for t, layer in self.output_layers.items() if isinstance(layer, RegressionOutput)}
         batches = [y] if isinstance(y, dict) else (batch[1] for batch in y)
         seen: dict[str, list] = {task: [] for task in layers}
+        balance = ClassBalance({task: head for task, head in self.heads.items() if head.balanced})
         for batch in batches:
+            balance.add(batch)
             for task in layers:
                 if batch.get(task) is not None:
                     seen[task].append(np.asarray(batch[task]))
         for task, layer in layers.items():
             layer.adapt(*_moments(task, layer.head, seen[task]))
+        set_class_weights(self, balance.weights())
 
     def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         """As in Keras; texts and tokens may also be lists or NumPy arrays of strings."""
