@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from mtlkeras._errors import unknown_name
 from mtlkeras.heads._class_weights import can_balance, count_classes, is_balanced, weights_of_counts
 
 _REMEDY = "Call model.adapt(labels) before, or give the numbers of mtlkeras.data.balanced_class_weights."
@@ -107,11 +108,11 @@ def _asked(class_weight: Any, heads: Mapping[str, Any]) -> list[str]:
     if not isinstance(class_weight, Mapping):
         return []
     asked = [
-        task
-        for task, value in class_weight.items()
-        if task in heads and is_balanced(value, f"class_weight of task '{task}'")
+        task for task, value in class_weight.items() if is_balanced(value, f"class_weight of task '{task}'")
     ]
     for task in asked:
+        if task not in heads:
+            raise unknown_name("task", task, heads, "class_weight")
         head, kind = heads[task], type(heads[task]).__name__
         if head.balanced:
             raise ValueError(
