@@ -319,7 +319,8 @@ class MultiTaskModel(Trainer, keras.Model):
             validation_data = self._checked_data(*validation_data)
         elif validation_data is not None:
             validation_data = self._checked_data(validation_data)[0]
-        class_weight = balance_classes(self, x, y, sample_weight, class_weight, validation_split)
+        with _clear_label_errors():  # A data set checks its labels as it is passed over.
+            class_weight = balance_classes(self, x, y, sample_weight, class_weight, validation_split)
         if hasattr(x, "element_spec"):
             shuffle = False  # A dataset shuffles itself; Keras would warn about its own default.
         if self.balancing is not None:

@@ -15,7 +15,7 @@ from keras import ops
 
 def check_gamma(owner: str, gamma: Any) -> None:
     """Raises `ValueError` unless gamma is a finite number, not negative."""
-    if isinstance(gamma, str) or not np.isscalar(gamma) or not (np.isfinite(gamma) and gamma >= 0):
+    if not isinstance(gamma, (int, float, np.number)) or not (np.isfinite(gamma) and gamma >= 0):
         raise ValueError(f"{owner}: focal_gamma must be a finite number, not negative; received {gamma!r}.")
 
 

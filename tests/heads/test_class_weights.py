@@ -187,6 +187,14 @@ def test_each_way_in_gives_the_same_numbers():
             np.testing.assert_allclose(found, wanted[task], rtol=1e-6, err_msg=f"{way}, {task}")
 
 
+def test_wrong_labels_of_a_data_set_are_told_plainly():
+    import tensorflow as tf
+
+    data = tf.data.Dataset.from_tensor_slices((X, {**Y, "grade": GRADE + 3})).batch(4)
+    with pytest.raises(ValueError, match=r"^Labels of task 'grade': a label is outside the classes 0 to 3"):
+        built().fit(data, verbose=0)
+
+
 def test_labels_for_validation_and_of_weight_zero_do_not_count():
     model = built()
     first = {task: y[:9] for task, y in Y.items()}
