@@ -125,3 +125,47 @@ def test_two_class_metrics_are_class_one_s():
 def test_what_does_not_fit_is_told(make, message):
     with warnings.catch_warnings(), pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.tensorflow
+def test_two_replicas_give_what_one_device_gives():
+    """Each with its own rows, R² among them, whose moments do not add up by themselves."""
+    import tensorflow as tf
+
+    rng = np.random.default_rng(0)
+    labels, chances = rng.integers(0, 3, (4, 8)), rng.dirichlet(np.ones(3), (4, 8)).astype("float32")
+    years = rng.normal(2000, 5, (4, 8, 2)).astype("float32")
+    years[0, :, 1] = np.nan  # The first replica sees no label of the second target at first.
+    found = years + rng.normal(0, 3, years.shape).astype("float32")
+    known = (~np.isnan(years)).astype("float32")
+
+    def metrics():
+        of_classes = [ours.ClassScore(3), ours.RankScore(3), ours.LogLoss(), ours.QuadraticKappa(3)]
+        return of_classes, ours.R2(2)
+
+    def update(kept, rows):
+        of_classes, r2 = kept
+        for metric in of_classes:
+            metric.update_state(rows[0], rows[1])
+        r2.update_state(tf.where(rows[4] > 0, rows[2], 0.0), rows[3], sample_weight=rows[4])
+
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    with strategy.scope():
+        spread = metrics()
+    single = metrics()
+    data = labels, chances, years, np.nan_to_num(found), known
+    run = tf.function(lambda rows: strategy.run(update, args=(spread, rows)))
+    for step in (0, 2):
+        run(
+            tuple(
+                strategy.experimental_distribute_values_from_function(
+                    lambda context, a=a, step=step: tf.constant(a[step + context.replica_id_in_sync_group])
+                )
+                for a in data
+            )
+        )
+        update(single, tuple(tf.concat([a[step], a[step + 1]], 0) for a in data))
+    for metric, wanted in zip([*spread[0], spread[1]], [*single[0], single[1]], strict=True):
+        np.testing.assert_allclose(
+            float(metric.result()), float(wanted.result()), rtol=1e-5, err_msg=metric.name
+        )
