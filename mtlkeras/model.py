@@ -12,10 +12,11 @@ from keras import ops
 
 from mtlkeras import checks, ways_in
 from mtlkeras._backend import Trainer, replica_count, sum_over_replicas
+from mtlkeras._missing import MISSING
 from mtlkeras.attached_balancer import make_balancing
 from mtlkeras.balancers import Balancer
 from mtlkeras.balancing import Balancing, with_epoch_start
-from mtlkeras._missing import MISSING
+from mtlkeras.class_balance import ClassBalance, balance_classes, set_class_weights
 from mtlkeras.heads import Head
 from mtlkeras.label_arrays import label_array
 from mtlkeras.layers.output import RegressionOutput, TaskOutput
@@ -307,7 +308,8 @@ class MultiTaskModel(Trainer, keras.Model):
         Args:
             x: Inputs, as in Keras.
             y: Labels by task; a task may be left out, and single labels be missing.
-            class_weight: Weights `{class index or name: weight}` by task, for training.
+            class_weight: Weights `{class index or name: weight}` by task, for training; or `"balanced"`,
+                as of the head's field of that name, which evaluation and a saved model keep.
             sample_weight: Weights by task (a task left out weighs 1), or one array for all.
             **kwargs: As in Keras, like the other arguments.
 
@@ -328,6 +330,8 @@ class MultiTaskModel(Trainer, keras.Model):
             shuffle = False  # A dataset shuffles itself; Keras would warn about its own default.
         if self.balancing is not None:
             callbacks = with_epoch_start(callbacks)
+        with self._whole_after_errors():  # A data set checks its labels as it is passed over.
+            class_weight = balance_classes(self, x, y, sample_weight, class_weight, validation_split)
         with self._class_weights(class_weight), self._whole_after_errors():
             return super().fit(
                 x,
@@ -442,7 +446,7 @@ class MultiTaskModel(Trainer, keras.Model):
             raise ValueError(text) from None
 
     def adapt(self, y: Any) -> None:
-        """Sets the mean and scale of every `Regression` head from labels.
+        """Sets the mean and scale of every `Regression` head from labels, and balanced class weights.
 
         Args:
             y: Labels by task as arrays, or a `tf.data.Dataset` as for `fit`. Missing labels
@@ -454,7 +458,9 @@ class MultiTaskModel(Trainer, keras.Model):
         layers = {t: layer for t, layer in self.output_layers.items() if isinstance(layer, RegressionOutput)}
         batches = [y] if isinstance(y, dict) else (batch[1] for batch in y)
         seen: dict[str, list] = {task: [] for task in layers}
+        balance = ClassBalance({task: head for task, head in self.heads.items() if head.balanced})
         for batch in batches:
+            balance.add(batch)
             for task, layer in layers.items():
                 if batch.get(task) is not None:
                     labels = label_array(task, layer.head, batch[task])
@@ -462,6 +468,7 @@ class MultiTaskModel(Trainer, keras.Model):
                     seen[task].append(np.where(gone, np.nan, labels.astype("float64")))
         for task, layer in layers.items():
             layer.adapt(*_moments(task, seen[task]))
+        set_class_weights(self, balance.weights())
 
     def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         """As in Keras; texts and tokens may also be lists or NumPy arrays of strings.

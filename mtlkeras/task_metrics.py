@@ -72,7 +72,10 @@ class MetricsOfTasks:
             metric = None
         if metric is None:
             raise unknown_name(
-                "metric", identifier, head.metric_names, f"metrics of {type(head).__name__}, task '{view.task}'"
+                "metric",
+                identifier,
+                head.metric_names,
+                f"metrics of {type(head).__name__}, task '{view.task}'",
             )
         name = str(identifier) if isinstance(identifier, str) else None
         if not isinstance(metric, keras.metrics.Metric):
@@ -144,7 +147,9 @@ class TaskMetrics(CompileMetrics):
         _check_unique(self._names + weight_names)
         # One row a task and one for the regularisers: the sum so far and what it counts. In
         # one variable, since each variable's update costs as much as a small layer.
-        self._sums = self.add_variable((2, len(objectives) + 1), initializer="zeros", dtype="float32", name="loss_sums")
+        self._sums = self.add_variable(
+            (2, len(objectives) + 1), initializer="zeros", dtype="float32", name="loss_sums"
+        )
         self.skipped: Any = None
         # By task the class weights of the fit under way, shape `(classes,)`; ones between fits.
         self.class_weights: dict[str, Any] = {}

@@ -178,7 +178,11 @@ def _check_dataset(dataset: Any, heads: Mapping[str, Head]) -> Any:
         if not isinstance(value, tf.RaggedTensor):
             return value
         # A type that has room for the marker.
-        return value.to_tensor(np.nan) if value.dtype.is_floating else tf.cast(value, tf.int64).to_tensor(MISSING)
+        return (
+            value.to_tensor(np.nan)
+            if value.dtype.is_floating
+            else tf.cast(value, tf.int64).to_tensor(MISSING)
+        )
 
     for task, part in named.items():
         _check_spec(task, heads[task], part)

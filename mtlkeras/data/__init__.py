@@ -13,6 +13,7 @@ from mtlkeras.data.pretraining import MaskTokens, next_sentence_pairs
 from mtlkeras.data.report import LoadReport, TaskReport, describe
 from mtlkeras.data.statistics import TableStatistics, table_statistics
 from mtlkeras.data.tag_encoder import Span, TagEncoder
+from mtlkeras.heads._class_weights import balanced_class_weights
 from mtlkeras.text import TextEncoder
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "TaskReport",
     "TextEncoder",
     "augment",
+    "balanced_class_weights",
     "check_finite",
     "describe",
     "find_idx",

@@ -187,8 +187,13 @@ class Head(Spec):
         """Returns targets in the form that the metrics of `metric_names` take."""
         return targets
 
-    def weigh_classes(self, targets: Any, class_weight: dict[int, float]) -> Any:
-        """Returns the weight of each label for weights by class index."""
+    @property
+    def balanced(self) -> int:
+        """How many weights of classes `fit` takes from the labels; 0 if the head has its own."""
+        return 0
+
+    def weigh_classes(self, targets: Any, class_weight: Any) -> Any:
+        """Returns the weight of each label, for weights by class or a tensor of one a class."""
         raise ValueError(f"{type(self).__name__} has no classes, so it takes no class_weight.")
 
     def class_weights(self, class_weight: Any) -> np.ndarray:

@@ -8,9 +8,17 @@ import keras
 import numpy as np
 from keras import ops
 
+from mtlkeras.heads._class_weights import (
+    check_class_weight,
+    class_weight_tensor,
+    class_weight_vector,
+    is_balanced,
+    weighed,
+)
+from mtlkeras.heads._focal import check_gamma, focal_crossentropy
 from mtlkeras.heads._labels import ClassLabels
 from mtlkeras.heads.base import Head, check_class_names
-from mtlkeras.metrics import BinaryAUC, MacroF1
+from mtlkeras.metrics import ClassScore, LogLoss, RankScore
 from mtlkeras.specs import spec
 
 
@@ -26,12 +34,20 @@ class Classification(Head):
     Args:
         num_classes: Number of classes, at least 2.
         class_names: Names of the classes, by index.
-        class_weight: Weight of the loss by class index or name, in training and
-            evaluation; classes not named weigh 1.
+        class_weight: Weight of the loss by class index or name, or a weight for each class, in
+            training and evaluation; classes not named weigh 1. `"balanced"` takes n / (K n_c) from
+            the labels that `fit` trains on, for n labels of K classes and n_c of the class.
         label_smoothing: Share of the label mass spread evenly over all classes, in [0, 1).
+        focal_gamma: Focusing parameter of the focal loss -(1 - p)^gamma log p (Lin et al. 2017,
+            Focal Loss for Dense Object Detection, eq. 4); 0 is the cross-entropy. A smoothed label,
+            or a row, has the sum over its classes of their share times their focal loss; the
+            class weight of the label multiplies that (alpha of eq. 5).
 
-    Metrics: `"accuracy"` (default), `"top_5_accuracy"`, `"f1"` (mean over the classes), and
-    for two classes `"auc"` (area under the ROC curve of class 1).
+    Metrics: `"accuracy"` (default), `"top_5_accuracy"`, `"f1"` (mean over the classes), `"precision"`
+    and `"recall"`, `"balanced_accuracy"`, `"matthews"` (Matthews' correlation), `"log_loss"`, `"auc"`
+    (area under the ROC curve) and `"average_precision"`. Precision, recall, auc and average precision
+    are those of class 1 for two classes, otherwise the mean over the classes, each against the
+    rest. See `mtlkeras.metrics`.
 
     Example:
 
@@ -41,12 +57,24 @@ class Classification(Head):
     """
 
     default_metrics: ClassVar = ("accuracy",)
-    metric_names: ClassVar = ("accuracy", "top_5_accuracy", "f1", "auc")
+    metric_names: ClassVar = (
+        "accuracy",
+        "top_5_accuracy",
+        "f1",
+        "precision",
+        "recall",
+        "balanced_accuracy",
+        "matthews",
+        "log_loss",
+        "auc",
+        "average_precision",
+    )
 
     num_classes: int
     class_names: tuple[str, ...] | None = None
-    class_weight: dict | None = None
+    class_weight: dict | tuple[float, ...] | str | None = None
     label_smoothing: float = 0.0
+    focal_gamma: float = 0.0
 
     def validate(self) -> None:
         super().validate()
@@ -57,11 +85,8 @@ class Classification(Head):
             raise ValueError(
                 f"Classification: label_smoothing must be in [0, 1); received {self.label_smoothing}."
             )
-        if self.num_classes != 2 and "auc" in [m for m in self.metrics or () if isinstance(m, str)]:
-            raise ValueError(
-                f"Classification: metric 'auc' is for 2 classes; num_classes is {self.num_classes}."
-            )
-        class_weight_vector(self, self.class_weight or {})
+        check_gamma("Classification", self.focal_gamma)
+        check_class_weight(self)
 
     @property
     def units(self) -> int:
@@ -82,31 +107,47 @@ class Classification(Head):
         return ClassLabels(self.num_classes, rows=True)
 
     def loss(self, targets: Any, scores: Any, layer: Any) -> Any:
-        if len(targets.shape) == 1 and not self.label_smoothing:
+        if len(targets.shape) == 1 and not self.label_smoothing and not self.focal_gamma:
             values = ops.sparse_categorical_crossentropy(targets, scores, from_logits=True)
         else:
             rows = targets if len(targets.shape) == 2 else ops.one_hot(targets, self.num_classes)
+            rows = ops.cast(rows, "float32")
             rows = rows * (1.0 - self.label_smoothing) + self.label_smoothing / self.num_classes
-            values = ops.categorical_crossentropy(rows, scores, from_logits=True)
-        return values * self.weigh_classes(targets, self.class_weight) if self.class_weight else values
+            if self.focal_gamma:
+                values = focal_crossentropy(rows, scores, self.focal_gamma)
+            else:
+                values = ops.categorical_crossentropy(rows, scores, from_logits=True)
+        return weighed(self, values, targets, layer)
+
+    @property
+    def balanced(self) -> int:
+        return self.num_classes if is_balanced(self.class_weight, "class_weight") else 0
 
     def class_weights(self, class_weight: Any) -> np.ndarray:
         return class_weight_vector(self, class_weight)
 
-    def weigh_classes(self, targets: Any, class_weight: dict) -> Any:
-        weights = class_weight_vector(self, class_weight)
+    def weigh_classes(self, targets: Any, class_weight: Any) -> Any:
+        weights = class_weight_tensor(self, class_weight)
         indices = targets if len(targets.shape) == 1 else ops.argmax(targets, axis=-1)
         return ops.take(ops.convert_to_tensor(weights), indices)
 
     def metric(self, name: str) -> keras.metrics.Metric:
         if name == "accuracy":
-            return keras.metrics.SparseCategoricalAccuracy(name=name)
+            return keras.metrics.SparseCategoricalAccuracy(name=name, dtype="float32")
         if name == "top_5_accuracy":
-            return keras.metrics.SparseTopKCategoricalAccuracy(5, name=name)
-        if name == "f1":
-            return MacroF1(self.num_classes, name=name)
-        if name == "auc" and self.num_classes == 2:
-            return BinaryAUC(name=name)
+            # No backend but TensorFlow's looks for more classes than there are.
+            return keras.metrics.SparseTopKCategoricalAccuracy(
+                min(5, self.num_classes), name=name, dtype="float32"
+            )
+        if name == "log_loss":
+            return LogLoss(name=name)
+        positive = 1 if self.num_classes == 2 else None
+        if name in ("auc", "average_precision"):
+            return RankScore(self.num_classes, name, positive, name=name)
+        if name in ("precision", "recall"):
+            return ClassScore(self.num_classes, name, positive, name=name)
+        if name in self.metric_names:
+            return ClassScore(self.num_classes, name, name=name)
         return super().metric(name)
 
     def metric_targets(self, targets: Any) -> Any:
@@ -115,24 +156,3 @@ class Classification(Head):
 
     def decode(self, outputs: Any) -> dict[str, Any]:
         return {"": ops.argmax(outputs, axis=-1), "probability": ops.max(outputs, axis=-1)}
-
-
-def class_weight_vector(head: Any, class_weight: dict) -> np.ndarray:
-    """Returns weights by class index for a dict by index or name.
-
-    Raises:
-        ValueError: If a class is unknown or a weight is negative or not finite.
-    """
-    weights = np.ones(head.num_classes, "float32")
-    names = head.class_names or ()
-    for key, value in class_weight.items():
-        index = names.index(key) if key in names else key
-        if not isinstance(index, (int, np.integer)) or not 0 <= index < head.num_classes:
-            known = ", ".join(map(str, names)) or f"0 to {head.num_classes - 1}"
-            raise ValueError(f"class_weight names the class {key!r}; the classes are {known}.")
-        if not (np.isfinite(value) and value >= 0):
-            raise ValueError(
-                f"class_weight of class {key!r} must be finite and not negative; received {value}."
-            )
-        weights[index] = value
-    return weights

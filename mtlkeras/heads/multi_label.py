@@ -8,8 +8,11 @@ import keras
 import numpy as np
 from keras import ops
 
+from mtlkeras.heads._class_weights import is_balanced
+from mtlkeras.heads._focal import check_gamma, focal_binary_crossentropy
 from mtlkeras.heads._labels import YesNoLabels
 from mtlkeras.heads.base import Head, check_class_names
+from mtlkeras.metrics import LabelMatch, LabelScore, LogLoss, RankScore
 from mtlkeras.specs import spec
 
 
@@ -27,9 +30,14 @@ class MultiLabel(Head):
         label_names: Names of the labels, by index.
         threshold: Probability from which a label is decoded as "yes".
         positive_weight: Weight of the "yes" entries in the loss, one number or one a label.
+            `"balanced"` takes n_no / n_yes of each label from the labels that `fit` trains on.
+        focal_gamma: Focusing parameter of the focal loss -(1 - p)^gamma log p (Lin et al. 2017,
+            Focal Loss for Dense Object Detection, eq. 4) of each entry; 0 is the cross-entropy.
 
-    Metrics, over the known entries: `"accuracy"` (default, at the threshold), `"auc"` (mean over
-    labels of the area under the ROC curve), `"f1"` (mean over labels, at the threshold).
+    Metrics, over the known entries: at the threshold `"accuracy"` (default), `"f1"`, `"precision"`,
+    `"recall"` (mean over the labels) and `"exact_match"` (share of the examples without a wrong
+    entry); `"auc"` (mean over the labels of the area under the ROC curve), `"average_precision"`
+    (mean over the labels) and `"log_loss"`. See `mtlkeras.metrics`.
 
     Example:
 
@@ -39,12 +47,22 @@ class MultiLabel(Head):
     """
 
     default_metrics: ClassVar = ("accuracy",)
-    metric_names: ClassVar = ("accuracy", "auc", "f1")
+    metric_names: ClassVar = (
+        "accuracy",
+        "auc",
+        "f1",
+        "precision",
+        "recall",
+        "average_precision",
+        "log_loss",
+        "exact_match",
+    )
 
     num_labels: int
     label_names: tuple[str, ...] | None = None
     threshold: float = 0.5
-    positive_weight: float | tuple[float, ...] = 1.0
+    positive_weight: float | tuple[float, ...] | str = 1.0
+    focal_gamma: float = 0.0
 
     def validate(self) -> None:
         super().validate()
@@ -53,6 +71,9 @@ class MultiLabel(Head):
         check_class_names("MultiLabel", self.label_names, self.num_labels, "label_names")
         if not 0 < self.threshold < 1:
             raise ValueError(f"MultiLabel: threshold must be between 0 and 1; received {self.threshold}.")
+        check_gamma("MultiLabel", self.focal_gamma)
+        if is_balanced(self.positive_weight, "MultiLabel: positive_weight"):
+            return
         weights = np.atleast_1d(np.asarray(self.positive_weight, "float32"))
         if (
             weights.shape not in ((1,), (self.num_labels,))
@@ -79,23 +100,31 @@ class MultiLabel(Head):
         return YesNoLabels(self.num_labels)
 
     def loss(self, targets: Any, scores: Any, layer: Any) -> Any:
-        values = ops.binary_crossentropy(targets, scores, from_logits=True)
-        if self.positive_weight == 1.0:
+        if self.focal_gamma:
+            values = focal_binary_crossentropy(targets, scores, self.focal_gamma)
+        else:
+            values = ops.binary_crossentropy(targets, scores, from_logits=True)
+        if self.balanced:
+            weight = layer.balanced_weights()
+        elif self.positive_weight == 1.0:
             return values
-        weight = ops.convert_to_tensor(np.asarray(self.positive_weight, "float32"))
+        else:
+            weight = ops.convert_to_tensor(np.asarray(self.positive_weight, "float32"))
         return values * (1.0 + targets * (weight - 1.0))
 
+    @property
+    def balanced(self) -> int:
+        return self.num_labels if is_balanced(self.positive_weight, "positive_weight") else 0
+
     def metric(self, name: str) -> keras.metrics.Metric:
-        if name == "accuracy":
-            return keras.metrics.BinaryAccuracy(name=name, threshold=self.threshold)
-        if name == "auc":
-            return keras.metrics.AUC(multi_label=True, num_labels=self.num_labels, name=name)
-        if name == "f1":
-            metric = keras.metrics.F1Score(average="macro", threshold=self.threshold, name=name)
-            # It gets its variables with its first rows, and is asked for its result before that.
-            nothing = np.zeros((1, self.num_labels), "float32")
-            metric.update_state(nothing, nothing)
-            return metric
+        if name == "log_loss":
+            return LogLoss(name=name)
+        if name == "exact_match":
+            return LabelMatch(self.threshold, name=name)
+        if name in ("auc", "average_precision"):
+            return RankScore(self.num_labels, name, name=name)
+        if name in self.metric_names:
+            return LabelScore(self.num_labels, name, self.threshold, name=name)
         return super().metric(name)
 
     def decode(self, outputs: Any) -> dict[str, Any]:

@@ -8,11 +8,17 @@ import keras
 import numpy as np
 from keras import ops
 
+from mtlkeras.heads._class_weights import (
+    check_class_weight,
+    class_weight_tensor,
+    class_weight_vector,
+    is_balanced,
+    weighed,
+)
 from mtlkeras.heads._labels import ClassLabels
 from mtlkeras.heads.base import Head, check_class_names
-from mtlkeras.heads.classification import class_weight_vector
 from mtlkeras.layers.output import OrdinalOutput
-from mtlkeras.metrics import OrdinalAccuracy, OrdinalError
+from mtlkeras.metrics import OrdinalAccuracy, OrdinalError, OrdinalScore, QuadraticKappa
 from mtlkeras.metrics.ordinal import predicted_rank
 from mtlkeras.specs import spec
 
@@ -33,9 +39,11 @@ class Ordinal(Head):
     Args:
         num_classes: Number of classes, at least 3.
         class_names: Names of the classes, lowest first.
-        class_weight: Weight of the loss by class index or name; others weigh 1.
+        class_weight: Weight of the loss by class index or name, others weighing 1; a weight for
+            each class; or `"balanced"`, as for `Classification`.
 
-    Metrics: `"accuracy"` and `"mae"` (distance in ranks), both by default.
+    Metrics: `"accuracy"` and `"mae"` (distance in ranks), both by default, `"balanced_accuracy"` and
+    `"kappa"` (Cohen's, with quadratic weights), all of the decoded answer.
 
     References:
         - McCullagh 1980, Regression Models for Ordinal Data (proportional odds, eq. 1.2).
@@ -50,11 +58,11 @@ class Ordinal(Head):
     """
 
     default_metrics: ClassVar = ("accuracy", "mae")
-    metric_names: ClassVar = ("accuracy", "mae")
+    metric_names: ClassVar = ("accuracy", "mae", "balanced_accuracy", "kappa")
 
     num_classes: int
     class_names: tuple[str, ...] | None = None
-    class_weight: dict | None = None
+    class_weight: dict | tuple[float, ...] | str | None = None
 
     def validate(self) -> None:
         super().validate()
@@ -64,7 +72,7 @@ class Ordinal(Head):
                 f"Classification); received {self.num_classes}."
             )
         check_class_names("Ordinal", self.class_names, self.num_classes, "class_names")
-        class_weight_vector(self, self.class_weight or {})
+        check_class_weight(self)
 
     @property
     def units(self) -> int:
@@ -94,19 +102,32 @@ class Ordinal(Head):
         return ClassLabels(self.num_classes, what="ranks")
 
     def loss(self, targets: Any, scores: Any, layer: Any) -> Any:
-        above = ops.cast(ops.expand_dims(targets, -1) > ops.arange(self.num_classes - 1, dtype="int32"), "float32")
+        above = ops.cast(
+            ops.expand_dims(targets, -1) > ops.arange(self.num_classes - 1, dtype="int32"), "float32"
+        )
         values = ops.sum(ops.binary_crossentropy(above, scores, from_logits=True), axis=-1)
-        return values * self.weigh_classes(targets, self.class_weight) if self.class_weight else values
+        return weighed(self, values, targets, layer)
+
+    @property
+    def balanced(self) -> int:
+        return self.num_classes if is_balanced(self.class_weight, "class_weight") else 0
 
     def class_weights(self, class_weight: Any) -> np.ndarray:
         return class_weight_vector(self, class_weight)
 
-    def weigh_classes(self, targets: Any, class_weight: dict) -> Any:
-        return ops.take(ops.convert_to_tensor(class_weight_vector(self, class_weight)), targets)
+    def weigh_classes(self, targets: Any, class_weight: Any) -> Any:
+        return ops.take(class_weight_tensor(self, class_weight), targets)
 
     def metric(self, name: str) -> keras.metrics.Metric:
-        metrics = {"accuracy": OrdinalAccuracy, "mae": OrdinalError}
-        return metrics[name](name=name) if name in metrics else super().metric(name)
+        if name == "accuracy":
+            return OrdinalAccuracy(name=name)
+        if name == "mae":
+            return OrdinalError(name=name)
+        if name == "balanced_accuracy":
+            return OrdinalScore(self.num_classes, name, name=name)
+        if name == "kappa":
+            return QuadraticKappa(self.num_classes, name=name)
+        return super().metric(name)
 
     def decode(self, outputs: Any) -> dict[str, Any]:
         rank = predicted_rank(outputs)

@@ -6,15 +6,21 @@ from typing import Any, ClassVar
 
 import keras
 import numpy as np
-from keras import ops
 
 from mtlkeras._errors import unknown_name
 from mtlkeras.heads._labels import NumberLabels
+from mtlkeras.heads._regression_losses import LOSSES, check_quantile, regression_loss
 from mtlkeras.heads.base import Head
 from mtlkeras.layers.output import RegressionOutput
+from mtlkeras.metrics import R2
 from mtlkeras.specs import spec
 
-LOSSES = ("mse", "mae", "huber")
+METRICS = {
+    "mae": keras.metrics.MeanAbsoluteError,
+    "rmse": keras.metrics.RootMeanSquaredError,
+    "mse": keras.metrics.MeanSquaredError,
+    "mape": keras.metrics.MeanAbsolutePercentageError,
+}
 
 
 @spec
@@ -34,10 +40,16 @@ class Regression(Head):
         num_targets: How many numbers.
         mean: Mean of the labels, one number or one a target, in label units.
         scale: Standard deviation of the labels, likewise, above zero.
-        loss_kind: `"mse"` (squared error), `"mae"` (absolute error) or `"huber"` (squared
-            up to one scale unit, then absolute).
+        loss_kind: Of the standardised error: `"mse"` (squared), `"mae"` (absolute), `"huber"` (half
+            the square up to `huber_delta`, then linear; Huber 1964, Robust Estimation of a
+            Location Parameter), `"log_cosh"` (log of its cosh: smooth between the first two) or
+            `"quantile"` (which gives quantiles; Koenker and Bassett 1978, Regression Quantiles).
+        huber_delta: Where `"huber"` turns linear, in scale units, above zero.
+        quantile: Quantile that `"quantile"` learns, between 0 and 1; or one a target: with the
+            same label in each, `quantile=(0.1, 0.9)` learns the bounds of an 80% interval.
 
-    Metrics, in label units: `"mae"` (default), `"rmse"`, `"r2"` (for labels without gaps).
+    Metrics, in label units and over all known entries: `"mae"` (default), `"mse"`, `"rmse"`, `"mape"`
+    (mean absolute error in percent of the label) and `"r2"` (R², the mean over the targets).
 
     Example:
 
@@ -47,12 +59,14 @@ class Regression(Head):
     """
 
     default_metrics: ClassVar = ("mae",)
-    metric_names: ClassVar = ("mae", "rmse", "r2")
+    metric_names: ClassVar = (*METRICS, "r2")
 
     num_targets: int = 1
     mean: float | tuple[float, ...] = 0.0
     scale: float | tuple[float, ...] = 1.0
     loss_kind: str = "mse"
+    huber_delta: float = 1.0
+    quantile: float | tuple[float, ...] = 0.5
 
     def validate(self) -> None:
         super().validate()
@@ -69,6 +83,11 @@ class Regression(Head):
             raise ValueError(f"Regression: scale must be above zero; received {self.scale}.")
         if self.loss_kind not in LOSSES:
             raise unknown_name("loss", self.loss_kind, LOSSES, "loss_kind= of Regression")
+        if not (np.isfinite(self.huber_delta) and self.huber_delta > 0):
+            raise ValueError(
+                f"Regression: huber_delta must be finite and above zero; received {self.huber_delta}."
+            )
+        check_quantile(self.quantile, self.num_targets)
 
     @property
     def noise(self) -> str:
@@ -86,18 +105,9 @@ class Regression(Head):
         return NumberLabels(self.num_targets)
 
     def loss(self, targets: Any, scores: Any, layer: Any) -> Any:
-        error = scores - layer.standardize(targets)
-        if self.loss_kind == "mse":
-            return ops.square(error)
-        size = ops.absolute(error)
-        if self.loss_kind == "mae":
-            return size
-        return ops.where(size <= 1.0, 0.5 * ops.square(error), size - 0.5)
+        return regression_loss(self, scores - layer.standardize(targets))
 
     def metric(self, name: str) -> keras.metrics.Metric:
-        metrics = {
-            "mae": keras.metrics.MeanAbsoluteError,
-            "rmse": keras.metrics.RootMeanSquaredError,
-            "r2": keras.metrics.R2Score,
-        }
-        return metrics[name](name=name) if name in metrics else super().metric(name)
+        if name == "r2":
+            return R2(self.num_targets, name=name)
+        return METRICS[name](name=name, dtype="float32") if name in METRICS else super().metric(name)

@@ -7,8 +7,14 @@ from typing import Any
 import numpy as np
 from keras import ops
 
+from mtlkeras.heads._class_weights import (
+    check_class_weight,
+    class_weight_tensor,
+    class_weight_vector,
+    is_balanced,
+    weighed,
+)
 from mtlkeras.heads._softmax_steps import SoftmaxSteps
-from mtlkeras.heads.classification import class_weight_vector
 from mtlkeras.heads.sequence import SequenceHead
 from mtlkeras.specs import spec
 
@@ -26,7 +32,8 @@ class Tagging(SoftmaxSteps, SequenceHead):
         tags: The tags' names, by index.
         scheme: `"BIO"` or `"BIOES"` (also written `"IOBES"`) if the tags mark entities, which
             the entity metrics then count; `None` for others, such as parts of speech.
-        class_weight: Weight of the loss by tag index or name; tags not named weigh 1.
+        class_weight: Weight of the loss by tag index or name, tags not named weighing 1; a weight
+            for each tag; or `"balanced"`, as for `mtlkeras.heads.Classification`, over tokens.
 
     Metrics: `"accuracy"` of tokens (default); with a scheme `"f1"` (default), `"precision"` and
     `"recall"` of entities as seqeval counts them, and the same as `"strict_f1"` and so on.
@@ -43,7 +50,7 @@ class Tagging(SoftmaxSteps, SequenceHead):
 
     tags: tuple[str, ...]
     scheme: str | None = None
-    class_weight: dict | None = None
+    class_weight: dict | tuple[float, ...] | str | None = None
 
     @property
     def default_metrics(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -61,18 +68,21 @@ class Tagging(SoftmaxSteps, SequenceHead):
 
     def validate(self) -> None:
         super().validate()
-        class_weight_vector(self, self.class_weight or {})
+        check_class_weight(self)
 
     def loss(self, targets: Any, scores: Any, layer: Any) -> Any:
         values = super().loss(targets, scores, layer)
-        return values * self.weigh_classes(targets, self.class_weight) if self.class_weight else values
+        return weighed(self, values, targets, layer)
+
+    @property
+    def balanced(self) -> int:
+        return self.num_classes if is_balanced(self.class_weight, "class_weight") else 0
 
     def class_weights(self, class_weight: Any) -> np.ndarray:
         return class_weight_vector(self, class_weight)
 
-    def weigh_classes(self, targets: Any, class_weight: dict) -> Any:
-        weights = ops.convert_to_tensor(class_weight_vector(self, class_weight))
-        return ops.take(weights, ops.maximum(targets, 0))
+    def weigh_classes(self, targets: Any, class_weight: Any) -> Any:
+        return ops.take(class_weight_tensor(self, class_weight), ops.maximum(targets, 0))
 
     def decode(self, outputs: Any) -> dict[str, Any]:
         answers = super().decode(outputs)

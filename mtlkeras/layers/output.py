@@ -30,6 +30,15 @@ class TaskOutput(keras.layers.Layer):
         super().__init__(**kwargs)
         self.head = head
         self._recent = threading.local()
+        if head.balanced:  # Weights of classes from the labels of `fit`; 0 until there were any.
+            self.class_weights = self.add_weight(
+                (head.balanced,), name="class_weights", initializer="zeros", trainable=False
+            )
+
+    def balanced_weights(self) -> Any:
+        """Returns the weights of the classes, float32 `(classes,)`; 1 before there were labels."""
+        weights = keras.ops.convert_to_tensor(self.class_weights)
+        return keras.ops.where(weights > 0, weights, 1.0)
 
     def call(self, inputs: Any) -> Any:
         scores = self.scores(inputs)

@@ -1,18 +1,31 @@
 """Metrics that Keras lacks in a form for class indices, sequences, missing labels and several heads."""
 
 from mtlkeras.metrics.auc import BinaryAUC
+from mtlkeras.metrics.classes import ClassScore
 from mtlkeras.metrics.entities import EntityScore
 from mtlkeras.metrics.exact_match import ExactMatch
 from mtlkeras.metrics.f1 import MacroF1
-from mtlkeras.metrics.ordinal import OrdinalAccuracy, OrdinalError
+from mtlkeras.metrics.labels import LabelMatch, LabelScore
+from mtlkeras.metrics.log_loss import LogLoss
+from mtlkeras.metrics.ordinal import OrdinalAccuracy, OrdinalError, OrdinalScore, QuadraticKappa
+from mtlkeras.metrics.r2 import R2
+from mtlkeras.metrics.ranking import RankScore
 from mtlkeras.metrics.tokens import TokenAccuracy
 
 __all__ = [
+    "R2",
     "BinaryAUC",
+    "ClassScore",
     "EntityScore",
     "ExactMatch",
+    "LabelMatch",
+    "LabelScore",
+    "LogLoss",
     "MacroF1",
     "OrdinalAccuracy",
     "OrdinalError",
+    "OrdinalScore",
+    "QuadraticKappa",
+    "RankScore",
     "TokenAccuracy",
 ]

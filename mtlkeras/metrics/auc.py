@@ -6,13 +6,17 @@ from typing import Any
 
 import keras
 
+from mtlkeras.metrics.ranking import RankScore
+
 
 @keras.saving.register_keras_serializable("mtlkeras")
-class BinaryAUC(keras.metrics.AUC):
-    """Area under the ROC curve of class 1, for outputs of shape `(batch, 2)`.
+class BinaryAUC(RankScore):
+    """Area under the ROC curve of class 1 of two: `RankScore(2, "auc", positive=1)`.
 
-    As `keras.metrics.AUC` (200 thresholds), with class indices of shape `(batch,)` as
-    labels and the two class probabilities as predictions.
+    Args:
+        bins: Number of bins that the predictions are sorted into.
+
+    Labels are class indices of shape `(batch,)`, predictions the two classes' probabilities.
 
     Example:
 
@@ -22,5 +26,8 @@ class BinaryAUC(keras.metrics.AUC):
     1.0
     """
 
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
-        super().update_state(y_true, keras.ops.convert_to_tensor(y_pred)[:, 1], sample_weight)
+    def __init__(self, bins: int = 2048, name: str = "auc", **kwargs: Any) -> None:
+        super().__init__(2, "auc", positive=1, bins=bins, name=name, **kwargs)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"name": self.name, "dtype": self.dtype, "bins": self.bins}

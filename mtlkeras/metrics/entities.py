@@ -58,7 +58,7 @@ class EntityScore(keras.metrics.Metric):
         self._read = EntityReader(tags, strict_scheme)
         # Right entities, entities of the labels, entities predicted. Whole numbers, exact in float32
         # up to 16 million.
-        self.counts = self.add_variable((3,), initializer="zeros", name="counts")
+        self.counts = self.add_variable((3,), "zeros", dtype="float32", name="counts")
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         y_true, y_pred = (ops.cast(y, "int32") for y in (y_true, y_pred))

@@ -30,7 +30,7 @@ class ExactMatch(keras.metrics.Metric):
         super().__init__(name=name, **kwargs)
         self._direction = "up"
         self.tasks = tuple(tasks)
-        self.counts = self.add_variable((2,), initializer="zeros", name="counts")
+        self.counts = self.add_variable((2,), "zeros", dtype="float32", name="counts")
 
     def update_state(
         self, y_true: Mapping[str, Any], y_pred: Mapping[str, Any], known: Mapping[str, Any]

@@ -22,8 +22,8 @@ class TokenAccuracy(keras.metrics.MeanMetricWrapper):
     0.6667
     """
 
-    def __init__(self, name: str = "accuracy", **kwargs: Any) -> None:
-        super().__init__(fn=_equal, name=name, **kwargs)
+    def __init__(self, name: str = "accuracy", dtype: Any = None) -> None:
+        super().__init__(fn=_equal, name=name, dtype=dtype or "float32")
         self._direction = "up"
 
     def get_config(self) -> dict[str, Any]:

@@ -53,18 +53,122 @@ def test_multi_label_at_any_score_with_positive_weight():
     np.testing.assert_allclose(loss_of(head, labels, SCORES), expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["mse", "mae", "huber"])
-def test_regression_on_the_standardised_scale(kind):
-    head = Regression(num_targets=2, mean=(10.0, -1.0), scale=(2.0, 0.5), loss_kind=kind)
-    scores = np.array([[0.5, -1.0], [3.0, 0.0]], "float32")
-    labels = np.array([[12.0, -1.0], [10.0, 0.5]], "float32")
+@pytest.mark.parametrize(
+    "fields, expected",
+    [
+        ({"loss_kind": "mse"}, lambda e: e**2),
+        ({"loss_kind": "mae"}, abs),
+        ({"loss_kind": "huber"}, lambda e: np.where(abs(e) <= 1, e**2 / 2, abs(e) - 0.5)),
+        (
+            {"loss_kind": "huber", "huber_delta": 2.5},
+            lambda e: np.where(abs(e) <= 2.5, e**2 / 2, 2.5 * abs(e) - 3.125),
+        ),
+        ({"loss_kind": "log_cosh"}, lambda e: np.log(np.cosh(e))),
+        ({"loss_kind": "quantile"}, lambda e: abs(e) / 2),
+        ({"loss_kind": "quantile", "quantile": 0.9}, lambda e: np.where(e < 0, -0.9 * e, 0.1 * e)),
+        (
+            {"loss_kind": "quantile", "quantile": (0.1, 0.75)},
+            lambda e: np.where(e < 0, [-0.1, -0.75] * e, [0.9, 0.25] * e),
+        ),
+    ],
+)
+def test_regression_on_the_standardised_scale(fields, expected):
+    head = Regression(num_targets=2, mean=(10.0, -1.0), scale=(2.0, 0.5), **fields)
+    scores = np.array([[0.5, -1.0], [3.0, 0.0], [-3.5, 9.0]], "float32")
+    labels = np.array([[12.0, -1.0], [10.0, 0.5], [10.0, -1.0]], "float32")
     error = scores - (labels - [10.0, -1.0]) / [2.0, 0.5]
-    expected = {
-        "mse": error**2,
-        "mae": abs(error),
-        "huber": np.where(abs(error) <= 1, error**2 / 2, abs(error) - 0.5),
-    }[kind]
-    np.testing.assert_allclose(loss_of(head, labels, scores), expected, rtol=1e-5)
+    np.testing.assert_allclose(loss_of(head, labels, scores), expected(error), rtol=1e-5, atol=1e-6)
+
+
+def test_least_pinball_loss_is_at_the_quantile():
+    labels = np.random.default_rng(0).permutation(101).astype("float32")[:, None]
+    at = np.arange(101, dtype="float32")
+    for quantile in (0.1, 0.5, 0.9):
+        head = Regression(loss_kind="quantile", quantile=quantile)
+        losses = [loss_of(head, labels, np.full((101, 1), value)).mean() for value in at]
+        assert at[np.argmin(losses)] == 100 * quantile
+
+
+def focal_rows(rows, scores, gamma):
+    log_p = log_softmax(scores)
+    return -(rows * (-np.expm1(log_p)) ** gamma * log_p).sum(-1)
+
+
+@pytest.mark.parametrize("gamma", [0.5, 2.0])
+def test_focal_loss_of_classes_with_smoothing_and_weights(gamma):
+    scores = np.random.default_rng(0).normal(0, 3, (40, 4)).astype("float32")
+    labels = np.arange(40) % 4
+    rows = np.eye(4)[labels]
+    for head, expected in (
+        (Classification(4, focal_gamma=gamma), focal_rows(rows, scores, gamma)),
+        (
+            Classification(4, focal_gamma=gamma, label_smoothing=0.2, class_weight={1: 3.0}),
+            focal_rows(rows * 0.8 + 0.05, scores, gamma) * np.where(labels == 1, 3.0, 1.0),
+        ),
+    ):
+        np.testing.assert_allclose(loss_of(head, labels, scores), expected, rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(
+            loss_of(head, rows.astype("float32"), scores), expected, rtol=1e-4, atol=1e-6
+        )
+    two = Classification(2, focal_gamma=gamma)  # As eq. 4 has it, for two classes.
+    p = softmax(scores[:, :2])[np.arange(40), labels % 2]
+    np.testing.assert_allclose(
+        loss_of(two, labels % 2, scores[:, :2]), -((1 - p) ** gamma) * np.log(p), rtol=1e-3, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("gamma", [0.5, 2.0])
+def test_focal_loss_of_labels_with_positive_weight(gamma):
+    scores = np.random.default_rng(0).normal(0, 3, (40, 3)).astype("float32")
+    labels = np.random.default_rng(1).integers(0, 2, (40, 3))
+    head = MultiLabel(3, focal_gamma=gamma, positive_weight=(1.0, 2.0, 5.0))
+    s = scores.astype("float64")
+    p = np.where(labels == 1, sigmoid(s), sigmoid(-s))
+    expected = np.where(labels == 1, [1.0, 2.0, 5.0], 1.0) * (1 - p) ** gamma * -np.log(p)
+    np.testing.assert_allclose(loss_of(head, labels, scores), expected, rtol=1e-4, atol=1e-6)
+
+
+def gradient(function, scores):
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return np.asarray(jax.grad(lambda x: ops.sum(function(x)))(scores))
+    import tensorflow as tf
+
+    scores = tf.constant(scores)
+    with tf.GradientTape() as tape:
+        tape.watch(scores)
+        value = ops.sum(function(scores))
+    return tape.gradient(value, scores).numpy()
+
+
+EXTREMES = np.array([0.0, 1e-3, 17.0, 90.0, 200.0, 1e4], "float32")
+LOSSES = [
+    *(Classification(3, focal_gamma=gamma, label_smoothing=e) for gamma in (0.5, 2.0) for e in (0.0, 0.1)),
+    *(MultiLabel(3, focal_gamma=gamma) for gamma in (0.5, 2.0)),
+    *(Regression(num_targets=3, loss_kind=kind) for kind in ("huber", "log_cosh", "quantile", "mae")),
+]
+
+
+@pytest.mark.parametrize("head", LOSSES, ids=repr)
+def test_gradients_are_finite_and_push_the_right_way_at_any_score(head):
+    """A power of 1 - p that rounds to 0 has a gradient of 0 times infinity."""
+    scores = np.stack(np.meshgrid(*[np.concatenate([-EXTREMES, EXTREMES])] * 3), -1).reshape(-1, 3)
+    targets = {Classification: np.zeros(len(scores), "int32")}.get(
+        type(head), np.zeros(scores.shape, "float32")
+    )
+    layer = head.output_layer("t")
+    layer.build(scores.shape)
+    values = ops.convert_to_numpy(
+        head.loss(ops.convert_to_tensor(targets), ops.convert_to_tensor(scores), layer)
+    )
+    slopes = gradient(lambda x: head.loss(ops.convert_to_tensor(targets), x, layer), scores)
+    assert np.isfinite(values).all() and np.isfinite(slopes).all() and (values >= 0).all()
+    if not isinstance(head, Classification):
+        assert (slopes[scores > 1] >= 0).all() and (slopes[scores == 200.0] > 0.4).all()
+    elif not head.label_smoothing:  # A confident mistake is pushed as the cross-entropy pushes it.
+        mistaken = scores[:, 1:].max(-1) > scores[:, 0] + 16
+        assert mistaken.any() and (slopes[mistaken, 0] < -0.99).all()
 
 
 def test_regression_outputs_are_in_label_units():

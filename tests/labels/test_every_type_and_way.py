@@ -1,7 +1,7 @@
 """Labels of any type, missing or not, through any way in, have the loss that NumPy finds."""
 
-import ml_dtypes
 import keras
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -110,7 +110,9 @@ def test_a_class_of_255_is_one():
     expected = -np.log(model.predict(x, verbose=0)["many"][np.arange(6), y]).mean()
     for way in ("arrays", "py_dataset", "generator", "test_on_batch"):
         logs = WAYS[way](model, x, {"many": y})
-        np.testing.assert_allclose(logs["many_loss"] if "many_loss" in logs else logs["loss"], expected, rtol=1e-5)
+        np.testing.assert_allclose(
+            logs["many_loss"] if "many_loss" in logs else logs["loss"], expected, rtol=1e-5
+        )
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "float32", "int64", "bool"])
@@ -118,7 +120,9 @@ def test_rows_of_classes_in_any_type(made, dtype):
     model, x, outputs = made
     kind = np.array([0, 2, 1, 1, 0, 2])
     logs = model.evaluate(x, {"kind": np.eye(3)[kind].astype(dtype)}, verbose=0, return_dict=True)
-    np.testing.assert_allclose(logs["kind_loss"], -np.log(outputs["kind"][np.arange(6), kind]).mean(), rtol=1e-5)
+    np.testing.assert_allclose(
+        logs["kind_loss"], -np.log(outputs["kind"][np.arange(6), kind]).mean(), rtol=1e-5
+    )
 
 
 def test_adapt_takes_every_value_of_an_unsigned_type():
@@ -145,7 +149,10 @@ def test_pandas_with_gaps(made):
 
 BAD = {
     "class too high": ({"kind": np.array([0, 1, 2, 3, 0, 1])}, "task 'kind'.* outside the classes 0 to 2"),
-    "class below -1": ({"grade": np.array([0, -100, 2, 3, 0, 1])}, "task 'grade'.* outside the classes 0 to 3"),
+    "class below -1": (
+        {"grade": np.array([0, -100, 2, 3, 0, 1])},
+        "task 'grade'.* outside the classes 0 to 3",
+    ),
     "class in part": ({"kind": np.array([0, 1.7, 2, 1, 0, 1])}, "task 'kind'.* outside the classes"),
     "infinite class": ({"kind": np.array([0, np.inf, 2, 1, 0, 1])}, "task 'kind'.* outside the classes"),
     "yes of 255": ({"marks": np.full((6, 3), 255, "uint8")}, "task 'marks'.* outside the classes 0 to 1"),

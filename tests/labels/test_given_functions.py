@@ -91,7 +91,11 @@ def test_losses_in_place_of_a_heads_own(made):
         ("v", norm_of_rows, np.linalg.norm(v - vp, axis=-1).mean()),
         ("v", square_of_entries, np.nanmean(entries, -1).mean()),
         ("v", "mse", np.nanmean(entries, -1).mean()),
-        ("v", keras.losses.Huber(), np.nanmean(np.where(entries < 1, entries / 2, entries**0.5 - 0.5), -1).mean()),
+        (
+            "v",
+            keras.losses.Huber(),
+            np.nanmean(np.where(entries < 1, entries / 2, entries**0.5 - 0.5), -1).mean(),
+        ),
         ("kind", keras.losses.SparseCategoricalCrossentropy(), ce.mean()),
         ("kind", "sparse_categorical_crossentropy", ce.mean()),
         ("kind", keras.losses.SparseCategoricalCrossentropy(from_logits=True), ce.mean()),
@@ -102,7 +106,11 @@ def test_losses_in_place_of_a_heads_own(made):
         ("kind", mse_of_rows, ((hot - kp) ** 2).mean()),
         ("kind", cross_entropy_of_indices, ce.mean()),
         ("kind", keras.losses.KLDivergence(), ce.mean()),
-        ("kind", keras.losses.Dice(axis=-1), (1 - 2 * (hot * kp).sum(-1) / (hot.sum(-1) + kp.sum(-1))).mean()),
+        (
+            "kind",
+            keras.losses.Dice(axis=-1),
+            (1 - 2 * (hot * kp).sum(-1) / (hot.sum(-1) + kp.sum(-1))).mean(),
+        ),
         ("grade", "mse", ((np.eye(4)[grade] - gp) ** 2).mean()),
         ("marks", keras.losses.Dice(axis=-1), (1 - 2 * (marks * mp).sum(-1) / (marks + mp).sum(-1)).mean()),
         ("tags", "sparse_categorical_crossentropy", tag_ce.mean()),
@@ -110,14 +118,24 @@ def test_losses_in_place_of_a_heads_own(made):
         ("tags", cross_entropy_of_indices, tag_ce.mean()),
     ]
     for task, loss, expected in cases:
-        np.testing.assert_allclose(log_of(made, task, loss=loss), expected, rtol=1e-4, err_msg=f"{task} {loss}")
+        np.testing.assert_allclose(
+            log_of(made, task, loss=loss), expected, rtol=1e-4, err_msg=f"{task} {loss}"
+        )
 
 
 def test_losses_that_do_not_go_with_a_task_are_refused(made):
     model = made[0]
     for task, loss, told in [
-        ("kind", keras.losses.Dice(), r"Dice of task 'kind' must give one value per example, shape \(batch,\)"),
-        ("marks", "sparse_categorical_crossentropy", "takes class indices .* task 'marks'|task 'marks' takes class"),
+        (
+            "kind",
+            keras.losses.Dice(),
+            r"Dice of task 'kind' must give one value per example, shape \(batch,\)",
+        ),
+        (
+            "marks",
+            "sparse_categorical_crossentropy",
+            "takes class indices .* task 'marks'|task 'marks' takes class",
+        ),
         ("grade", keras.losses.CategoricalCrossentropy(from_logits=True), "Leave from_logits out"),
         ("v", lambda y, p: ops.mean(y - p), r"task 'v' must give one value per example"),
         ("kind", lambda y, p: y - p, r"task 'kind' must give one value .*labels \(batch,\)"),
@@ -151,16 +169,32 @@ def test_metrics_in_place_of_a_heads_own(made):
         ("pair", metrics.Recall(), sklearn.metrics.recall_score(pair, yes)),
         ("pair", metrics.BinaryAccuracy(), (yes == pair).mean()),
         ("pair", metrics.AUC(num_thresholds=2000), sklearn.metrics.roc_auc_score(pair, score)),
-        ("pair", metrics.Recall(class_id=0), sklearn.metrics.recall_score(1 - pair, p["pair"][known, 0] > 0.5)),
-        ("pair", metrics.F1Score(average="macro"), sklearn.metrics.f1_score(pair, score > 0.5, average="macro")),
-        ("kind", metrics.F1Score(average="macro"), sklearn.metrics.f1_score(kind, kp.argmax(-1), average="macro")),
+        (
+            "pair",
+            metrics.Recall(class_id=0),
+            sklearn.metrics.recall_score(1 - pair, p["pair"][known, 0] > 0.5),
+        ),
+        (
+            "pair",
+            metrics.F1Score(average="macro"),
+            sklearn.metrics.f1_score(pair, score > 0.5, average="macro"),
+        ),
+        (
+            "kind",
+            metrics.F1Score(average="macro"),
+            sklearn.metrics.f1_score(kind, kp.argmax(-1), average="macro"),
+        ),
         ("kind", metrics.CategoricalAccuracy(), (kp.argmax(-1) == kind).mean()),
         ("kind", "sparse_categorical_accuracy", (kp.argmax(-1) == kind).mean()),
         ("kind", metrics.MeanSquaredError(), ((np.eye(3)[kind] - kp) ** 2).mean()),
         ("kind", mse_of_rows, ((np.eye(3)[kind] - kp) ** 2).mean()),
         ("kind", metrics.MeanIoU(num_classes=3, dtype="float32"), _mean_iou(kind, kp.argmax(-1))),
         ("grade", "sparse_categorical_accuracy", None),
-        ("marks", metrics.CategoricalAccuracy(), (p["marks"][whole].argmax(-1) == y["marks"][whole].argmax(-1)).mean()),
+        (
+            "marks",
+            metrics.CategoricalAccuracy(),
+            (p["marks"][whole].argmax(-1) == y["marks"][whole].argmax(-1)).mean(),
+        ),
         ("marks", metrics.BinaryAccuracy(), ((p["marks"] > 0.5) == y["marks"])[entry].mean()),
         ("marks", metrics.Precision(), _precision(y["marks"][entry], p["marks"][entry] > 0.5)),
         ("v", metrics.RootMeanSquaredError(), np.sqrt(np.nanmean((y["v"] - p["v"]) ** 2))),
@@ -205,12 +239,16 @@ def test_a_metric_object_belongs_to_one_task(made):
     logs = both.test_on_batch(x, labels, return_dict=True)
     outputs = both.predict(x, verbose=0)
     for task in labels:
-        np.testing.assert_allclose(logs[f"{task}_off"], np.nanmean(abs(outputs[task] - labels[task])), rtol=1e-5)
+        np.testing.assert_allclose(
+            logs[f"{task}_off"], np.nanmean(abs(outputs[task] - labels[task])), rtol=1e-5
+        )
     one = keras.metrics.MeanAbsoluteError(name="off")
     both.compile("sgd", metrics={"a": [one], "b": [one]}, run_eagerly=True)
     logs = both.test_on_batch(x, labels, return_dict=True)
     for task in labels:
-        np.testing.assert_allclose(logs[f"{task}_off"], np.nanmean(abs(outputs[task] - labels[task])), rtol=1e-5)
+        np.testing.assert_allclose(
+            logs[f"{task}_off"], np.nanmean(abs(outputs[task] - labels[task])), rtol=1e-5
+        )
     np.testing.assert_allclose(float(one.result()), logs["a_off"])  # The first task has the object itself.
 
 

@@ -48,20 +48,26 @@ def test_weights_through_any_way(made, by_label):
     y, w = toys.labels(missing=True), weights(by_label)
     given = {task: np.where(np.isnan(v), -1, v).astype("int32") for task, v in y.items()}
     ways = {
-        "arrays": lambda: model.evaluate(x, given, sample_weight=w, batch_size=4, verbose=0, return_dict=True),
+        "arrays": lambda: model.evaluate(
+            x, given, sample_weight=w, batch_size=4, verbose=0, return_dict=True
+        ),
         "test_on_batch": lambda: model.test_on_batch(x, given, w, return_dict=True),
         "train_on_batch": lambda: model.train_on_batch(x, given, w, return_dict=True),
     }
     full = {task: w.get(task, np.ones(ROWS, "float32")) for task in y}
     ways["py_dataset"] = lambda: model.evaluate(Batches(x, given, full), verbose=0, return_dict=True)
-    ways["generator"] = lambda: model.evaluate(generated(x, given, full), steps=2, verbose=0, return_dict=True)
+    ways["generator"] = lambda: model.evaluate(
+        generated(x, given, full), steps=2, verbose=0, return_dict=True
+    )
     if keras.backend.backend() == "tensorflow":
         ways["dataset"] = lambda: model.evaluate(dataset(x, given, w), verbose=0, return_dict=True)
     right = expected(model, outputs, y, w)
     for way, call in ways.items():
         logs = call()
         for task, value in right.items():
-            np.testing.assert_allclose(logs[f"{task}_loss"], value, rtol=3e-5, atol=1e-7, err_msg=f"{way} {task}")
+            np.testing.assert_allclose(
+                logs[f"{task}_loss"], value, rtol=3e-5, atol=1e-7, err_msg=f"{way} {task}"
+            )
 
 
 def test_metrics_take_weights_by_label(made):
@@ -79,13 +85,20 @@ def test_metrics_take_weights_by_label(made):
 
 def test_bad_weights_are_told_whatever_the_way(made):
     model, x, _ = made
-    y = {"kind": np.zeros(ROWS, "int32"), "tags": np.zeros((ROWS, 3), "int32"), "crf": np.zeros((ROWS, 3), "int32")}
+    y = {
+        "kind": np.zeros(ROWS, "int32"),
+        "tags": np.zeros((ROWS, 3), "int32"),
+        "crf": np.zeros((ROWS, 3), "int32"),
+    }
     ones = np.ones(ROWS, "float32")
     bad = {
         "not a number": ({"kind": np.where(np.arange(ROWS) == 2, np.nan, ones)}, "finite and not negative"),
         "infinite": ({"kind": ones * np.inf}, "finite and not negative"),
         "negative": ({"kind": -ones}, "finite and not negative"),
-        "by class": ({"kind": np.ones((ROWS, 3), "float32")}, r"one weight an example, shape \(.*received shape"),
+        "by class": (
+            {"kind": np.ones((ROWS, 3), "float32")},
+            r"one weight an example, shape \(.*received shape",
+        ),
         "by another time": ({"tags": np.ones((ROWS, 2), "float32")}, r"\(one a label\) .*received shape"),
     }
     ways = {
@@ -102,7 +115,9 @@ def test_bad_weights_are_told_whatever_the_way(made):
             with pytest.raises(ValueError, match=f"sample_weight of task '.*{told}"):
                 call(given)
                 pytest.fail(f"{way}: nothing was said of {title}")
-    with pytest.raises(ValueError, match="sample_weight of task 'crf'.* CRFTagging scores a sequence as a whole"):
+    with pytest.raises(
+        ValueError, match="sample_weight of task 'crf'.* CRFTagging scores a sequence as a whole"
+    ):
         model.evaluate(x, y, sample_weight={"crf": np.full((ROWS, 3), 0.5)}, verbose=0)
     with pytest.raises(ValueError, match="expected 6 weights, received 5"):
         model.evaluate(x, y, sample_weight={"kind": np.ones(5)}, verbose=0)

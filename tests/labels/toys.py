@@ -33,7 +33,9 @@ class StepTrunk(Trunk):
 
     def __call__(self, inputs):
         steps = keras.layers.Dense(WIDTH, name="steps")(inputs)
-        return Features(vector=keras.layers.GlobalAveragePooling1D(name="mean")(steps), sequence=steps, source=self)
+        return Features(
+            vector=keras.layers.GlobalAveragePooling1D(name="mean")(steps), sequence=steps, source=self
+        )
 
 
 def heads() -> dict:
@@ -134,7 +136,9 @@ def _chain_loss(layer, scores: np.ndarray, tags: np.ndarray) -> float:
     score = _crf_score if hasattr(layer, "crf") else _hmm_score
     paths = list(itertools.product(range(len(TAGS)), repeat=TIME))
     values = np.array([score(chain, scores, path) for path in paths])
-    agree = np.array([all(not k or p == t for p, t, k in zip(path, tags, known, strict=True)) for path in paths])
+    agree = np.array(
+        [all(not k or p == t for p, t, k in zip(path, tags, known, strict=True)) for path in paths]
+    )
     if hasattr(layer, "crf"):
         return float(np.logaddexp.reduce(values) - np.logaddexp.reduce(values[agree]))
     prior = known.sum() * np.log(1 / len(TAGS))  # Which the head keeps equal at first.

@@ -39,7 +39,12 @@ def test_heads_and_model_know_the_direction_of_every_logged_name():
         (mtlkeras.heads.Classification(7, metrics=("top_5_accuracy",)), "top_5_accuracy", "max"),
         (mtlkeras.heads.Classification(2, metrics=("f1",)), "f1", "max"),
         (mtlkeras.heads.Regression(metrics=("rmse",)), "rmse", "min"),
+        (mtlkeras.heads.Classification(3, metrics=("log_loss",)), "log_loss", "min"),
+        (mtlkeras.heads.Classification(3, metrics=("matthews",)), "matthews", "max"),
+        (mtlkeras.heads.MultiLabel(3, metrics=("average_precision",)), "average_precision", "max"),
+        (mtlkeras.heads.Regression(metrics=("mape",)), "mape", "min"),
         (mtlkeras.heads.Regression(metrics=("r2",)), "r2", "max"),
+        (mtlkeras.heads.Ordinal(3, metrics=("kappa",)), "kappa", "max"),
         (mtlkeras.heads.Ordinal(3, metrics=("mae",)), "mae", "min"),
     ],
 )
@@ -49,8 +54,7 @@ def test_direction_of_other_metrics(head, metric, direction):
 
 def test_every_metric_that_a_head_names_has_a_direction():
     for head in all_heads().values():
-        names = [n for n in head.metric_names if n != "auc" or getattr(head, "num_classes", 2) == 2]
-        directions = log_directions({"a": head.replace(metrics=tuple(names))})
+        directions = log_directions({"a": head.replace(metrics=head.metric_names)})
         assert [name for name, direction in directions.items() if direction is None] == []
 
 
