@@ -244,10 +244,30 @@ class MultiTaskModel(Trainer, keras.Model):
         factors = ops.unstack(weights / ops.maximum(counts, 1.0), len(sums))
         return [value * factor for value, factor in zip(sums, factors, strict=True)], counts, present
 
-    def balance_after_step(self, y: Any, y_pred: Any, sample_weight: Any) -> None:
-        """Tells the balancer the losses of a batch after the update that it led to."""
+    def balance_after_step(self, y: Any, y_pred: Any, sample_weight: Any, taken: Any) -> None:
+        """Tells the balancer the losses of a batch after the update that it led to, if there was one."""
         losses, counts, present = self.look_at_losses(y, y_pred, sample_weight)
-        self.balancing.after_step(sum_over_replicas(ops.stack(losses)), counts, present)
+        self.balancing.after_step(sum_over_replicas(ops.stack(losses)), counts, present, taken)
+
+    def begin_epoch(self) -> None:
+        """Tells the balancer that an epoch begins.
+
+        `fit` does so by itself. In a loop of `train_on_batch` some balancers depend on it: DWA weighs by
+        the losses of the last two epochs, ExcessMTL has epochs of warm-up. Without a balancer it does nothing.
+
+        Example:
+
+        ```python
+        model = mtlkeras.build_model((4,), mtlkeras.trunks.MLP(), {"y": mtlkeras.heads.Regression()})
+        model.compile("adam", balancer=mtlkeras.balancers.DWA())
+        for epoch in range(2):
+            model.begin_epoch()
+            for batch in range(3):
+                model.train_on_batch(np.ones((8, 4)), {"y": np.ones(8)})
+        ```
+        """
+        if self.balancing is not None:
+            self.balancing.begin_epoch()
 
     def log_weights(self) -> dict[str, Any]:
         """Counts the weights of the step that ended; returns the epoch's means for the logs."""
@@ -319,9 +339,11 @@ class MultiTaskModel(Trainer, keras.Model):
             validation_data = self._checked_data(validation_data)[0]
         if hasattr(x, "element_spec"):
             shuffle = False  # A dataset shuffles itself; Keras would warn about its own default.
-        if self.balancing is not None:
-            callbacks = with_epoch_start(callbacks)
-        with self._class_weights(checks.class_weights(class_weight, self.heads)), _clear_label_errors():
+        with (
+            self._class_weights(checks.class_weights(class_weight, self.heads)),
+            with_epoch_start(callbacks, self) as callbacks,
+            _clear_label_errors(),
+        ):
             return super().fit(
                 x,
                 y,

@@ -22,9 +22,7 @@ SEVERAL_TASKS = (
 
 def parameter_step(model: Any, data: Any) -> dict[str, Any]:
     """Trains on one batch; returns the logs."""
-    balancing, optimizer = model.balancing, model.optimizer
-    if not optimizer.built:
-        optimizer.build(model.trainable_variables)
+    balancing = model.balancing
     if balancing.in_halves:
         return _paired(model, data)
     # Replicas cannot exchange gradients within a branch; there every step looks at all gradients,
@@ -143,8 +141,11 @@ def _weighted(model: Any, data: Any, weights: Any = None, after: Any = None) -> 
 
 def _finish(model: Any, step: Pass, of_shared: list[Any], of_own: list[Any], after: Any) -> dict[str, Any]:
     variables = [*model.balancing.shared, *_own(model)]
-    pairs = [pair for pair in zip(of_shared + of_own, variables, strict=True) if pair[0] is not None]
-    model.optimizer.apply_gradients([*pairs, *((value, variable) for variable, value in after)])
+    known = {id(v): gradient for v, gradient in zip(variables, of_shared + of_own, strict=True)}
+    # In the optimizer's order, and all of them: some optimizers count.
+    model.optimizer.apply_gradients([(known[id(v)], v) for v in model.trainable_variables])
+    for variable, value in after:
+        variable.assign(value)
     return step.log(model)
 
 
@@ -170,5 +171,5 @@ def _one_replica() -> bool:
 
 def _own(model: Any) -> list[Any]:
     """Returns the variables that one task alone trains."""
-    known = {id(v) for v in (*model.balancing.shared, *model.balancing.variables)}
+    known = {id(v) for v in model.balancing.shared}
     return [v for v in model.trainable_variables if id(v) not in known]
