@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import h5py
 import keras
 import numpy as np
 from keras import ops
@@ -179,6 +180,20 @@ class Balancing(keras.layers.Layer):
         buffers = {f"buffer_{i}": buffer for i, buffer in enumerate(self.buffers)}
         seed = {} if self.seed is None else {"seed": self.seed.state}
         return {**self.memory(), **self.trained, **buffers, **seed}
+
+
+def warn_of_saved_balancer(filepath: Any) -> None:
+    """Warns that a model without a balancer was given weights that were saved with one."""
+    if not str(filepath).endswith(".h5"):
+        return
+    with h5py.File(filepath) as file:
+        saved = [name[len(_OF) :] for name in file.get("balancing/vars", ()) if name.startswith(_OF)]
+    for name in saved:
+        warnings.warn(
+            f"The weights were saved with the balancer {name}, and the model has none: what {name} "
+            "remembered was not taken over.",
+            stacklevel=3,
+        )
 
 
 class LossBalancing(Balancing):

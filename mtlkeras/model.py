@@ -11,9 +11,9 @@ from keras import ops
 
 from mtlkeras import checks
 from mtlkeras._backend import Trainer, replica_count, sum_over_replicas
-from mtlkeras.attached_balancer import make_balancing
+from mtlkeras.attached_balancer import check_optimizer_knows, make_balancing, warn_of_accumulation
 from mtlkeras.balancers import Balancer
-from mtlkeras.balancing import Balancing, with_epoch_start
+from mtlkeras.balancing import Balancing, warn_of_saved_balancer, with_epoch_start
 from mtlkeras.heads import Head, Regression
 from mtlkeras.layers.output import RegressionOutput, TaskOutput
 from mtlkeras.objective import TaskObjective
@@ -100,7 +100,9 @@ class MultiTaskModel(Trainer, keras.Model):
             if value is None:
                 raise ValueError(
                     f"loss of task '{task}' is None. Leave the task out for its head's own loss, or give it "
-                    f"loss_weights={{'{task}': 0}} to leave it untrained."
+                    f"loss_weights={{'{task}': 0}}, so that its loss counts for nothing; weight decay and "
+                    f"regularisers still change its head unless it is frozen by "
+                    f"model.get_layer('{task}_logits').trainable = False before compile."
                 )
         weights = _checked_weights(checks.by_task(loss_weights, tasks, "loss_weights"))
         chosen = checks.by_task(metrics, tasks, "metrics")
@@ -115,8 +117,10 @@ class MultiTaskModel(Trainer, keras.Model):
         }
         joint = checks.joint_metrics(joint_metrics, self.heads)
         super().compile(optimizer=optimizer, **kwargs)
+        warn_of_accumulation(self.optimizer)
         with self._scope():
-            self._set_balancing(make_balancing(balancer, self))
+            own_loss = type(self).compute_loss is not MultiTaskModel.compute_loss
+            self._set_balancing(make_balancing(balancer, self, own_loss))
             kept = TaskMetrics(objectives, task_metrics, joint, with_weights=balancer is not None)
             # Past Keras' attribute tracking, which would list the container a second time.
             object.__setattr__(self, "_compile_metrics", kept)
@@ -131,6 +135,7 @@ class MultiTaskModel(Trainer, keras.Model):
         }
 
     def _set_balancing(self, balancing: Balancing | None) -> None:
+        check_optimizer_knows(self.optimizer, balancing, self.balancing)
         if self.balancing is not None:
             self._tracker.untrack(self.balancing)
         self.balancing = balancing
@@ -174,6 +179,12 @@ class MultiTaskModel(Trainer, keras.Model):
         if config:
             config.update(keras.saving.serialize_keras_object(dict(self._task_config)))
         return config
+
+    def load_weights(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
+        """As in Keras; warns of what a balancer remembered that this model has no balancer for."""
+        super().load_weights(filepath, *args, **kwargs)
+        if self.balancing is None:
+            warn_of_saved_balancer(filepath)
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         self.compile(**keras.saving.deserialize_keras_object(config))

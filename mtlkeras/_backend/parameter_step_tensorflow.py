@@ -111,7 +111,7 @@ def _paired(model: Any, data: Any) -> dict[str, Any]:
     shared, own = balancing.shared, _own(model)
     # A single row stands in both halves.
     second = tf.minimum(tf.shape(tf.nest.flatten(data)[0])[0] - 1, 1)
-    halves = [tf.nest.map_structure(lambda t, at=at: t[at::2], data) for at in (0, second)]
+    halves = [_rows(data, slice(at, None, 2)) for at in (0, second)]
     steps = [_pass(model, half) for half in halves]
     labelled = tf.maximum(steps[0].counts + steps[1].counts, 1.0)
     shares = [step.counts / labelled for step in steps]
@@ -154,15 +154,17 @@ def _of_part(model: Any, data: Any) -> tuple[list[list[Any]], Any, Any, Any]:
     balancing = model.balancing
     rows = tf.shape(tf.nest.flatten(data)[0])[0]
     part = tf.cast(tf.math.ceil(tf.cast(rows, tf.float32) * balancing.balancer.gram_fraction), tf.int32)
-    x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(
-        tf.nest.map_structure(lambda t: t[:part], data)
-    )
     kept = [(variable, tf.identity(variable.value)) for variable in model.non_trainable_variables]
-    step = _pass(model, (x, y, sample_weight), logged=False)
+    step = _pass(model, _rows(data, slice(part)), logged=False)
     for variable, value in kept:
         variable.assign(value)
     gradients, _ = step.by_task(balancing.chosen, [])
     return gradients, step.losses, step.present, step.scale
+
+
+def _rows(data: Any, some: slice) -> Any:
+    """Returns some rows of a batch, in which weights may be `None`."""
+    return tf.nest.map_structure(lambda tensor: None if tensor is None else tensor[some], data)
 
 
 def _one_replica() -> bool:

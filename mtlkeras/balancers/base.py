@@ -364,4 +364,7 @@ def normed_pair(products: Any) -> Any:
 
 def masked_softmax(scores: Any, present: Any) -> Any:
     """Returns the softmax over the present tasks; zero for the others."""
-    return ops.softmax(ops.where(present > 0, scores, -1e30)) * present
+    shown = ops.where(present > 0, scores, -1e30)
+    # Written out, since Keras warns of a softmax over one task.
+    rates = ops.exp(shown - ops.max(shown)) * present
+    return rates / ops.maximum(ops.sum(rates), 1e-30)
