@@ -13,12 +13,17 @@ from mtlkeras.layers.gradient_fork import GradientFork
 from mtlkeras.parameter_balancing import ParameterBalancing
 
 
-def make_balancing(balancer: Any, model: Any) -> Balancing | None:
+def make_balancing(balancer: Any, model: Any, own_loss: bool = False) -> Balancing | None:
     """Returns what a model keeps of the balancer that `compile` was given.
 
+    Args:
+        balancer: What was given.
+        model: The model.
+        own_loss: Whether the model's class has a `compute_loss` of its own.
+
     Raises:
-        ValueError: If it is no balancer, names a task or layer that the model lacks, or looks at
-            a representation that the model does not have.
+        ValueError: If it is no balancer, names a task or layer that the model lacks, looks at
+            a representation that the model does not have, or would pass over the model's own loss.
     """
     forks = [layer for layer in model.layers if isinstance(layer, GradientFork)]
     for layer in forks:
@@ -35,12 +40,19 @@ def make_balancing(balancer: Any, model: Any) -> Balancing | None:
             stacklevel=4,
         )
         return LossBalancing(Fixed(), heads)
-    if getattr(model.optimizer, "gradient_accumulation_steps", None):
+    if accumulates(model.optimizer):
         raise ValueError(
             f"balancer: {type(balancer).__name__} looks at each batch's gradients and does not go with "
             "gradient_accumulation_steps of the optimizer. Leave that out, and take larger batches."
         )
     if balancer.at == "parameters":
+        if own_loss:
+            raise ValueError(
+                f"balancer: {type(balancer).__name__} with at='parameters' takes the gradient of each task's "
+                f"loss by itself and would pass over compute_loss of {type(model).__name__}. Give what it adds "
+                "as loss={task: function}, or by add_loss in a layer; or use a balancer by losses or "
+                "at='representation', where compute_loss counts if it calls super().compute_loss."
+            )
         parameters = ParameterBalancing(balancer, heads, model)
         if parameters.fork is not None:
             forks[0].combine_with(parameters.fork)
@@ -53,6 +65,45 @@ def make_balancing(balancer: Any, model: Any) -> Balancing | None:
     balancing = RepresentationBalancing(balancer, heads)
     forks[0].combine_with(balancing)
     return balancing
+
+
+def accumulates(optimizer: Any) -> int | None:
+    """Returns over how many batches an optimizer, or one within it, adds up gradients, if it does."""
+    within = [getattr(optimizer, "inner_optimizer", None), *getattr(optimizer, "optimizers", ())]
+    steps = [getattr(optimizer, "gradient_accumulation_steps", None)]
+    steps += [accumulates(inner) for inner in within if inner is not None]
+    return max((count for count in steps if count), default=None)
+
+
+def warn_of_accumulation(optimizer: Any) -> None:
+    """Warns that accumulated gradients are those of one large batch only if all labels are there."""
+    steps = accumulates(optimizer)
+    if steps:
+        warnings.warn(
+            f"gradient_accumulation_steps={steps} takes the mean of {steps} batches' gradients, in each of which "
+            "a task's loss is the mean over the labels that the batch has. Where labels are missing, "
+            "sequences differ in length or batches in size, a label in a batch of few counts for more "
+            "than in one batch of all. Take larger batches in place of the accumulation where that matters.",
+            stacklevel=3,
+        )
+
+
+def check_optimizer_knows(optimizer: Any, balancing: Balancing | None, before: Balancing | None) -> None:
+    """Fails where a balancer trains variables that an optimizer in use does not know, or no longer.
+
+    Raises:
+        ValueError: If the optimizer was built for other variables of a balancer.
+    """
+    if not getattr(optimizer, "built", False):
+        return
+    now, then = ([] if one is None else list(one.trained) for one in (balancing, before))
+    if now or then:
+        known = "was built for" if then else "was built without"
+        raise ValueError(
+            f"optimizer: the {type(optimizer).__name__} {known} what a balancer trains "
+            f"({', '.join(now or then)}), and cannot go on with another balancer. Pass a new one, such as "
+            "type(optimizer).from_config(optimizer.get_config())."
+        )
 
 
 def _checked(balancer: Any) -> Balancer:

@@ -2,47 +2,51 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import keras
 from keras import ops
 
 from mtlkeras._backend import matmul, sum_over_replicas
+from mtlkeras.balancers._guard import is_sound, solved
 from mtlkeras.balancers.base import GramBalancer
 from mtlkeras.balancing import Balancing
 from mtlkeras.heads.base import Head
 
 
 class GradientBalancing(Balancing):
-    """A balancer by gradients in a model; arguments as for `Balancing`.
+    """A balancer by gradients in a model; arguments as for `Balancing`."""
 
-    Its state changes with the gradients' update, so that both are undone together: its new value
-    stands in place of a gradient, by which Keras' optimizers replace the variable
-    (`overwrite_with_gradient`).
-    """
-
-    replaces_state = True
     balancer: Any
 
     def decide(self, gram: Any, losses: Any, present: Any, state: Any, noise: Any) -> tuple[Any, Any]:
-        """Returns the step's weights and the new state; everything is of the whole batch."""
-        memory = self.memory(state)
-        gram = gram * present * ops.expand_dims(present, -1)
+        """Returns the step's weights and the new state; everything is of the whole batch.
+
+        Where something is not finite the weights are those of a step without a balancer, and with
+        `every` the state stays whole, so that the next step weighs.
+        """
+        memory, every = self.memory(state), self.balancer.every
+        gram = ops.where(present * ops.expand_dims(present, -1) > 0, gram, 0.0)
         problem = self.problem(losses, present, present, memory=memory, noise=noise, gram=gram)
+        sound = is_sound(problem)
 
         def weigh() -> Any:
-            weights, changes = self.balancer.solve(problem)
-            if self.balancer.every > 1:
+            weights, changes = solved(self.balancer, problem, sound)
+            if every > 1:
                 # A task that had no labels when the others were weighed keeps the weight it had.
                 weights = ops.where(present > 0, weights, memory["weights"])
             return self.packed(memory, {**changes, "weights": weights})
 
-        after = weigh() if self.balancer.every == 1 else ops.cond(self.due(state), weigh, lambda: state)
-        step = (memory["step"] + 1.0) % self.balancer.every
-        return self.memory(after)["weights"] * present, self.packed(self.memory(after), {"step": step})
+        if every == 1:
+            after = weigh()
+            return self.memory(after)["weights"] * present, after
+        after = ops.cond(self.due(state), weigh, lambda: state)
+        counted = self.packed(self.memory(after), {"step": (memory["step"] + 1.0) % every})
+        return self.memory(after)["weights"] * present, ops.where(sound, counted, state)
 
     def kept(self, present: Any) -> tuple[Any, list[tuple[Any, Any]]]:
         """Returns the weights of the steps before, and pairs of a variable and its new value."""
@@ -58,15 +62,31 @@ class GradientBalancing(Balancing):
 class RepresentationBalancing(GradientBalancing):
     """A balancer of the gradients of the representation; arguments as for `Balancing`.
 
-    The weights are known in the backward pass only, where no variable may be written. So the
-    state enters the fork as an input, and the fork gives its new value in place of a gradient.
-    In the same way what the loss knows reaches the fork: the fork gives out zeros, the loss adds
-    them up with what it has to say as factors, and these come back as the zeros' gradients.
+    The weights are known in the backward pass only, where no variable may be written. So the training
+    step hands the state to the fork as a tensor, whose gradient is the state's new value. In the same
+    way what the loss knows reaches the fork: the fork gives out zeros, the loss adds them up with what
+    it has to say as factors, and these come back as the zeros' gradients.
     """
+
+    own_step = "representation"
 
     def __init__(self, balancer: GramBalancer, heads: Mapping[str, Head]) -> None:
         super().__init__(balancer, heads)
         self._said = threading.local()  # The replicas of tf.distribute trace in threads of their own.
+
+    @contextlib.contextmanager
+    def balancing(self, state: Any) -> Iterator[None]:
+        """Opens a context in which a forward pass and its loss are those of a training step.
+
+        Args:
+            state: The value of the state, a tensor that is differentiated by.
+        """
+        self._said.state = state
+        try:
+            with self.asked():
+                yield
+        finally:
+            self._said.state = self._said.zeros = None
 
     def fork(self, tensors: Mapping[str, Any], keys: Mapping[str, str]) -> dict[str, Any]:
         """Returns a copy for each task whose gradients come back combined.
@@ -75,6 +95,9 @@ class RepresentationBalancing(GradientBalancing):
             tensors: What the trunk gives, by key; together they are the representation.
             keys: The key that each task reads.
         """
+        state = getattr(self._said, "state", None)
+        if state is None:  # In a training loop of the caller's own, where nothing is balanced.
+            return {task: tensors[key] for task, key in keys.items()}
         names, count = list(tensors), len(self.tasks)
         readers = {name: [i for i, task in enumerate(self.tasks) if keys[task] == name] for name in names}
         noise = self.draw()
@@ -101,14 +124,15 @@ class RepresentationBalancing(GradientBalancing):
 
         noise = ops.zeros((1,)) if noise is None else noise
         *copies, self._said.zeros = split(
-            ops.convert_to_tensor(self.state), noise, *(ops.convert_to_tensor(tensors[n]) for n in names)
+            state, noise, *(ops.convert_to_tensor(tensors[n]) for n in names)
         )
         return dict(zip(self.tasks, copies, strict=True))
 
     def joint_loss(self, losses: Any, counts: Any, present: Any) -> Any:
-        zeros, self._said.zeros = getattr(self._said, "zeros", None), None
-        if zeros is None:  # The outputs did not come through the fork in training.
+        zeros = getattr(self._said, "zeros", None)
+        if zeros is None:  # In a training loop of the caller's own.
             return ops.sum(losses)
+        self._asked = True
         # The last factor comes back as what else the loss was multiplied by: its scaling.
         message = ops.concatenate([ops.stop_gradient(losses), present, ops.ones((1,))])
         return ops.sum(losses) + ops.sum(zeros * message)
@@ -119,8 +143,7 @@ class RepresentationBalancing(GradientBalancing):
         """Returns weights and the new state for gradients of the representation."""
         count = len(self.tasks)
         scale = said[-1]
-        heard = ops.not_equal(scale, 0.0)
-        said = said / ops.where(heard, scale, 1.0)
+        said = said / scale
         # Summed over replicas: inner products of gradients of parts of the batch, and losses.
         gram = sum(
             _spread(products(self._looked_at(stack)), readers[name], count)
@@ -129,10 +152,8 @@ class RepresentationBalancing(GradientBalancing):
         )
         summed = sum_over_replicas(ops.concatenate([ops.reshape(gram, (-1,)), said[:count]]))
         gram = ops.reshape(summed[: count * count], (count, count))
-        gram = gram / ops.where(heard, scale, 1.0) / ops.where(heard, scale, 1.0)
-        weights, after = self.decide(gram, summed[count * count :], said[count : 2 * count], state, noise)
-        # A loss of the caller's own said nothing: then the gradients just add up.
-        return ops.where(heard, weights, 1.0), ops.where(heard, after, state)
+        gram = gram / scale / scale
+        return self.decide(gram, summed[count * count :], said[count : 2 * count], state, noise)
 
     def _looked_at(self, stack: Any) -> Any:
         if self.balancer.gram_fraction == 1.0:

@@ -13,9 +13,9 @@ from keras import ops
 from mtlkeras import checks, ways_in
 from mtlkeras._backend import Trainer, replica_count, sum_over_replicas
 from mtlkeras._missing import MISSING
-from mtlkeras.attached_balancer import make_balancing
+from mtlkeras.attached_balancer import check_optimizer_knows, make_balancing, warn_of_accumulation
 from mtlkeras.balancers import Balancer
-from mtlkeras.balancing import Balancing, with_epoch_start
+from mtlkeras.balancing import Balancing, warn_of_saved_balancer, with_epoch_start
 from mtlkeras.class_balance import ClassBalance, balance_classes, set_class_weights
 from mtlkeras.heads import Head
 from mtlkeras.label_arrays import label_array
@@ -102,7 +102,9 @@ class MultiTaskModel(Trainer, keras.Model):
             if value is None:
                 raise ValueError(
                     f"loss of task '{task}' is None. Leave the task out for its head's own loss, or give it "
-                    f"loss_weights={{'{task}': 0}} to leave it untrained."
+                    f"loss_weights={{'{task}': 0}}, so that its loss counts for nothing; weight decay and "
+                    f"regularisers still change its head unless it is frozen by "
+                    f"model.get_layer('{task}_logits').trainable = False before compile."
                 )
         weights = _checked_weights(checks.by_task(loss_weights, tasks, "loss_weights"))
         chosen = checks.by_task(metrics, tasks, "metrics")
@@ -120,8 +122,10 @@ class MultiTaskModel(Trainer, keras.Model):
             }
         joint = checks.joint_metrics(joint_metrics, self.heads)
         super().compile(optimizer=optimizer, **kwargs)
+        warn_of_accumulation(self.optimizer)
         with self._scope():
-            self._set_balancing(make_balancing(balancer, self))
+            own_loss = type(self).compute_loss is not MultiTaskModel.compute_loss
+            self._set_balancing(make_balancing(balancer, self, own_loss))
             kept = TaskMetrics(objectives, task_metrics, joint, with_weights=balancer is not None)
             # Past Keras' attribute tracking, which would list the container a second time.
             object.__setattr__(self, "_compile_metrics", kept)
@@ -139,6 +143,7 @@ class MultiTaskModel(Trainer, keras.Model):
         object.__setattr__(self, "_ranks", {})
 
     def _set_balancing(self, balancing: Balancing | None) -> None:
+        check_optimizer_knows(self.optimizer, balancing, self.balancing)
         if self.balancing is not None:
             self._tracker.untrack(self.balancing)
         self.balancing = balancing
@@ -182,6 +187,12 @@ class MultiTaskModel(Trainer, keras.Model):
         if config:
             config.update(keras.saving.serialize_keras_object(dict(self._task_config)))
         return config
+
+    def load_weights(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
+        """As in Keras; warns of what a balancer remembered that this model has no balancer for."""
+        super().load_weights(filepath, *args, **kwargs)
+        if self.balancing is None:
+            warn_of_saved_balancer(filepath)
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         self.compile(**keras.saving.deserialize_keras_object(config))
@@ -252,10 +263,30 @@ class MultiTaskModel(Trainer, keras.Model):
         factors = ops.unstack(weights / ops.maximum(counts, 1.0), len(sums))
         return [value * factor for value, factor in zip(sums, factors, strict=True)], counts, present
 
-    def balance_after_step(self, y: Any, y_pred: Any, sample_weight: Any) -> None:
-        """Tells the balancer the losses of a batch after the update that it led to."""
+    def balance_after_step(self, y: Any, y_pred: Any, sample_weight: Any, taken: Any) -> None:
+        """Tells the balancer the losses of a batch after the update that it led to, if there was one."""
         losses, counts, present = self.look_at_losses(y, y_pred, sample_weight)
-        self.balancing.after_step(sum_over_replicas(ops.stack(losses)), counts, present)
+        self.balancing.after_step(sum_over_replicas(ops.stack(losses)), counts, present, taken)
+
+    def begin_epoch(self) -> None:
+        """Tells the balancer that an epoch begins.
+
+        `fit` does so by itself. In a loop of `train_on_batch` some balancers depend on it: DWA weighs by
+        the losses of the last two epochs, ExcessMTL has epochs of warm-up. Without a balancer it does nothing.
+
+        Example:
+
+        ```python
+        model = mtlkeras.build_model((4,), mtlkeras.trunks.MLP(), {"y": mtlkeras.heads.Regression()})
+        model.compile("adam", balancer=mtlkeras.balancers.DWA())
+        for epoch in range(2):
+            model.begin_epoch()
+            for batch in range(3):
+                model.train_on_batch(np.ones((8, 4)), {"y": np.ones(8)})
+        ```
+        """
+        if self.balancing is not None:
+            self.balancing.begin_epoch()
 
     def log_weights(self) -> dict[str, Any]:
         """Counts the weights of the step that ended; returns the epoch's means for the logs."""
@@ -328,11 +359,13 @@ class MultiTaskModel(Trainer, keras.Model):
             validation_data = self._checked_data("test", validation_data)[0]
         if hasattr(x, "element_spec"):
             shuffle = False  # A dataset shuffles itself; Keras would warn about its own default.
-        if self.balancing is not None:
-            callbacks = with_epoch_start(callbacks)
         with self._whole_after_errors():  # A data set checks its labels as it is passed over.
             class_weight = balance_classes(self, x, y, sample_weight, class_weight, validation_split)
-        with self._class_weights(class_weight), self._whole_after_errors():
+        with (
+            self._class_weights(class_weight),
+            with_epoch_start(callbacks, self) as callbacks,
+            self._whole_after_errors(),
+        ):
             return super().fit(
                 x,
                 y,

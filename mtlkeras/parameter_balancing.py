@@ -30,7 +30,7 @@ class ParameterBalancing(GradientBalancing):
         ValueError: If the balancer names a layer that is not shared, or the model shares nothing.
     """
 
-    needs_own_step = True
+    own_step = "parameters"
 
     def __init__(self, balancer: GradientBalancer, heads: Mapping[str, Head], model: Any) -> None:
         super().__init__(balancer, heads)
@@ -50,7 +50,7 @@ class ParameterBalancing(GradientBalancing):
             self.add_weight(
                 shape=(len(heads), math.prod(variable.shape)),
                 initializer="zeros",
-                overwrite_with_gradient=True,
+                trainable=False,
                 aggregation="only_first_replica",
                 name=f"buffer_{i}",
             )
@@ -153,12 +153,23 @@ class ParameterBalancing(GradientBalancing):
         memory = self.memory()
         problem = self.problem(losses, present, present, memory=memory, noise=noise)
         there = ops.expand_dims(present, -1) / scale
+        rows = [r * there for r in rows]
         buffers = [ops.convert_to_tensor(buffer) for buffer in self.buffers]
-        answer = self.balancer.combine(problem, [r * there for r in rows], buffers or [0.0] * len(rows))
-        after = self.packed(memory, {**answer.memory, "weights": answer.weights})
-        combined = self._handed_out([update * scale for update in answer.updates])
-        replaced = [(self.state, after), *zip(self.buffers, answer.buffers, strict=True)]
-        return answer.weights, combined, replaced
+
+        def combine() -> Any:
+            answer = self.balancer.combine(problem, rows, buffers or [0.0] * len(rows))
+            after = self.packed(memory, {**answer.memory, "weights": answer.weights})
+            return answer.weights, after, list(answer.updates), list(answer.buffers)
+
+        def as_without() -> Any:
+            after = self.packed(memory, {"weights": present})
+            return present, after, [ops.sum(r, axis=0) for r in rows], buffers
+
+        # What is not finite would stay in the buffers: then the step is that without a balancer.
+        sums = sum(ops.sum(r, axis=-1) for r in rows) + problem.losses
+        weights, after, updates, kept = ops.cond(ops.all(ops.isfinite(sums)), combine, as_without)
+        combined = self._handed_out([update * scale for update in updates])
+        return weights, combined, [(self.state, after), *zip(self.buffers, kept, strict=True)]
 
     def _handed_out(self, updates: list[Any]) -> list[Any]:
         # The optimizer adds up what the replicas hand to it.

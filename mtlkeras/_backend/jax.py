@@ -12,6 +12,7 @@ import keras
 from jax import numpy as jnp
 
 from mtlkeras._backend.parameter_step_jax import parameter_step
+from mtlkeras._backend.representation_step_jax import representation_step
 
 # What small dense problems are solved in: JAX has no float64 unless a program asks for it as a whole.
 SOLVER_DTYPE = "float32"
@@ -103,16 +104,13 @@ class Trainer:
 
     def train_step(self, state: Any, data: Any) -> Any:
         data = _spread(data, self._batch_sharding)
-        balancing = self.balancing  # type: ignore[attr-defined]
         with self._metrics_see(state):
-            if balancing is not None and balancing.needs_own_step:
-                logs, after = parameter_step(self, state, data)
-            else:
-                logs, after = super().train_step(state, data)  # type: ignore[misc]
+            logs, after, taken = train_step(self, state, data)
         if self.skip_non_finite:  # type: ignore[attr-defined]
-            logs, after = undo_if_not_finite(self, state, after)
-        if balancing is not None:
-            more, after = balance_after_step(self, after, data)
+            logs, after, good = undo_if_not_finite(self, state, after)
+            taken = jnp.logical_and(good, taken)
+        if self.balancing is not None:  # type: ignore[attr-defined]
+            more, after = balance_after_step(self, after, data, taken)
             logs = {**logs, **more}
         return logs, after
 
@@ -160,7 +158,34 @@ class Trainer:
                 yield
 
 
-def balance_after_step(model: Any, state: Any, data: Any) -> tuple[dict[str, Any], Any]:
+def train_step(model: Any, state: Any, data: Any) -> tuple[dict[str, Any], Any, Any]:
+    """Trains on one batch; returns the logs, the state after it, and whether there was an update.
+
+    The scaling of losses leaves a step out whose gradients overflow: then the balancer forgets it too.
+    """
+    balancing, optimizer = model.balancing, model.optimizer
+    if balancing is None:
+        return *super(Trainer, model).train_step(state, data), True
+    if balancing.own_step == "parameters":
+        logs, after = parameter_step(model, state, data)
+    elif balancing.own_step == "representation":
+        logs, after = representation_step(model, state, data)
+    else:
+        with balancing.asked():
+            logs, after = super(Trainer, model).train_step(state, data)
+    if not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        return logs, after, True
+    place = next(i for i, v in enumerate(optimizer.variables) if v is optimizer.dynamic_scale)
+    taken = after[2][place] >= state[2][place]
+    remembered = {id(variable) for variable in balancing.remembered}
+    non_trainable = [
+        jnp.where(taken, new, old) if id(variable) in remembered else new
+        for variable, new, old in zip(model.non_trainable_variables, after[1], state[1], strict=True)
+    ]
+    return logs, (after[0], non_trainable, *after[2:]), taken
+
+
+def balance_after_step(model: Any, state: Any, data: Any, taken: Any) -> tuple[dict[str, Any], Any]:
     """Ends a training step for the model's balancer; returns what it adds to the logs, and the state."""
     pairs = _values(model, state)
     if model.balancing.looks_again:
@@ -169,7 +194,7 @@ def balance_after_step(model: Any, state: Any, data: Any) -> tuple[dict[str, Any
         with keras.StatelessScope(state_mapping=pairs):
             outputs = model(x, training=True)
         with keras.StatelessScope(state_mapping=pairs) as scope:
-            model.balance_after_step(y, outputs, sample_weight)
+            model.balance_after_step(y, outputs, sample_weight, taken)
         pairs = [(variable, scope.get_current_value(variable)) for variable, _ in pairs]
     with keras.StatelessScope(state_mapping=pairs) as scope:
         logs = model.log_weights()
@@ -186,8 +211,11 @@ def _values(model: Any, state: Any) -> list[tuple[Any, Any]]:
     return list(zip(itertools.chain(*variables), itertools.chain(*state), strict=True))
 
 
-def undo_if_not_finite(model: Any, before: Any, after: Any) -> Any:
-    """Returns a step's logs and state: the state before if a loss or a weight is no finite number."""
+def undo_if_not_finite(model: Any, before: Any, after: Any) -> tuple[dict[str, Any], Any, Any]:
+    """Returns a step's logs, its state, and whether it stands.
+
+    The state is that before if a loss or a weight is no finite number.
+    """
     skipped, watched = model.watched_by_skipping()
     known = {id(variable): value for variable, value in _values(model, after)}
     good = jax.numpy.all(jax.numpy.stack([jax.numpy.isfinite(known[id(v)]).all() for v in watched]))
@@ -197,7 +225,7 @@ def undo_if_not_finite(model: Any, before: Any, after: Any) -> Any:
     metrics[place] = metrics[place] + 1.0 - good.astype("float32")
     with keras.StatelessScope(state_mapping=list(zip(model.metrics_variables, metrics, strict=True))):
         logs = model.get_metrics_result()
-    return logs, (*state[:3], metrics)
+    return logs, (*state[:3], metrics), good
 
 
 def _batch_sharding() -> Any:

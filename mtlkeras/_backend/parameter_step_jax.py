@@ -19,9 +19,9 @@ def parameter_step(model: Any, state: Any, data: Any) -> tuple[dict[str, Any], A
         return _paired(model, state, data)
     if balancing.balancer.every == 1:
         return _balanced(model, state, data)
-    place = next(i for i, v in enumerate(model.trainable_variables) if v is balancing.state)
+    (place,) = _places(model.non_trainable_variables, [balancing.state])
     return jax.lax.cond(
-        balancing.due(state[0][place]),
+        balancing.due(state[1][place]),
         lambda *operands: _balanced(model, *operands),
         lambda *operands: _weighted(model, *operands),
         state,
@@ -83,7 +83,8 @@ class _Pass:
 
 def _balanced(model: Any, state: Any, data: Any) -> tuple[dict[str, Any], Any]:
     balancing = model.balancing
-    chosen, shared = _places(model, balancing.chosen), _places(model, balancing.shared)
+    chosen = _places(model.trainable_variables, balancing.chosen)
+    shared = _places(model.trainable_variables, balancing.shared)
     step = _Pass(model, state, data)
     looked = step
     if balancing.balancer.gram_fraction < 1.0:
@@ -110,7 +111,8 @@ def _balanced(model: Any, state: Any, data: Any) -> tuple[dict[str, Any], Any]:
 def _paired(model: Any, state: Any, data: Any) -> tuple[dict[str, Any], Any]:
     """Trains with the gradients of the even and of the odd rows, each a batch of its own."""
     balancing = model.balancing
-    shared, chosen = _places(model, balancing.shared), _places(model, balancing.chosen)
+    chosen = _places(model.trainable_variables, balancing.chosen)
+    shared = _places(model.trainable_variables, balancing.shared)
     # A single row stands in both halves.
     second = min(jax.tree.leaves(data)[0].shape[0] - 1, 1)
     first = _Pass(model, state, _every_other(data, 0))
@@ -150,13 +152,14 @@ def _finish(
     model: Any, step: _Pass, of_shared: list[Any], of_own: list[Any], after: Any
 ) -> tuple[dict[str, Any], Any]:
     """Updates by gradients of all variables, of which the first count for the shared ones."""
-    shared = set(_places(model, model.balancing.shared))
+    shared = set(_places(model.trainable_variables, model.balancing.shared))
     gradients = [of_shared[i] if i in shared else of_own[i] for i in range(len(of_own))]
-    for variable, value in after:
-        gradients[_places(model, [variable])[0]] = value
     trainable, optimizer = model.optimizer.stateless_apply(step.state[2], gradients, step.state[0])
+    non_trainable = list(step.non_trainable)
+    for variable, value in after:
+        non_trainable[_places(model.non_trainable_variables, [variable])[0]] = value
     logs, metrics = _log(model, step)
-    return logs, (trainable, step.non_trainable, optimizer, metrics)
+    return logs, (trainable, non_trainable, optimizer, metrics)
 
 
 def _log(model: Any, step: _Pass) -> tuple[dict[str, Any], list[Any]]:
@@ -184,9 +187,10 @@ def _part(data: Any, fraction: float) -> Any:
 
 
 def _state_scope(model: Any, state: Any) -> Any:
-    return keras.StatelessScope(state_mapping=list(zip(model.trainable_variables, state[0], strict=True)))
+    variables = [*model.trainable_variables, *model.non_trainable_variables]
+    return keras.StatelessScope(state_mapping=list(zip(variables, [*state[0], *state[1]], strict=True)))
 
 
-def _places(model: Any, variables: list[Any]) -> list[int]:
-    places = {id(variable): i for i, variable in enumerate(model.trainable_variables)}
-    return [places[id(variable)] for variable in variables]
+def _places(variables: list[Any], some: list[Any]) -> list[int]:
+    places = {id(variable): i for i, variable in enumerate(variables)}
+    return [places[id(variable)] for variable in some]

@@ -22,9 +22,7 @@ SEVERAL_TASKS = (
 
 def parameter_step(model: Any, data: Any) -> dict[str, Any]:
     """Trains on one batch; returns the logs."""
-    balancing, optimizer = model.balancing, model.optimizer
-    if not optimizer.built:
-        optimizer.build(model.trainable_variables)
+    balancing = model.balancing
     if balancing.in_halves:
         return _paired(model, data)
     # Replicas cannot exchange gradients within a branch; there every step looks at all gradients,
@@ -113,7 +111,7 @@ def _paired(model: Any, data: Any) -> dict[str, Any]:
     shared, own = balancing.shared, _own(model)
     # A single row stands in both halves.
     second = tf.minimum(tf.shape(tf.nest.flatten(data)[0])[0] - 1, 1)
-    halves = [tf.nest.map_structure(lambda t, at=at: t[at::2], data) for at in (0, second)]
+    halves = [_rows(data, slice(at, None, 2)) for at in (0, second)]
     steps = [_pass(model, half) for half in halves]
     labelled = tf.maximum(steps[0].counts + steps[1].counts, 1.0)
     shares = [step.counts / labelled for step in steps]
@@ -143,8 +141,11 @@ def _weighted(model: Any, data: Any, weights: Any = None, after: Any = None) -> 
 
 def _finish(model: Any, step: Pass, of_shared: list[Any], of_own: list[Any], after: Any) -> dict[str, Any]:
     variables = [*model.balancing.shared, *_own(model)]
-    pairs = [pair for pair in zip(of_shared + of_own, variables, strict=True) if pair[0] is not None]
-    model.optimizer.apply_gradients([*pairs, *((value, variable) for variable, value in after)])
+    known = {id(v): gradient for v, gradient in zip(variables, of_shared + of_own, strict=True)}
+    # In the optimizer's order, and all of them: some optimizers count.
+    model.optimizer.apply_gradients([(known[id(v)], v) for v in model.trainable_variables])
+    for variable, value in after:
+        variable.assign(value)
     return step.log(model)
 
 
@@ -153,15 +154,17 @@ def _of_part(model: Any, data: Any) -> tuple[list[list[Any]], Any, Any, Any]:
     balancing = model.balancing
     rows = tf.shape(tf.nest.flatten(data)[0])[0]
     part = tf.cast(tf.math.ceil(tf.cast(rows, tf.float32) * balancing.balancer.gram_fraction), tf.int32)
-    x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(
-        tf.nest.map_structure(lambda t: t[:part], data)
-    )
     kept = [(variable, tf.identity(variable.value)) for variable in model.non_trainable_variables]
-    step = _pass(model, (x, y, sample_weight), logged=False)
+    step = _pass(model, _rows(data, slice(part)), logged=False)
     for variable, value in kept:
         variable.assign(value)
     gradients, _ = step.by_task(balancing.chosen, [])
     return gradients, step.losses, step.present, step.scale
+
+
+def _rows(data: Any, some: slice) -> Any:
+    """Returns some rows of a batch, in which weights may be `None`."""
+    return tf.nest.map_structure(lambda tensor: None if tensor is None else tensor[some], data)
 
 
 def _one_replica() -> bool:
@@ -170,5 +173,5 @@ def _one_replica() -> bool:
 
 def _own(model: Any) -> list[Any]:
     """Returns the variables that one task alone trains."""
-    known = {id(v) for v in (*model.balancing.shared, *model.balancing.variables)}
+    known = {id(v) for v in model.balancing.shared}
     return [v for v in model.trainable_variables if id(v) not in known]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
-from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -14,6 +12,7 @@ from mtlkeras._backend import empty_parts, multi_worker
 from mtlkeras._backend.gradients import treat_gradients_as_one
 from mtlkeras._backend.parameter_step_tensorflow import parameter_step
 from mtlkeras._backend.replica_checks import check_training
+from mtlkeras._backend.representation_step_tensorflow import representation_step
 
 # What small dense problems are solved in.
 SOLVER_DTYPE = "float64"
@@ -98,16 +97,12 @@ class Trainer:
         if replica_count() > 1:
             with tf.control_dependencies(empty_parts.check_not_empty(self, data)):
                 data = empty_parts.with_a_row(data)
-        balancing = self.balancing  # type: ignore[attr-defined]
-        step = super().train_step  # type: ignore[misc]
-        if balancing is not None and balancing.needs_own_step:
-            step = functools.partial(parameter_step, self)
         if self.skip_non_finite:  # type: ignore[attr-defined]
-            logs = undo_if_not_finite(self, step, data)
+            logs, taken = undo_if_not_finite(self, data)
         else:
-            logs = step(data)
-        if balancing is not None:
-            logs = {**logs, **balance_after_step(self, data)}
+            logs, taken = train_step(self, data)
+        if self.balancing is not None:  # type: ignore[attr-defined]
+            logs = {**logs, **balance_after_step(self, data, taken)}
         return multi_worker.with_replica_axis(logs)
 
     def test_step(self, data: Any) -> Any:
@@ -122,7 +117,35 @@ class Trainer:
         return empty_parts.without_added_row(super().predict_step((x,)), rows)  # type: ignore[misc]
 
 
-def balance_after_step(model: Any, data: Any) -> dict[str, Any]:
+def train_step(model: Any, data: Any) -> tuple[dict[str, Any], Any]:
+    """Trains on one batch; returns the logs, and whether there was an update.
+
+    The scaling of losses leaves a step out whose gradients overflow: then the balancer forgets it too.
+    """
+    balancing, optimizer = model.balancing, model.optimizer
+    if balancing is None:
+        return super(Trainer, model).train_step(data), True
+    if not optimizer.built:
+        optimizer.build(model.trainable_variables)
+    scaling = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+    before = [tf.identity(variable.value) for variable in balancing.remembered] if scaling else []
+    scale = tf.identity(optimizer.dynamic_scale.value) if scaling else None
+    if balancing.own_step == "parameters":
+        logs = parameter_step(model, data)
+    elif balancing.own_step == "representation":
+        logs = representation_step(model, data)
+    else:
+        with balancing.asked():
+            logs = super(Trainer, model).train_step(data)
+    if not scaling:
+        return logs, True
+    taken = optimizer.dynamic_scale.value >= scale
+    for variable, value in zip(balancing.remembered, before, strict=True):
+        variable.assign(tf.where(taken, variable.value, value))
+    return logs, taken
+
+
+def balance_after_step(model: Any, data: Any, taken: Any) -> dict[str, Any]:
     """Ends a training step for the model's balancer; returns what it adds to the logs."""
     if model.balancing.looks_again:
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
@@ -131,22 +154,25 @@ def balance_after_step(model: Any, data: Any) -> dict[str, Any]:
         outputs = model(x, training=True)
         for variable, value in kept:
             variable.assign(value)
-        model.balance_after_step(y, outputs, sample_weight)
+        model.balance_after_step(y, outputs, sample_weight, taken)
     return model.log_weights()
 
 
-def undo_if_not_finite(model: Any, step: Callable[[Any], Any], data: Any) -> Any:
-    """Runs a training step, and puts all variables back if a loss or a weight ends as no finite number."""
+def undo_if_not_finite(model: Any, data: Any) -> tuple[dict[str, Any], Any]:
+    """Runs a training step, and puts all variables back if a loss or a weight ends as no finite number.
+
+    Returns the logs, and whether there was an update.
+    """
     skipped, watched = model.watched_by_skipping()
     known = {id(v): v for v in (*model.variables, *model.optimizer.variables, *model.metrics_variables)}
     kept = [variable for variable in known.values() if variable is not skipped]
     before = [tf.identity(variable.value) for variable in kept]
-    step(data)
+    _, taken = train_step(model, data)
     good = tf.reduce_all([tf.reduce_all(tf.math.is_finite(variable.value)) for variable in watched])
     for variable, value in zip(kept, before, strict=True):
         variable.assign(tf.where(good, variable.value, value))
     skipped.assign_add(1.0 - tf.cast(good, tf.float32))
-    return model.get_metrics_result()
+    return model.get_metrics_result(), tf.logical_and(good, taken)
 
 
 def _symbol(spec: Any) -> Any:

@@ -84,8 +84,10 @@ def scaled(gram: Any, present: Any) -> Scaled:
 def normed(gram: Any, present: Any) -> tuple[Any, Any]:
     """Returns a Gram matrix whose largest entry is 1, absent tasks zero, and what it was divided by."""
     gram, present = precise(gram), precise(present)
-    gram = gram * present * ops.expand_dims(present, -1)
-    largest = ops.max(ops.diagonal(gram))
+    squares = ops.diagonal(gram)
+    there = present * ops.cast(squares > 0, gram.dtype)  # Squares can be below zero by rounding.
+    gram = gram * there * ops.expand_dims(there, -1)
+    largest = ops.max(squares * there)
     largest = ops.where(largest > 0, largest, 1.0)
     return gram / largest, largest
 

@@ -10,6 +10,7 @@ import numpy as np
 from keras import ops
 
 from mtlkeras._errors import unknown_name
+from mtlkeras.balancers._guard import is_sound, solved
 from mtlkeras.specs import Spec
 
 
@@ -188,6 +189,12 @@ class GradientBalancer(Balancer):
         if not 0 < self.gram_fraction <= 1:
             raise ValueError(f"{name}: gram_fraction must be in (0, 1]; received {self.gram_fraction}.")
 
+    def _first_weights(self, products: Any, losses: Any, seed: Any) -> Any:
+        products = ops.cast(ops.convert_to_tensor(products), "float32")
+        problem = self._problem(products.shape[-1], losses, products, seed)
+        sound = is_sound(problem)
+        return ops.where(sound, solved(self, problem, sound)[0], float("nan"))
+
 
 class GramBalancer(GradientBalancer):
     """A balancer that is a function of the inner products of the task gradients.
@@ -207,9 +214,11 @@ class GramBalancer(GradientBalancer):
             losses: One loss per task, shape `(K,)`, for methods that look at them.
             seed: Seed of methods that draw: a whole number or a `keras.random.SeedGenerator`.
                 Without one they take the tasks in order.
+
+        Returns:
+            A tensor of shape `(K,)`; NaN where the matrix or a loss is not finite.
         """
-        gram = ops.cast(ops.convert_to_tensor(gram), "float32")
-        return self.solve(self._problem(gram.shape[-1], losses, gram, seed))[0]
+        return self._first_weights(gram, losses, seed)
 
 
 @dataclasses.dataclass(frozen=True, repr=False, kw_only=True)
@@ -244,9 +253,11 @@ class PairBalancer(GradientBalancer):
             products: Inner products of the first half's task gradients (rows) with the second
                 half's (columns), shape `(K, K)`.
             losses: One loss per task, shape `(K,)`, for methods that look at them.
+
+        Returns:
+            A tensor of shape `(K,)`; NaN where a product or a loss is not finite.
         """
-        products = ops.cast(ops.convert_to_tensor(products), "float32")
-        return self.solve(self._problem(products.shape[-1], losses, products, None))[0]
+        return self._first_weights(products, losses, None)
 
 
 class Combined(NamedTuple):
@@ -353,4 +364,7 @@ def normed_pair(products: Any) -> Any:
 
 def masked_softmax(scores: Any, present: Any) -> Any:
     """Returns the softmax over the present tasks; zero for the others."""
-    return ops.softmax(ops.where(present > 0, scores, -1e30)) * present
+    shown = ops.where(present > 0, scores, -1e30)
+    # Written out, since Keras warns of a softmax over one task.
+    rates = ops.exp(shown - ops.max(shown)) * present
+    return rates / ops.maximum(ops.sum(rates), 1e-30)

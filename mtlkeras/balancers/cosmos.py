@@ -43,10 +43,11 @@ class COSMOS(LossBalancer):
         share = problem.preference * problem.present
         share = share / ops.maximum(ops.sum(share), 1e-30)
         losses = problem.losses * problem.present
-        lengths = ops.sqrt(ops.sum(share * share)) * ops.sqrt(ops.sum(losses * losses))
-        both = ops.sum(share * losses)
-        cosine = ops.divide_no_nan(both, lengths)
-        turn = ops.divide_no_nan(share, lengths) - ops.divide_no_nan(
-            cosine * losses, ops.sum(losses * losses)
-        )
-        return Weighed(both - self.cosine * cosine, share - self.cosine * turn)
+        # In units of the largest loss, whose square can leave the range of float32.
+        largest = ops.max(ops.absolute(losses))
+        unit = ops.divide_no_nan(losses, largest)
+        lengths = ops.sqrt(ops.sum(share * share)) * ops.sqrt(ops.sum(unit * unit))
+        cosine = ops.divide_no_nan(ops.sum(share * unit), lengths)
+        turn = ops.divide_no_nan(share, lengths) - ops.divide_no_nan(cosine * unit, ops.sum(unit * unit))
+        turn = ops.clip(ops.divide_no_nan(turn, largest), -1e30, 1e30)
+        return Weighed(ops.sum(share * losses) - self.cosine * cosine, share - self.cosine * turn)

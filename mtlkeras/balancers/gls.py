@@ -29,6 +29,6 @@ class GLS(LossBalancer):
     """
 
     def weigh(self, problem: Problem) -> Weighed:
-        losses = ops.maximum(problem.losses, _LEAST)
+        losses = ops.where(problem.present > 0, ops.maximum(problem.losses, _LEAST), 1.0)
         mean = ops.exp(ops.sum(ops.log(losses) * problem.present) / problem.count)
         return Weighed(mean, mean / (problem.count * losses) * problem.present)

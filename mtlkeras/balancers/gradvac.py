@@ -57,7 +57,7 @@ class GradVac(GramBalancer):
 
     def solve(self, problem: Problem) -> tuple[Any, Mapping[str, Any]]:
         gram, present = precise(problem.gram), precise(problem.present)
-        squares = ops.diagonal(gram)
+        squares = ops.maximum(ops.diagonal(gram), 0.0)  # Below zero by rounding.
         known = present * ops.cast(squares > 0, gram.dtype)
         targets = precise(problem.memory["cosines"])
         rows = ops.eye(gram.shape[0], dtype=gram.dtype)

@@ -46,16 +46,18 @@ class MGDA(GramBalancer):
             raise unknown_name("normalization", self.normalization, NORMALIZATIONS, "normalization= of MGDA")
 
     def solve(self, problem: Problem) -> tuple[Any, Mapping[str, Any]]:
-        present = precise(problem.present)
-        divisor = ops.ones_like(present)
+        lengths, cosines, there = scaled(problem.gram, problem.present)
+        # In logarithms, since a length over a loss can leave the range of float32.
+        divisor = ops.zeros_like(lengths)
         if "length" in self.normalization:
-            divisor = divisor * scaled(problem.gram, present).lengths
+            divisor = divisor + ops.log(lengths)
         if "loss" in self.normalization:
-            divisor = divisor * ops.maximum(precise(problem.losses), 1e-30)
-        gram = precise(problem.gram) / divisor / ops.expand_dims(divisor, -1)
-        lengths, cosines, there = scaled(gram, present)
+            divisor = divisor + ops.log(ops.maximum(precise(problem.losses), 1e-30))
+        logs = ops.log(lengths) - divisor
         # In units of each gradient's length, w = y r for r the shortest length over each; and
         # the minimum over all y >= 0 with (sum of w - 1)^2 added is a multiple of the wanted one.
-        r = ops.where(there > 0, ops.min(ops.where(there > 0, lengths, 1e30)) / lengths, 1.0) * present
+        shortest = ops.min(ops.where(there > 0, logs, 1e30))
+        r = ops.where(there > 0, ops.exp(ops.minimum(shortest - logs, 0.0)), 1.0) * precise(problem.present)
         w = nonnegative_minimum(cosines + r * ops.expand_dims(r, -1), -r) * r
-        return answer(ops.divide_no_nan(w, ops.sum(w)) / divisor), {}
+        w = ops.divide_no_nan(w, ops.sum(w))
+        return answer(w * ops.exp(ops.clip(-divisor, -69.0, 69.0))), {}

@@ -30,12 +30,12 @@ class GradientFork(keras.layers.Layer):
 
     def combine_with(self, balancing: Any) -> None:
         """Sets what combines the gradients, by its method `fork`; `None` for their plain sum."""
-        # Past Keras' attribute tracking: the model owns it.
-        object.__setattr__(self, "_balancing", balancing)
+        # The method alone: the model owns the object, and saving walks through what a layer knows.
+        self._fork = None if balancing is None else balancing.fork
 
     def call(self, inputs: Mapping[str, Any], training: bool | None = None) -> dict[str, Any]:
-        if training and self._balancing is not None:
-            return self._balancing.fork(inputs, self.keys)
+        if training and self._fork is not None:
+            return self._fork(inputs, self.keys)
         return {task: inputs[key] for task, key in self.keys.items()}
 
     def compute_output_spec(self, inputs: Mapping[str, Any], training: bool | None = None) -> Any:
