@@ -5,7 +5,18 @@ Potentials are unnormalised log scores: `emissions` (batch, time, states), `tran
 exist: the others are left out as if the sequence were closed up, wherever they are.
 """
 
-from mtlkeras.layers.chain.compact import Compact, compact, read_mask
+from mtlkeras.layers.chain.compact import Compact, compact
+from mtlkeras.layers.chain.inputs import (
+    Steps,
+    as_int32,
+    check_states,
+    finite_scores,
+    is_no_score,
+    known_values,
+    read_states,
+    read_steps,
+    whole_number,
+)
 from mtlkeras.layers.chain.known import clamped, known_score
 from mtlkeras.layers.chain.partition import expectations, log_partition, log_partition_if
 from mtlkeras.layers.chain.potentials import IMPOSSIBLE, Chain, Expectations
@@ -17,13 +28,21 @@ __all__ = [
     "Chain",
     "Compact",
     "Expectations",
+    "Steps",
+    "as_int32",
     "best_paths",
+    "check_states",
     "clamped",
     "compact",
     "expectations",
+    "finite_scores",
+    "is_no_score",
     "known_score",
+    "known_values",
     "log_partition",
     "log_partition_if",
     "path_score",
-    "read_mask",
+    "read_states",
+    "read_steps",
+    "whole_number",
 ]

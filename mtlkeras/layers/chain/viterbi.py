@@ -35,7 +35,7 @@ def best_paths(chain: Chain, places: Compact, k: int = 1) -> tuple[Any, Any]:
     ways = traced(chain.transitions, scores, way, places.lengths)
     path = places.open(time_major(ways) // k)
     path = ops.where(places.mask[:, :, None], path, 0)
-    empty = ops.convert_to_tensor([0.0] + [IMPOSSIBLE] * (k - 1))  # One path: that of no steps.
+    empty = ops.convert_to_tensor([0.0] + [IMPOSSIBLE] * (k - 1), "float32")  # One path: that of no steps.
     return ops.transpose(path, (0, 2, 1)), ops.where((places.lengths > 0)[:, None], totals, empty)
 
 
