@@ -13,6 +13,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from mtlkeras._errors import near_match
+
 _SERIES = (tuple, collections.abc.Sequence)
 _MAPPINGS = (dict, collections.abc.Mapping)
 _MISFIT = object()
@@ -117,6 +119,17 @@ def hints(cls: type) -> dict[str, Any]:
         return typing.get_type_hints(cls)
     except NameError:  # Of a class that is local to a function, or imported for type checkers only.
         return {}
+
+
+def check_activation(owner: str, field: str, name: str) -> None:
+    """Raises `ValueError` unless a name is that of one of Keras' activations."""
+    try:
+        keras.activations.get(name)
+    except ValueError as error:
+        known = [n for n in dir(keras.activations) if n.islower() and not n.startswith("_")]
+        raise ValueError(
+            f"{owner}: {field} must be the name of a Keras activation; received {name!r}.{near_match(name, known)}"
+        ) from error
 
 
 def _fitted(value: Any, hint: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections.abc
 import importlib
 import inspect
 import json
@@ -160,6 +161,8 @@ def wrong_values(options: tuple[Any, ...]) -> list[Any]:
         return whole if entry is Any else [*whole, *[(value,) for value in WRONG[entry]]]
     if all(typing.get_origin(h) is None and isinstance(h, type) and h not in WRONG for h in kinds):
         return [3, "x", (1,)]  # A dict, or an instance of a class.
+    if any(typing.get_origin(h) is collections.abc.Sequence for h in kinds):
+        return [{1.5, 2.5}] if len(kinds) == 1 else [object()]
     return [object()]
 
 
@@ -208,3 +211,6 @@ def test_every_value_out_of_range_is_refused_by_name(cls):
                 cls(**{**given, field: wrong})
             text = str(error.value)
             assert cls.__name__ in text and field in text and str(wrong) in text, (field, wrong, text)
+    if "hidden" in cls.field_names():
+        with pytest.raises(ValueError, match=f"{cls.__name__}: hidden .* received .8, 0"):
+            cls(**{**given, "hidden": (8, 0)})

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from mtlkeras.layers.chain import IMPOSSIBLE, as_int32, is_no_score
+from mtlkeras.layers.chain import IMPOSSIBLE, as_int32, finite_scores, not_finite
 
 _SPREAD = 0.5  # Of the first weights, which must differ between the states for anything to be learnt.
 
@@ -53,11 +53,11 @@ class Emissions:
 
     def read(self, x: Any) -> Any:
         """Returns observations as they are computed with."""
-        return ops.cast(x, "float32")
+        return finite_scores(ops.cast(x, "float32"))
 
     def is_wrong(self, x: Any) -> Any:
         """Returns where observations, as `read` gives them, cannot be; bool of their shape."""
-        return is_no_score(x)
+        return not_finite(x)
 
     def log_probabilities(self, x: Any) -> Any:
         """Returns log p(observation | state), float32 of shape `(batch, time, states)`."""
@@ -170,8 +170,8 @@ class GaussianEmissions(Emissions):
         self.means = layer.add_weight(shape, name="means", initializer=spread)
         self.log_variances = layer.add_weight(shape, name="log_variances", initializer="zeros")
 
-    def is_wrong(self, x: Any) -> Any:
-        return ops.logical_not(ops.isfinite(x))
+    def read(self, x: Any) -> Any:
+        return ops.cast(x, "float32")
 
     def _log_variances(self) -> Any:
         return ops.maximum(self.log_variances, math.log(self.layer.min_variance))

@@ -89,13 +89,13 @@ def read_steps(owner: str, mask: Any, values: Any, is_wrong: Callable[[Any], Any
     return Steps(ops.where(keep, values, ops.zeros_like(values)), compact(mask), sound, given)
 
 
-def is_no_score(scores: Any) -> Any:
-    """Returns where scores are NaN or `+inf`."""
-    return ops.logical_not(scores < float("inf"))
+def not_finite(x: Any) -> Any:
+    """Returns where numbers are NaN or infinite."""
+    return ops.logical_not(ops.isfinite(x))
 
 
 def finite_scores(scores: Any) -> Any:
-    """Returns scores with `IMPOSSIBLE` for `-inf` and all that is below it; NaN stays."""
+    """Returns scores with `IMPOSSIBLE` for `-inf` and all that is below it; NaN and `+inf` stay."""
     return ops.where(scores < IMPOSSIBLE, IMPOSSIBLE, scores)
 
 
