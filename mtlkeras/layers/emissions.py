@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from mtlkeras.layers.chain import IMPOSSIBLE, as_int32, finite_scores, not_finite
+from mtlkeras.layers.chain import IMPOSSIBLE, as_int32, finite_scores, int32, not_finite
 
 _SPREAD = 0.5  # Of the first weights, which must differ between the states for anything to be learnt.
 
@@ -119,7 +119,7 @@ class DiscreteEmissions(Emissions):
         return ops.logical_or(x < -1, x >= self.layer.num_symbols)
 
     def log_probabilities(self, x: Any) -> Any:
-        found = ops.take(ops.transpose(ops.log_softmax(self.logits, axis=1)), ops.maximum(x, 0), axis=0)
+        found = ops.take(ops.transpose(ops.log_softmax(self.logits, axis=1)), int32(ops.maximum(x, 0)), axis=0)
         return ops.where((x >= 0)[:, :, None], found, 0.0)
 
     def check(self, x: np.ndarray) -> None:

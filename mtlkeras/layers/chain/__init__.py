@@ -19,7 +19,7 @@ from mtlkeras.layers.chain.inputs import (
 )
 from mtlkeras.layers.chain.known import clamped, known_score
 from mtlkeras.layers.chain.partition import expectations, log_partition, log_partition_if
-from mtlkeras.layers.chain.potentials import IMPOSSIBLE, Chain, Expectations
+from mtlkeras.layers.chain.potentials import IMPOSSIBLE, Chain, Expectations, int32
 from mtlkeras.layers.chain.score import path_score
 from mtlkeras.layers.chain.viterbi import best_paths
 
@@ -36,6 +36,7 @@ __all__ = [
     "compact",
     "expectations",
     "finite_scores",
+    "int32",
     "known_score",
     "known_values",
     "log_partition",

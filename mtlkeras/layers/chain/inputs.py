@@ -18,7 +18,7 @@ from keras import ops
 
 from mtlkeras._missing import MISSING
 from mtlkeras.layers.chain.compact import Compact, compact
-from mtlkeras.layers.chain.potentials import IMPOSSIBLE
+from mtlkeras.layers.chain.potentials import IMPOSSIBLE, int32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,9 +150,9 @@ def read_states(owner: str, what: str, states: Any, count: int, steps: Steps, un
     if values is not None and mask is not None:
         check_states(owner, what, values, count, unknown, mask[tuple(map(slice, values.shape))])
     states = _not_empty(as_int32(states, count))
-    states = ops.where(steps.places.mask, states, 0)
+    states = int32(ops.where(steps.places.mask, states, 0))
     wrong = ops.logical_or(states < (MISSING if unknown else 0), states >= count)
-    return ops.where(wrong, 0, states), ops.any(wrong, axis=1)
+    return int32(ops.where(wrong, 0, states)), ops.any(wrong, axis=1)
 
 
 def check_states(
@@ -208,7 +208,7 @@ def as_int32(states: Any, count: int) -> Any:
         states = ops.where(states > count, ops.cast(count, dtype), states)
         if dtype == "int64":
             states = ops.where(states < MISSING, ops.cast(count, dtype), states)
-    return ops.cast(states, "int32")
+    return int32(states)
 
 
 def _is_of_steps(x: Any, inputs: Any) -> bool:
