@@ -17,6 +17,7 @@ from mtlkeras._errors import near_match
 
 _SERIES = (tuple, collections.abc.Sequence)
 _MAPPINGS = (dict, collections.abc.Mapping)
+_VIEWS = (collections.abc.KeysView, collections.abc.ValuesView, collections.abc.ItemsView)
 _MISFIT = object()
 _WORDS = {
     Any: "anything",
@@ -52,7 +53,7 @@ def frozen(value: Any) -> Any:
     """
     if isinstance(value, (str, int, float)) and not isinstance(value, np.generic):
         return value
-    if isinstance(value, (list, tuple, range, collections.abc.MappingView)):
+    if isinstance(value, (list, tuple, range, *_VIEWS)):
         return tuple(frozen(v) for v in value)
     if isinstance(value, Mapping):
         return FrozenDict({frozen(k): frozen(v) for k, v in value.items()})
@@ -128,7 +129,8 @@ def check_activation(owner: str, field: str, name: str) -> None:
     except ValueError as error:
         known = [n for n in dir(keras.activations) if n.islower() and not n.startswith("_")]
         raise ValueError(
-            f"{owner}: {field} must be the name of a Keras activation; received {name!r}.{near_match(name, known)}"
+            f"{owner}: {field} must be the name of a Keras activation; received {name!r}."
+            f"{near_match(name, known)}"
         ) from error
 
 

@@ -64,7 +64,7 @@ class Spec:
     """
 
     def __post_init__(self) -> None:
-        annotations = hints(type(self))
+        annotations = hints(type(self))  # type: ignore[arg-type]  # A class does hash.
         for field in dataclasses.fields(self):  # type: ignore[arg-type]
             value = frozen(getattr(self, field.name))
             value = checked(type(self).__name__, field.name, value, annotations.get(field.name, Any))

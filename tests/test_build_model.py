@@ -35,7 +35,9 @@ def test_inputs_of_every_form(inputs, name):
     assert model.predict({name: x} if isinstance(inputs, dict) else x, verbose=0)["a"].shape == (2, 2)
 
 
-@pytest.mark.parametrize("shape", [8, np.int64(8), (8,), [8], (np.int32(8),), np.array([8]), np.zeros((3, 8)).shape[1:]])
+@pytest.mark.parametrize(
+    "shape", [8, np.int64(8), (8,), [8], (np.int32(8),), np.array([8]), np.zeros((3, 8)).shape[1:]]
+)
 def test_shapes_of_every_form(shape):
     assert as_inputs(shape).shape == as_inputs({"a": shape})["a"].shape == (None, 8)
     assert as_inputs((None, np.int64(3))).shape == (None, None, 3)

@@ -64,9 +64,13 @@ def public_specs() -> list[type]:
     for name in PACKAGES:
         module = importlib.import_module(f"mtlkeras.{name}")
         found += [value for value in vars(module).values() if inspect.isclass(value)]
-    concrete = {c for c in found if issubclass(c, Spec) and "__init__" in vars(c) and not inspect.isabstract(c)}
+    concrete = {
+        c for c in found if issubclass(c, Spec) and "__init__" in vars(c) and not inspect.isabstract(c)
+    }
     # Bases, which are no specs of their own, are not registered.
-    return sorted((c for c in concrete if keras.saving.get_registered_name(c) != c.__name__), key=lambda c: c.__name__)
+    return sorted(
+        (c for c in concrete if keras.saving.get_registered_name(c) != c.__name__), key=lambda c: c.__name__
+    )
 
 
 SPECS = public_specs()
@@ -129,7 +133,11 @@ def test_every_form_of_a_value_makes_the_same_spec(cls):
         value = getattr(plain, field)
         written = forms(value)
         series = hint_of(cls, field)
-        if isinstance(value, tuple) and len(value) == 1 and any(typing.get_origin(h) is tuple for h in series):
+        if (
+            isinstance(value, tuple)
+            and len(value) == 1
+            and any(typing.get_origin(h) is tuple for h in series)
+        ):
             written += value if field in ("hidden", "metrics") else []
         for form in written:
             made = cls(**{**EXAMPLES.get(cls.__name__, {}), field: form})
@@ -182,15 +190,19 @@ def test_every_wrong_type_is_refused_by_name(cls):
 def test_a_misspelt_field_is_named(cls):
     given = EXAMPLES.get(cls.__name__, {})
     for field in cls.field_names():
-        with pytest.raises(ValueError, match=f"Unknown field '{field}_' in {cls.__name__}.*Did you mean '{field}'"):
+        with pytest.raises(
+            ValueError, match=f"Unknown field '{field}_' in {cls.__name__}.*Did you mean '{field}'"
+        ):
             cls(**{**given, f"{field}_": 1})
-    assert list(inspect.signature(cls).parameters) == list(
-        inspect.signature(cls.__init__).parameters
-    )[1:]  # The constructor still tells what it takes.
+    assert (
+        list(inspect.signature(cls).parameters) == list(inspect.signature(cls.__init__).parameters)[1:]
+    )  # The constructor still tells what it takes.
 
 
 def out_of_range(options: tuple[Any, ...]) -> list[Any]:
-    return [-1] if int in options else [-1.0] if float in options else ["no such name"] if str in options else []
+    return (
+        [-1] if int in options else [-1.0] if float in options else ["no such name"] if str in options else []
+    )
 
 
 # Fields in which any number or text is right, or whose names only the data or the trunk can tell.

@@ -159,7 +159,9 @@ class CRF(keras.layers.Layer):
         within = known_score(held, tags, places)
         breaks = within < IMPOSSIBLE / 2
         some_break = ops.any(breaks)
-        without = _share(known_score(free, tags, places, some_break), log_partition_if(some_break, free, places))
+        without = _share(
+            known_score(free, tags, places, some_break), log_partition_if(some_break, free, places)
+        )
         return ops.where(breaks, without, _share(within, chain_log_partition(held, places)))
 
     def marginals(self, logits: Any, mask: Any = None) -> Any:

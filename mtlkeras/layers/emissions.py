@@ -119,7 +119,9 @@ class DiscreteEmissions(Emissions):
         return ops.logical_or(x < -1, x >= self.layer.num_symbols)
 
     def log_probabilities(self, x: Any) -> Any:
-        found = ops.take(ops.transpose(ops.log_softmax(self.logits, axis=1)), int32(ops.maximum(x, 0)), axis=0)
+        found = ops.take(
+            ops.transpose(ops.log_softmax(self.logits, axis=1)), int32(ops.maximum(x, 0)), axis=0
+        )
         return ops.where((x >= 0)[:, :, None], found, 0.0)
 
     def check(self, x: np.ndarray) -> None:

@@ -367,7 +367,11 @@ class HMM(keras.layers.Layer):
             _check_parameter(self._owner, name, np.asarray(value, "float64"))
         now = {**known, **{name: np.asarray(value, "float64") for name, value in values.items()}}
         pairs = np.concatenate([now["transitions"], *([now["final"][:, None]] if self.final else [])], axis=1)
-        for name, rows in (("start", now["start"]), ("transitions", pairs), ("emissions", now.get("emissions"))):
+        for name, rows in (
+            ("start", now["start"]),
+            ("transitions", pairs),
+            ("emissions", now.get("emissions")),
+        ):
             if rows is not None:
                 with_final = " with final" if self.final and name == "transitions" else ""
                 _check_sums(self._owner, name + with_final, np.atleast_2d(rows))

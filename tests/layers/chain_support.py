@@ -81,7 +81,7 @@ def stateless(layer: keras.layers.Layer, function: Callable[..., Any]) -> Callab
 
 
 def gradient_function(layer: keras.layers.Layer, loss: Callable[..., Any]) -> Callable[..., list[np.ndarray]]:
-    """Returns a function compiled once that gives the gradients of `loss(x, *others)` by x and all weights."""
+    """Returns a function compiled once for the gradients of `loss(x, *others)` by x and all weights."""
 
     def computed(x: Any, weights: list, *others: Any) -> Any:
         with keras.StatelessScope(state_mapping=list(zip(layer.weights, weights, strict=True))):

@@ -1,4 +1,4 @@
-"""What a CRF and an HMM may be given: forbidden tags, values that mean nothing, nothing at all, every dtype."""
+"""What a CRF and an HMM may be given: forbidden tags, NaN, nothing at all, every dtype."""
 
 from __future__ import annotations
 
@@ -208,7 +208,9 @@ def test_logits_and_masks_of_every_dtype():
     crf = CRF(TAGS, initializer=keras.initializers.RandomNormal(seed=0))
     x = np.round(np.random.default_rng(0).normal(size=(2, 3, TAGS), scale=4.0)).astype("float32")
     mask = np.array([[1, 0, 1], [1, 1, 0]])
-    expected = {name: numbers(crf.log_partition(x if name != "bool" else x > 0, mask > 0)) for name in ("x", "bool")}
+    expected = {
+        name: numbers(crf.log_partition(x if name != "bool" else x > 0, mask > 0)) for name in ("x", "bool")
+    }
     for name, form in FORMS.items():
         found = crf.log_partition(form(x), FORMS["list"](mask) if name == "list" else mask.astype(name))
         assert keras.backend.standardize_dtype(found.dtype) == "float32"
@@ -263,7 +265,9 @@ def test_empty_batches_sequences_and_single_steps(kind, rows, time):
 CRF_ERRORS = {
     "tag 3 of sequence 1, step 0 is outside 0 to 2": lambda c, x, t: c.log_likelihood(x, t + [[0], [3]]),
     "tag -2 of sequence 0.*-1 stands for one that is not known": lambda c, x, t: c.log_likelihood(x, t - 2),
-    r"tag -1 of sequence 0, step 0 is outside 0 to 2 \(number of such tags: 4\)": lambda c, x, t: c.score(x, t - 1),
+    r"tag -1 of sequence 0, step 0 is outside 0 to 2 \(number of such tags: 4\)": lambda c, x, t: c.score(
+        x, t - 1
+    ),
     "tag 0.5 of sequence 0": lambda c, x, t: c.log_likelihood(x, t + 0.5),
     "tag nan of sequence 0": lambda c, x, t: c.log_likelihood(x, t * np.nan),
     "tag 255 of sequence 0": lambda c, x, t: c.log_likelihood(x, np.full((2, 2), 255, "uint8")),
@@ -306,7 +310,12 @@ def test_tags_where_there_is_no_step_may_be_anything():
 
 @pytest.mark.parametrize("kind", ["discrete", "gaussian", "scores"])
 def test_an_observation_that_means_nothing_spoils_its_own_sequence_only(kind):
-    hmm = HMM(2, kind, seed=0, **{"discrete": {"num_symbols": 3}, "gaussian": {"num_features": 2}, "scores": {}}[kind])
+    hmm = HMM(
+        2,
+        kind,
+        seed=0,
+        **{"discrete": {"num_symbols": 3}, "gaussian": {"num_features": 2}, "scores": {}}[kind],
+    )
     rng = np.random.default_rng(0)
     x = rng.integers(0, 3, (3, 4)) if kind == "discrete" else rng.normal(size=(3, 4, 2))
     x = x.astype("float32")  # Symbols as well, so that gradients and NaN can be asked for.
@@ -348,12 +357,16 @@ def test_scores_of_minus_infinity_forbid_a_state():
 
 X = np.array([[0, 1, 2], [2, 1, 0]])
 HMM_ERRORS = {
-    "start must be probabilities, which are not negative; received -1": lambda h: h.set_probabilities(start=[-1, 2]),
+    "start must be probabilities, which are not negative; received -1": lambda h: h.set_probabilities(
+        start=[-1, 2]
+    ),
     "start must be probabilities.* received nan": lambda h: h.set_probabilities(start=[np.nan, 1]),
     "start must be probabilities.* received inf": lambda h: h.set_probabilities(start=[np.inf, 1]),
     "start must sum to 1; the sum is 0.6": lambda h: h.set_probabilities(start=[0.3, 0.3]),
     "start must sum to 1; the sum is 0": lambda h: h.set_probabilities(start=[0, 0]),
-    r"expected start of shape \(2,\); received \(3,\)": lambda h: h.set_probabilities(start=[0.5, 0.25, 0.25]),
+    r"expected start of shape \(2,\); received \(3,\)": lambda h: h.set_probabilities(
+        start=[0.5, 0.25, 0.25]
+    ),
     "transitions of state 1 must sum to 1; the sum is 2": lambda h: h.set_probabilities(
         transitions=[[0.5, 0.5], [1, 1]]
     ),
@@ -382,7 +395,9 @@ HMM_ERRORS = {
     "smoothing must .* received nan": lambda h: h.fit_supervised(X, X * 0, smoothing=np.nan),
     "num_states must be a whole number of at least 1; received 1.5": lambda h: HMM(1.5, num_symbols=3),
     "num_symbols must be .* received '3'": lambda h: HMM(2, num_symbols="3"),
-    "means must be finite": lambda h: HMM(2, "gaussian", num_features=1).set_probabilities(means=[[0.0], [np.nan]]),
+    "means must be finite": lambda h: HMM(2, "gaussian", num_features=1).set_probabilities(
+        means=[[0.0], [np.nan]]
+    ),
     "variances must be finite and above 0; received 0.0": lambda h: HMM(
         2, "gaussian", num_features=1
     ).set_probabilities(variances=[[1.0], [0.0]]),
@@ -410,5 +425,7 @@ def test_an_hmm_learns_from_one_row_of_one_step():
     history = hmm.fit_em(np.array([[1]]), iterations=2)
     np.testing.assert_allclose(hmm.probabilities()["emissions"].max(axis=1), 1.0, rtol=1e-5)
     assert np.isfinite(history).all()
-    hmm.set_probabilities(start=np.array([0.333, 0.666]), transitions=[[0.5, 0.4], [0.1, 0.9]], final=[0.1, 0.0])
+    hmm.set_probabilities(
+        start=np.array([0.333, 0.666]), transitions=[[0.5, 0.4], [0.1, 0.9]], final=[0.1, 0.0]
+    )
     np.testing.assert_allclose(hmm.probabilities()["start"], [1 / 3, 2 / 3], rtol=1e-3)

@@ -80,13 +80,13 @@ def read_steps(owner: str, mask: Any, values: Any, is_wrong: Callable[[Any], Any
     Raises:
         ValueError: If the mask does not fit the values.
     """
-    given = tuple(None if size else ops.shape(values)[axis] for axis, size in enumerate(values.shape[:2]))
+    rows, time = (None if size else ops.shape(values)[axis] for axis, size in enumerate(values.shape[:2]))
     mask, values = _not_empty(read_mask(owner, mask, values)), _not_empty(values)
     there = ops.reshape(mask, (*ops.shape(mask), *[1] * (len(values.shape) - 2)))
     wrong = ops.logical_and(there, is_wrong(values))
     sound = ops.logical_not(ops.any(wrong, axis=tuple(range(1, len(values.shape)))))
     keep = ops.logical_and(there, ops.reshape(sound, (-1, *[1] * (len(values.shape) - 1))))
-    return Steps(ops.where(keep, values, ops.zeros_like(values)), compact(mask), sound, given)
+    return Steps(ops.where(keep, values, ops.zeros_like(values)), compact(mask), sound, (rows, time))
 
 
 def not_finite(x: Any) -> Any:
@@ -158,7 +158,7 @@ def read_states(owner: str, what: str, states: Any, count: int, steps: Steps, un
 def check_states(
     owner: str, what: str, values: np.ndarray, count: int, unknown: bool, mask: np.ndarray
 ) -> None:
-    """Raises `ValueError` for the first of states, `(batch, time)`, that is none where the mask has a step."""
+    """Raises `ValueError` for the first number in `(batch, time)` that is no state where there is a step."""
     lowest = MISSING if unknown else 0
     with np.errstate(invalid="ignore"):
         wrong = mask & ~((values >= lowest) & (values < count) & (values == np.floor(values)))
@@ -199,7 +199,7 @@ def whole_number(owner: str, name: str, value: Any, lowest: int) -> int:
 
 
 def as_int32(states: Any, count: int) -> Any:
-    """Returns whole numbers as int32; those that it cannot hold, and fractions, as `count`, which is no state."""
+    """Returns whole numbers as int32; fractions and those it cannot hold as `count`, which is no state."""
     dtype = keras.backend.standardize_dtype(states.dtype)
     if keras.backend.is_float_dtype(dtype):
         fits = ops.logical_and(ops.equal(states, ops.floor(states)), ops.abs(states) < 2.0**20)
