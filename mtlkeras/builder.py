@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 
+from mtlkeras._fields import frozen
 from mtlkeras.heads.base import Head
 from mtlkeras.model import MultiTaskModel
 from mtlkeras.sharing import HardSharing, Sharing
@@ -27,8 +28,8 @@ def build_model(
     """Builds a functional model with one named output per task on a shared trunk.
 
     Args:
-        inputs: A `keras.Input`, a dict of them by name, or a shape tuple without the batch
-            axis (then of float32).
+        inputs: A `keras.Input`, a dict of them by name, or a shape without the batch axis (then of
+            float32): whole numbers and `None`s in a tuple, list or array, or one number.
         trunk: A `mtlkeras.trunks.Trunk`, or a functional `keras.Model` such as one of
             keras.applications, a KerasHub backbone or another model's `model.trunk`.
         heads: The heads by task. A task's name is the key of its labels, the name of its
@@ -54,6 +55,7 @@ def build_model(
     inputs = as_inputs(inputs)
     _check_trunk(trunk)
     _check_heads(heads, [x.name for x in keras.tree.flatten(inputs)])
+    _check_sharing(sharing)
     features = (sharing or HardSharing())(trunk, inputs, heads)
     outputs = {task: head.attach(features[task], task) for task, head in heads.items()}
     return MultiTaskModel(inputs, outputs, name=name)
@@ -69,11 +71,14 @@ def as_inputs(inputs: Any) -> Any:
 def _as_input(value: Any, name: str) -> Any:
     if isinstance(value, keras.KerasTensor):
         return value
-    if isinstance(value, (tuple, list)) and all(n is None or isinstance(n, int) for n in value):
-        return keras.Input(tuple(value), name=name)
+    shape = frozen(value)
+    shape = shape if isinstance(shape, tuple) else (shape,)
+    if value is not None and all(n is None or (type(n) is int and n > 0) for n in shape):
+        return keras.Input(shape, name=name)
     where = "inputs" if name == "inputs" else f"input {name!r}"
     raise ValueError(
-        f"{where}: expected a keras.Input or a shape tuple without the batch axis; received {value!r}."
+        f"{where}: expected a keras.Input or a shape without the batch axis, of whole numbers above zero and "
+        f"None; received {value!r}."
     )
 
 
@@ -84,6 +89,11 @@ def _check_trunk(trunk: Any) -> None:
         raise ValueError(
             f"trunk: expected a mtlkeras.trunks.Trunk or a functional keras.Model; received {trunk!r}."
         )
+
+
+def _check_sharing(sharing: Any) -> None:
+    if sharing is not None and not isinstance(sharing, Sharing):
+        raise ValueError(f"sharing: expected a mtlkeras.sharing.Sharing or None; received {sharing!r}.")
 
 
 def _check_heads(heads: Any, input_names: list[str]) -> None:

@@ -8,11 +8,13 @@ no variables: it builds Keras layers that do.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import Any, TypeVar, dataclass_transform
 
 import keras
 
 from mtlkeras._errors import unknown_name
+from mtlkeras._fields import checked, frozen, hints
 
 SpecT = TypeVar("SpecT", bound="Spec")
 
@@ -33,20 +35,40 @@ def tunable(default: Any, *choices: Any, low: Any = None, high: Any = None, log:
 def spec(cls: type[SpecT]) -> type[SpecT]:
     """Class decorator: makes a frozen dataclass that Keras can serialise by name."""
     cls = dataclasses.dataclass(frozen=True, repr=False)(cls)
+    cls.__init__ = _naming_unknown_fields(cls.__init__, cls)  # type: ignore[method-assign]
     return keras.saving.register_keras_serializable("mtlkeras")(cls)
+
+
+def _naming_unknown_fields(init: Any, cls: type[SpecT]) -> Any:
+    """Returns a constructor that names the nearest field for one that is not known."""
+    known = cls.field_names()
+
+    @functools.wraps(init)  # It keeps the signature.
+    def __init__(self: Any, *args: Any, **fields: Any) -> None:
+        for name in fields:
+            if name not in known:
+                raise unknown_name("field", name, known, f"{cls.__name__}(...)")
+        init(self, *args, **fields)
+
+    return __init__
 
 
 class Spec:
     """Base class of trunks, sharing schemes, heads and balancers.
 
     Subclasses are decorated with `spec` and declare their fields as a dataclass does.
-    A subclass that checks its fields does so in `validate`, which runs at construction.
+    What is written into a field becomes plain Python values (lists, arrays, ranges and columns
+    of pandas tuples; scalars of NumPy those of Python) of the type that its annotation says; a
+    single value is a tuple of one where a tuple is asked for. What does not fit is a `ValueError`
+    that names spec and field. A subclass that checks more does so in `validate`, which runs after that.
     """
 
     def __post_init__(self) -> None:
+        annotations = hints(type(self))  # type: ignore[arg-type]  # A class does hash.
         for field in dataclasses.fields(self):  # type: ignore[arg-type]
-            # Lists become tuples, so that equal specs stay equal after a JSON round trip.
-            object.__setattr__(self, field.name, _frozen(getattr(self, field.name)))
+            value = frozen(getattr(self, field.name))
+            value = checked(type(self).__name__, field.name, value, annotations.get(field.name, Any))
+            object.__setattr__(self, field.name, value)
         self.validate()
 
     def validate(self) -> None:
@@ -123,29 +145,6 @@ def _draw(
     if isinstance(low, int) and isinstance(high, int):
         return hp.Int(name, low, high, sampling=sampling, default=default)
     return hp.Float(name, low, high, sampling=sampling, default=default)
-
-
-def _frozen(value: Any) -> Any:
-    if isinstance(value, (list, tuple)):
-        return tuple(_frozen(v) for v in value)
-    if isinstance(value, dict):
-        return _FrozenDict({k: _frozen(v) for k, v in value.items()})
-    return value
-
-
-class _FrozenDict(dict):
-    """A dict that hashes, so that specs with mappings stay hashable values."""
-
-    def __hash__(self) -> int:  # type: ignore[override]
-        return hash(tuple(sorted(self.items(), key=repr)))
-
-    def _refuse(self, *args: Any, **kwargs: Any) -> None:
-        raise TypeError("The fields of a spec cannot be changed; use spec.replace(...).")
-
-    __setitem__ = __delitem__ = update = pop = popitem = clear = setdefault = _refuse  # type: ignore[assignment]
-
-    def __reduce__(self):
-        return (_FrozenDict, (dict(self),))
 
 
 def _plain(value: Any) -> Any:

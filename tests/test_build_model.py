@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import mtlkeras
+from mtlkeras.builder import as_inputs
 from mtlkeras.features import Features
 from mtlkeras.heads import Classification, Regression
 from tests.support import TinyTrunk, examples, tiny_model
@@ -32,6 +33,22 @@ def test_inputs_of_every_form(inputs, name):
     assert [x.name for x in model.inputs] == [name]
     x = np.zeros((2, 6, 6, 1), "float32")
     assert model.predict({name: x} if isinstance(inputs, dict) else x, verbose=0)["a"].shape == (2, 2)
+
+
+@pytest.mark.parametrize(
+    "shape", [8, np.int64(8), (8,), [8], (np.int32(8),), np.array([8]), np.zeros((3, 8)).shape[1:]]
+)
+def test_shapes_of_every_form(shape):
+    assert as_inputs(shape).shape == as_inputs({"a": shape})["a"].shape == (None, 8)
+    assert as_inputs((None, np.int64(3))).shape == (None, None, 3)
+
+
+@pytest.mark.parametrize("shape", [8.5, "8", (8, "x"), True, (0,), -8, (None, -1), None, np.array([1.5])])
+def test_shapes_that_are_none_are_refused(shape):
+    with pytest.raises(ValueError, match="inputs: expected a keras.Input or a shape .* received"):
+        as_inputs(shape)
+    with pytest.raises(ValueError, match="input 'a': expected a keras.Input"):
+        as_inputs({"a": shape})
 
 
 def test_heads_on_taps_share_one_pool_and_one_trunk():

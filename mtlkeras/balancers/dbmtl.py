@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from keras import ops
 
-from mtlkeras.balancers.base import Combined, ElementBalancer, Problem
+from mtlkeras.balancers.base import Combined, ElementBalancer, Problem, at_least_zero
 from mtlkeras.specs import spec, tunable
 
 
@@ -43,6 +43,7 @@ class DBMTL(ElementBalancer):
         super().validate()
         if not 0 <= self.beta < 1:
             raise ValueError(f"DBMTL: beta must be in [0, 1); received {self.beta}.")
+        at_least_zero(self, "sigma")
 
     def memory(self, heads: Sequence[Any]) -> dict[str, np.ndarray]:
         return {"steps": np.zeros((), "float32")}

@@ -10,7 +10,7 @@ from keras import ops
 
 from mtlkeras._backend import matmul
 from mtlkeras.balancers._solvers import onto_simplex, times
-from mtlkeras.balancers.base import Combined, ElementBalancer, Problem, above_zero
+from mtlkeras.balancers.base import Combined, ElementBalancer, Problem, above_zero, at_least_zero
 from mtlkeras.specs import spec, tunable
 
 
@@ -48,6 +48,7 @@ class MoCo(ElementBalancer):
     def validate(self) -> None:
         super().validate()
         above_zero(self, "beta", "gamma")
+        at_least_zero(self, "rho")
 
     def memory(self, heads: Sequence[Any]) -> dict[str, np.ndarray]:
         count = len(heads)

@@ -50,6 +50,8 @@ class MaskTokens(Spec):
     def validate(self) -> None:
         if not 0 < self.rate <= 1:
             raise ValueError(f"MaskTokens: rate must be in (0, 1]; received {self.rate!r}.")
+        if self.mask_id < 0:
+            raise ValueError(f"MaskTokens: mask_id must not be negative; received {self.mask_id}.")
         if self.vocabulary_size < 3:
             raise ValueError(
                 f"MaskTokens: vocabulary_size must be at least 3; received {self.vocabulary_size}."

@@ -10,6 +10,7 @@ import numpy as np
 from keras import ops
 
 from mtlkeras._errors import unknown_name
+from mtlkeras._fields import check_activation
 from mtlkeras.features import Features
 from mtlkeras.heads._labels import LabelForm
 from mtlkeras.layers.output import TaskOutput
@@ -46,6 +47,9 @@ class Head(Spec):
 
     def validate(self) -> None:
         name = type(self).__name__
+        if any(units < 1 for units in self.hidden):
+            raise ValueError(f"{name}: hidden must have whole numbers of at least 1; received {self.hidden}.")
+        check_activation(name, "activation", self.activation)
         if not 0 <= self.dropout < 1:
             raise ValueError(f"{name}: dropout must be in [0, 1); received {self.dropout}.")
         for field in ("l1", "l2", "loss_weight"):

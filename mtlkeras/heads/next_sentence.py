@@ -25,6 +25,6 @@ class NextSentence(Classification):
     class_names: tuple[str, ...] | None = ("IsNext", "NotNext")
 
     def validate(self) -> None:
-        super().validate()
         if self.num_classes != 2:
             raise ValueError(f"NextSentence has two classes; received num_classes={self.num_classes}.")
+        super().validate()

@@ -10,13 +10,17 @@ from keras import ops
 from mtlkeras.layers.chain import (
     IMPOSSIBLE,
     Chain,
-    Compact,
+    Steps,
     best_paths,
     expectations,
+    finite_scores,
     known_score,
     log_partition_if,
+    not_finite,
     path_score,
-    read_mask,
+    read_states,
+    read_steps,
+    whole_number,
 )
 from mtlkeras.layers.chain import log_partition as chain_log_partition
 from mtlkeras.layers.tag_constraints import allowed_transitions
@@ -37,6 +41,12 @@ class CRF(keras.layers.Layer):
     A mask may be of any shape: steps without a token are left out as if the sequence were
     closed up, be they at its end, its beginning or in between. All is computed in float32.
 
+    A logit of `-inf` forbids a tag at a step, a transition, start or end score of `-inf` forbids
+    that. What is then impossible has a log-likelihood, log-partition or score below -1e29, a finite
+    number, without a gradient; marginals of a sequence in which nothing is possible are 0. A
+    sequence with a logit of NaN or `+inf` where there is a step has NaN for an answer (0 for its
+    best tags may be any), without a gradient; others in the batch know nothing of it.
+
     Args:
         num_tags: Number of tags.
         constraints: `"BIO"`, `"BIOES"` or `"IOBES"` for a chain in which decoding never gives a
@@ -52,7 +62,9 @@ class CRF(keras.layers.Layer):
     Output shape: called as a layer it gives the best tags, int32 of shape `(batch, time)`.
 
     Raises:
-        ValueError: If constraints are asked for without names, or a name is not of the scheme.
+        ValueError: If constraints are asked for without names, or a name is not of the scheme. By
+            the methods: if a shape does not fit, or a tag whose value can be read is out of range.
+            In a graph, where it cannot be, such a sequence has NaN for an answer.
 
     Example:
 
@@ -77,7 +89,7 @@ class CRF(keras.layers.Layer):
     ) -> None:
         kwargs["dtype"] = "float32"
         super().__init__(**kwargs)
-        self.num_tags = num_tags
+        self.num_tags = num_tags = whole_number("CRF", "num_tags", num_tags, 1)
         self.constraints = constraints
         self.tags = None if tags is None else tuple(tags)
         self.constrain_training = constrain_training
@@ -111,8 +123,8 @@ class CRF(keras.layers.Layer):
 
     def log_partition(self, logits: Any, mask: Any = None) -> Any:
         """Returns the log-partition, shape `(batch,)`; 0 for an empty sequence."""
-        logits, places = self._read(logits, mask)
-        return chain_log_partition(self._chain(logits, self.constrain_training), places)
+        steps = self._read(logits, mask)
+        return steps.told(chain_log_partition(self._chain(steps, self.constrain_training), steps.places))
 
     def score(self, logits: Any, tags: Any, mask: Any = None) -> Any:
         """Returns the score s(y) of given tags, shape `(batch,)`; differentiable.
@@ -122,9 +134,9 @@ class CRF(keras.layers.Layer):
             tags: Whole numbers, shape `(batch, time)`; of any value where there is no step.
             mask: Shape `(batch, time)`.
         """
-        logits, places = self._read(logits, mask)
-        tags = ops.cast(tags, "int32")
-        return path_score(self._chain(logits, False), ops.where(places.mask, ops.maximum(tags, 0), 0), places)
+        steps = self._read(logits, mask)
+        tags, wrong = read_states(self._owner, "tag", tags, self.num_tags, steps, unknown=False)
+        return steps.without(wrong).told(path_score(self._chain(steps, False), tags, steps.places))
 
     def log_likelihood(self, logits: Any, tags: Any, mask: Any = None) -> Any:
         """Returns the log-likelihood of given tags, shape `(batch,)`.
@@ -135,25 +147,30 @@ class CRF(keras.layers.Layer):
                 may have any: the likelihood is that of the tags that are known.
             mask: Shape `(batch, time)`.
         """
-        logits, places = self._read(logits, mask)
-        tags = ops.cast(tags, "int32")
-        free = self._chain(logits, False)
+        steps = self._read(logits, mask)
+        tags, wrong = read_states(self._owner, "tag", tags, self.num_tags, steps, unknown=True)
+        return steps.without(wrong).told(self._log_likelihood(steps, tags))
+
+    def _log_likelihood(self, steps: Steps, tags: Any) -> Any:
+        places, free = steps.places, self._chain(steps, False)
         if not self.constrain_training:
-            return known_score(free, tags, places) - chain_log_partition(free, places)
-        held = self._chain(logits, True)
+            return _share(known_score(free, tags, places), chain_log_partition(free, places))
+        held = self._chain(steps, True)
         within = known_score(held, tags, places)
         breaks = within < IMPOSSIBLE / 2
         some_break = ops.any(breaks)
-        without = known_score(free, tags, places, some_break) - log_partition_if(some_break, free, places)
-        return ops.where(breaks, without, within - chain_log_partition(held, places))
+        without = _share(
+            known_score(free, tags, places, some_break), log_partition_if(some_break, free, places)
+        )
+        return ops.where(breaks, without, _share(within, chain_log_partition(held, places)))
 
     def marginals(self, logits: Any, mask: Any = None) -> Any:
         """Returns the probability of each tag at each step, shape `(batch, time, num_tags)`.
 
         Zero where there is no step. With constraints forbidden paths have none.
         """
-        logits, places = self._read(logits, mask)
-        return expectations(self._chain(logits, True), places).states
+        steps = self._read(logits, mask)
+        return steps.told_by_step(expectations(self._chain(steps, True), steps.places).states)
 
     def decode(self, logits: Any, mask: Any = None, k: int = 1) -> tuple[Any, Any]:
         """Returns the tags of the highest scores, and the scores.
@@ -161,32 +178,35 @@ class CRF(keras.layers.Layer):
         Args:
             logits: Shape `(batch, time, num_tags)`.
             mask: Shape `(batch, time)`.
-            k: How many.
+            k: How many, at least 1.
 
         Returns:
             Tags, int32 of shape `(batch, time)` with 0 where there is no step, and scores of shape
             `(batch,)`; for `k > 1` of shapes `(batch, k, time)` and `(batch, k)`, best first. Where
             a sequence has fewer than k paths the last scores are below -1e29.
         """
-        logits, places = self._read(logits, mask)
-        tags, scores = best_paths(self._chain(logits, True), places, k)
-        return (tags[:, 0], scores[:, 0]) if k == 1 else (tags, scores)
+        steps, k = self._read(logits, mask), whole_number(self._owner, "k", k, 1)
+        return steps.best_told(best_paths(self._chain(steps, True), steps.places, k))
 
-    def _read(self, logits: Any, mask: Any) -> tuple[Any, Compact]:
-        logits = ops.cast(logits, "float32")
+    @property
+    def _owner(self) -> str:
+        return f"CRF '{self.name}'"
+
+    def _read(self, logits: Any, mask: Any) -> Steps:
+        logits = ops.convert_to_tensor(logits)
         if len(logits.shape) != 3 or logits.shape[-1] != self.num_tags:
             raise ValueError(
-                f"CRF '{self.name}': expected logits of shape (batch, time, {self.num_tags}); "
+                f"{self._owner}: expected logits of shape (batch, time, {self.num_tags}); "
                 f"received {tuple(logits.shape)}."
             )
-        return logits, read_mask(f"CRF '{self.name}'", mask, logits)
+        return read_steps(self._owner, mask, finite_scores(ops.cast(logits, "float32")), not_finite)
 
-    def _chain(self, logits: Any, constrained: bool) -> Chain:
+    def _chain(self, steps: Steps, constrained: bool) -> Chain:
         # Sums, since a custom gradient takes tensors and a variable converts to itself.
-        scores = [weight + 0.0 for weight in (self.transitions, self.start, self.end)]
+        scores = [finite_scores(weight + 0.0) for weight in (self.transitions, self.start, self.end)]
         if constrained and self._forbidden is not None:
             scores = [score + forbidden for score, forbidden in zip(scores, self._forbidden, strict=True)]
-        return Chain(logits, *scores)
+        return Chain(steps.values, *scores)
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -198,3 +218,8 @@ class CRF(keras.layers.Layer):
             "initializer": keras.initializers.serialize(self.initializer),
             "regularizer": keras.regularizers.serialize(self.regularizer),
         }
+
+
+def _share(known: Any, total: Any) -> Any:
+    """Returns the log-likelihood for two log-partitions: `IMPOSSIBLE` where both are."""
+    return ops.where(total < IMPOSSIBLE / 2, IMPOSSIBLE, known - total)

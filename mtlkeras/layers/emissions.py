@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from mtlkeras.layers.chain import IMPOSSIBLE
+from mtlkeras.layers.chain import IMPOSSIBLE, as_int32, finite_scores, int32, not_finite
 
 _SPREAD = 0.5  # Of the first weights, which must differ between the states for anything to be learnt.
 
@@ -34,6 +34,7 @@ class Emissions:
 
     kind = "scores"
     input_rank = 3
+    is_checked_ahead = False  # Whether observations that can be read are checked before anything is computed.
 
     def __init__(self, layer: Any) -> None:
         self.layer = layer
@@ -50,12 +51,24 @@ class Emissions:
     def build(self) -> None:
         """Adds the layer's weights."""
 
+    def read(self, x: Any) -> Any:
+        """Returns observations as they are computed with."""
+        return finite_scores(ops.cast(x, "float32"))
+
+    def is_wrong(self, x: Any) -> Any:
+        """Returns where observations, as `read` gives them, cannot be; bool of their shape."""
+        return not_finite(x)
+
     def log_probabilities(self, x: Any) -> Any:
         """Returns log p(observation | state), float32 of shape `(batch, time, states)`."""
-        return ops.cast(x, "float32")
+        return x
 
     def check(self, x: np.ndarray) -> None:
         """Raises `ValueError` for observations, of shape `(steps, ...)`, that cannot be."""
+        if not (x < np.inf).all():
+            raise ValueError(
+                f"HMM '{self.layer.name}': scores must be numbers below infinity where the mask has a step."
+            )
 
     def initialize(self, x: np.ndarray, rng: np.random.Generator) -> None:
         """Sets first values for observations of shape `(steps, ...)`."""
@@ -82,6 +95,7 @@ class DiscreteEmissions(Emissions):
 
     kind = "discrete"
     input_rank = 2
+    is_checked_ahead = True
 
     @property
     def expected(self) -> str:
@@ -98,9 +112,16 @@ class DiscreteEmissions(Emissions):
             initializer=keras.initializers.RandomNormal(0.0, _SPREAD, layer.seed),
         )
 
+    def read(self, x: Any) -> Any:
+        return as_int32(x, self.layer.num_symbols)
+
+    def is_wrong(self, x: Any) -> Any:
+        return ops.logical_or(x < -1, x >= self.layer.num_symbols)
+
     def log_probabilities(self, x: Any) -> Any:
-        x = ops.cast(x, "int32")
-        found = ops.take(ops.transpose(ops.log_softmax(self.logits, axis=1)), ops.maximum(x, 0), axis=0)
+        found = ops.take(
+            ops.transpose(ops.log_softmax(self.logits, axis=1)), int32(ops.maximum(x, 0)), axis=0
+        )
         return ops.where((x >= 0)[:, :, None], found, 0.0)
 
     def check(self, x: np.ndarray) -> None:
@@ -151,12 +172,15 @@ class GaussianEmissions(Emissions):
         self.means = layer.add_weight(shape, name="means", initializer=spread)
         self.log_variances = layer.add_weight(shape, name="log_variances", initializer="zeros")
 
+    def read(self, x: Any) -> Any:
+        return ops.cast(x, "float32")
+
     def _log_variances(self) -> Any:
         return ops.maximum(self.log_variances, math.log(self.layer.min_variance))
 
     def log_probabilities(self, x: Any) -> Any:
         logs = self._log_variances()
-        apart = ops.cast(x, "float32")[:, :, None, :] - self.means
+        apart = x[:, :, None, :] - self.means
         return -0.5 * ops.sum(apart * apart * ops.exp(-logs) + logs + math.log(2 * math.pi), axis=-1)
 
     def check(self, x: np.ndarray) -> None:

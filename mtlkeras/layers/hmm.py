@@ -9,7 +9,20 @@ import numpy as np
 from keras import ops
 
 from mtlkeras._errors import unknown_name
-from mtlkeras.layers.chain import IMPOSSIBLE, Chain, best_paths, clamped, expectations, known_score, read_mask
+from mtlkeras.layers.chain import (
+    IMPOSSIBLE,
+    Chain,
+    Steps,
+    best_paths,
+    clamped,
+    expectations,
+    finite_scores,
+    known_score,
+    known_values,
+    read_states,
+    read_steps,
+    whole_number,
+)
 from mtlkeras.layers.chain import log_partition as chain_log_partition
 from mtlkeras.layers.emissions import EMISSIONS, log_normalised
 from mtlkeras.layers.hmm_fitting import Expecting, Sequences, count
@@ -55,7 +68,11 @@ class HMM(keras.layers.Layer):
     Output shape: called as a layer it gives the best states, int32 of shape `(batch, time)`.
 
     Raises:
-        ValueError: For unknown emissions, or a size that is lacking or is not theirs.
+        ValueError: For unknown emissions, or a size that is lacking or is not theirs. By the methods:
+            if a shape does not fit, or a symbol or state whose value can be read is out of range. In a
+            graph, where it cannot be, such a sequence has NaN for an answer; so it has if it has a
+            feature that is not finite or a score of NaN or `+inf` where there is a step. It has no
+            gradient then, and others in the batch know nothing of it. A score of `-inf` forbids.
 
     Example:
 
@@ -91,9 +108,10 @@ class HMM(keras.layers.Layer):
         self.min_variance, self.seed = min_variance, seed
         self.supports_masking = True
         self._check_fields()
+        num_states = self.num_states
         self.start_logits = self.add_weight((num_states,), name="start_logits", initializer="zeros")
         self.transition_logits = self.add_weight(  # To the end as well, in the last column, if that counts.
-            (num_states, num_states + final), name="transition_logits", initializer="zeros"
+            (num_states, num_states + bool(final)), name="transition_logits", initializer="zeros"
         )
         self.emission = EMISSIONS[emissions](self)
         self.emission.build()
@@ -101,15 +119,16 @@ class HMM(keras.layers.Layer):
         self.built = True
 
     def _check_fields(self) -> None:
-        if self.num_states < 1:
-            raise ValueError(f"HMM: num_states must be at least 1; received {self.num_states}.")
+        self.num_states = whole_number("HMM", "num_states", self.num_states, 1)
         for name, kind in (("num_symbols", "discrete"), ("num_features", "gaussian")):
             size = getattr(self, name)
-            if kind == self.emissions and (size is None or size < 1):
-                raise ValueError(f"HMM: {kind} emissions need {name} of at least 1; received {size}.")
-            if kind != self.emissions and size is not None:
+            if kind == self.emissions:
+                if size is None:
+                    raise ValueError(f"HMM: {kind} emissions need {name} of at least 1; received None.")
+                setattr(self, name, whole_number("HMM", name, size, 1))
+            elif size is not None:
                 raise ValueError(f"HMM: {name} is for {kind} emissions, and these are {self.emissions}.")
-        if not self.min_variance > 0:
+        if not (np.isfinite(self.min_variance) and self.min_variance > 0):
             raise ValueError(f"HMM: min_variance must be above 0; received {self.min_variance}.")
 
     def build(self, input_shape: Any) -> None:
@@ -132,20 +151,24 @@ class HMM(keras.layers.Layer):
             states: Whole numbers, shape `(batch, time)`, -1 (`mtlkeras.MISSING`) for a state that is
                 not known; `None` if none is.
         """
-        chain, places = self._read(x, mask)
+        steps = self.read(x, mask)
+        chain, places = self.chain(steps.values), steps.places
         if states is None:
-            return chain_log_partition(chain, places)
-        return known_score(chain, ops.cast(states, "int32"), places)
+            return steps.told(chain_log_partition(chain, places))
+        states, wrong = self._read_states(states, steps)
+        return steps.without(wrong).told(known_score(chain, states, places))
 
     def posteriors(self, x: Any, mask: Any = None, states: Any = None) -> Any:
         """Returns the probability of each state at each step, shape `(batch, time, num_states)`.
 
         Zero where there is no step. Arguments as of `log_likelihood`: given what is known.
         """
-        chain, places = self._read(x, mask)
+        steps = self.read(x, mask)
+        chain = self.chain(steps.values)
         if states is not None:
-            chain = clamped(chain, ops.where(places.mask, ops.cast(states, "int32"), -1))
-        return expectations(chain, places).states
+            states, wrong = self._read_states(states, steps)
+            chain, steps = clamped(chain, states), steps.without(wrong)
+        return steps.told_by_step(expectations(chain, steps.places).states)
 
     def decode(self, x: Any, mask: Any = None, k: int = 1) -> tuple[Any, Any]:
         """Returns the states of the highest log p(x, states), and that.
@@ -153,29 +176,41 @@ class HMM(keras.layers.Layer):
         Args:
             x: Observations.
             mask: Shape `(batch, time)`.
-            k: How many.
+            k: How many, at least 1.
 
         Returns:
             States, int32 of shape `(batch, time)` with 0 where there is no step, and scores of shape
             `(batch,)`; for `k > 1` of shapes `(batch, k, time)` and `(batch, k)`, best first.
         """
-        chain, places = self._read(x, mask)
-        states, scores = best_paths(chain, places, k)
-        return (states[:, 0], scores[:, 0]) if k == 1 else (states, scores)
+        steps, k = self.read(x, mask), whole_number(self._owner, "k", k, 1)
+        return steps.best_told(best_paths(self.chain(steps.values), steps.places, k))
 
     def chain(self, x: Any) -> Chain:
-        """Returns the potentials for observations, all of them log probabilities."""
-        transitions = ops.log_softmax(self.transition_logits, axis=1)
+        """Returns the potentials for observations that can be, all of them log probabilities."""
         # Sums of logs of what cannot be must stay finite numbers.
-        transitions = ops.maximum(transitions, IMPOSSIBLE)
+        transitions = finite_scores(ops.log_softmax(self.transition_logits, axis=1))
         end = transitions[:, -1] if self.final else ops.zeros_like(transitions[:, 0])
-        start = ops.maximum(ops.log_softmax(self.start_logits), IMPOSSIBLE)
-        return Chain(self.emission.log_probabilities(x), transitions[:, : self.num_states], start, end)
+        start = finite_scores(ops.log_softmax(self.start_logits))
+        emissions = finite_scores(self.emission.log_probabilities(x))
+        return Chain(emissions, transitions[:, : self.num_states], start, end)
 
-    def _read(self, x: Any, mask: Any) -> tuple[Chain, Any]:
+    @property
+    def _owner(self) -> str:
+        return f"HMM '{self.name}'"
+
+    def read(self, x: Any, mask: Any) -> Steps:
+        """Returns observations and a mask as they are computed with."""
+        known = known_values(x)
         x = ops.convert_to_tensor(x)
         self.check_shape(x)
-        return self.chain(x), read_mask(f"HMM '{self.name}'", mask, x)
+        steps = read_steps(self._owner, mask, self.emission.read(x), self.emission.is_wrong)
+        there = known_values(steps.places.mask)
+        if self.emission.is_checked_ahead and known is not None and there is not None:
+            self.emission.check(known[there[tuple(map(slice, known.shape[:2]))]])
+        return steps
+
+    def _read_states(self, states: Any, steps: Steps) -> tuple[Any, Any]:
+        return read_states(self._owner, "state", states, self.num_states, steps, unknown=True)
 
     def check_shape(self, x: Any) -> None:
         """Raises `ValueError` unless observations are of the emissions' shape."""
@@ -228,6 +263,8 @@ class HMM(keras.layers.Layer):
         Raises:
             ValueError: If shapes do not fit, or a state or symbol is out of range.
         """
+        for value in (smoothing, emission_smoothing):
+            _check_smoothing(self._owner, value)
         sequences = Sequences(self, x, mask, states)
         self._learn(sequences, count(sequences, self.num_states), smoothing, emission_smoothing)
 
@@ -261,15 +298,22 @@ class HMM(keras.layers.Layer):
             The log-likelihoods of all sequences: of the weights at first, and after each iteration.
 
         Raises:
-            ValueError: If shapes do not fit, a state or symbol is out of range, or a sequence cannot be
-                under the current weights.
+            ValueError: If shapes do not fit, a state or symbol is out of range, there is nothing to
+                learn from, or a sequence cannot be under the current weights.
         """
+        iterations = whole_number(self._owner, "iterations", iterations, 0)
+        batch_size = whole_number(self._owner, "batch_size", batch_size, 1)
+        if np.isnan(tolerance):
+            raise ValueError(f"{self._owner}: tolerance must be a number; received {tolerance}.")
+        _check_smoothing(self._owner, smoothing)
         sequences = Sequences(self, x, mask, states)
         if self._expect is None:
             self._expect = Expecting(self)
         history: list[float] = []
         for _ in range(iterations + 1):
             logs, found = self._expect(sequences, batch_size)
+            if np.isnan(logs).any():
+                raise ValueError(f"{self._owner}: the weights are not finite: set others (initialize).")
             if logs.min() < IMPOSSIBLE / 10:
                 raise ValueError(
                     f"HMM '{self.name}': sequence {int(logs.argmin())} cannot be under the current weights: "
@@ -283,8 +327,6 @@ class HMM(keras.layers.Layer):
         return history
 
     def _learn(self, sequences: Sequences, found: Any, smoothing: float, of_emissions: float | None) -> None:
-        if min(smoothing, of_emissions or 0.0) < 0:
-            raise ValueError(f"HMM '{self.name}': smoothing must not be negative.")
         pairs = np.concatenate([found.pairs, found.end[:, None]], axis=1) if self.final else found.pairs
         for logits, counts in ((self.start_logits, found.start), (self.transition_logits, pairs)):
             logits.assign(log_normalised(counts, smoothing, ops.convert_to_numpy(logits)))
@@ -304,10 +346,14 @@ class HMM(keras.layers.Layer):
         return {**found, **self.emission.probabilities()}
 
     def set_probabilities(self, **values: Any) -> None:
-        """Sets parameters by the names that `probabilities` gives them; what sums to 1 is scaled so.
+        """Sets parameters by the names that `probabilities` gives them.
+
+        Probabilities may miss a sum of 1 by 0.01, as rounded ones do, and are scaled to it; those of
+        transitions sum to 1 with `final`, so give both. If one value does not fit none is set.
 
         Raises:
-            ValueError: For an unknown name or a value of another shape.
+            ValueError: For an unknown name, a value of another shape, probabilities that are negative, not
+                finite or do not sum to 1, a mean that is not finite, or a variance that is not above 0.
         """
         known = self.probabilities()
         for name, value in values.items():
@@ -315,11 +361,20 @@ class HMM(keras.layers.Layer):
                 raise unknown_name("parameter", name, known, f"set_probabilities of HMM '{self.name}'")
             if np.shape(value) != known[name].shape:
                 raise ValueError(
-                    f"HMM '{self.name}': expected {name} of shape {known[name].shape}; "
+                    f"{self._owner}: expected {name} of shape {known[name].shape}; "
                     f"received {np.shape(value)}."
                 )
+            _check_parameter(self._owner, name, np.asarray(value, "float64"))
         now = {**known, **{name: np.asarray(value, "float64") for name, value in values.items()}}
         pairs = np.concatenate([now["transitions"], *([now["final"][:, None]] if self.final else [])], axis=1)
+        for name, rows in (
+            ("start", now["start"]),
+            ("transitions", pairs),
+            ("emissions", now.get("emissions")),
+        ):
+            if rows is not None:
+                with_final = " with final" if self.final and name == "transitions" else ""
+                _check_sums(self._owner, name + with_final, np.atleast_2d(rows))
         if "start" in values:
             self.start_logits.assign(log_normalised(now["start"], 0.0, np.zeros(1)))
         if "transitions" in values or "final" in values:
@@ -329,3 +384,28 @@ class HMM(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         names = ("num_states", "emissions", "num_symbols", "num_features", "final", "min_variance", "seed")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
+
+
+def _check_smoothing(owner: str, value: Any) -> None:
+    if value is not None and not (np.isfinite(value) and value >= 0):
+        raise ValueError(f"{owner}: smoothing must not be negative, and finite; received {value}.")
+
+
+def _check_parameter(owner: str, name: str, value: np.ndarray) -> None:
+    """Raises `ValueError` for a parameter, by its name in `probabilities`, with values it cannot have."""
+    if name == "means":
+        fits, wanted = np.isfinite(value), "finite"
+    elif name == "variances":
+        fits, wanted = np.isfinite(value) & (value > 0), "finite and above 0"
+    else:
+        fits, wanted = (value >= 0) & np.isfinite(value), "probabilities, which are not negative"
+    if not fits.all():
+        raise ValueError(f"{owner}: {name} must be {wanted}; received {value[~fits][0]}.")
+
+
+def _check_sums(owner: str, name: str, rows: np.ndarray) -> None:
+    sums = rows.sum(axis=-1)
+    wrong = ~(np.abs(sums - 1.0) <= 0.01)
+    if wrong.any():
+        row = f" of state {int(np.flatnonzero(wrong)[0])}" if len(rows) > 1 else ""
+        raise ValueError(f"{owner}: {name}{row} must sum to 1; the sum is {sums[wrong][0]:.6g}.")

@@ -9,7 +9,7 @@ import numpy as np
 from keras import ops
 
 from mtlkeras._backend import compiled
-from mtlkeras.layers.chain import Expectations, clamped, expectations, known_score, read_mask
+from mtlkeras.layers.chain import Expectations, check_states, clamped, expectations, known_score
 
 
 class Sequences:
@@ -26,22 +26,19 @@ class Sequences:
     """
 
     def __init__(self, layer: Any, x: Any, mask: Any, states: Any) -> None:
-        self.x = np.asarray(x)
+        self.x = ops.convert_to_numpy(x)
         layer.check_shape(self.x)
         shape = self.x.shape[:2]
-        self.mask = np.ones(shape, bool) if mask is None else np.asarray(mask).astype(bool)
-        self.states = np.full(shape, -1, "int32") if states is None else np.asarray(states)
+        self.mask = np.ones(shape, bool) if mask is None else ops.convert_to_numpy(mask).astype(bool)
+        self.states = np.full(shape, -1, "int32") if states is None else ops.convert_to_numpy(states)
         for name, value in (("mask", self.mask), ("states", self.states)):
             if value.shape != shape:
                 raise ValueError(
                     f"HMM '{layer.name}': expected {name} of shape {shape} as the observations; "
                     f"received {value.shape}."
                 )
+        check_states(f"HMM '{layer.name}'", "state", self.states, layer.num_states, True, self.mask)
         self.states = np.where(self.mask, self.states, -1).astype("int32")
-        if self.states.max(initial=-1) >= layer.num_states:
-            raise ValueError(
-                f"HMM '{layer.name}': state {self.states.max()} is outside 0 to {layer.num_states - 1}."
-            )
         self.steps = self.x[self.mask]
         if not len(self.steps):
             raise ValueError(f"HMM '{layer.name}': there is no step to learn from.")
@@ -89,8 +86,9 @@ class Expecting:
     def _compute(self, weights: list, x: Any, mask: Any, states: Any) -> Any:
         layer = self._layer
         with keras.StatelessScope(state_mapping=list(zip(layer.weights, weights, strict=True))):
-            chain, places = layer.chain(x), read_mask(layer.name, mask, x)
-            found = expectations(clamped(chain, ops.where(places.mask, states, -1)), places)
+            steps = layer.read(x, mask)
+            chain, places = layer.chain(steps.values), steps.places
+            found = expectations(clamped(chain, states), places)
             return known_score(chain, states, places), tuple(found)
 
     def __call__(self, sequences: Sequences, batch_size: int) -> tuple[np.ndarray, Expectations]:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import keras
 
 from mtlkeras._errors import unknown_name
+from mtlkeras._fields import check_activation
 from mtlkeras.features import Features
 from mtlkeras.layers.preprocessing import CategoryIndex
 from mtlkeras.specs import spec, tunable
@@ -84,7 +85,7 @@ class MLP(Trunk):
         check_positive(self, "width")
         check_choice(self, "normalization", ("batch", "layer", None))
         check_regularization(self)
-        keras.activations.get(self.activation)
+        check_activation("MLP", "activation", self.activation)
         if self.embedding_units is not None:
             check_positive(self, "embedding_units")
         for name, known in (self.categories or {}).items():

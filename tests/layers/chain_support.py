@@ -9,6 +9,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from mtlkeras._backend import compiled
+
 LENGTH, ROWS = 6, 10
 
 
@@ -61,3 +63,49 @@ def finite_differences(loss, values: list[np.ndarray], step: float = 1e-5) -> li
             gradient[index] = (sides[0] - sides[1]) / (2 * step)
         found.append(gradient)
     return found
+
+
+def stateless(layer: keras.layers.Layer, function: Callable[..., Any]) -> Callable[..., Any]:
+    """Returns a function compiled once for all weights of a layer, with what it gives as float64 arrays."""
+
+    @compiled
+    def run(weights: list, *inputs: Any) -> Any:
+        with keras.StatelessScope(state_mapping=list(zip(layer.weights, weights, strict=True))):
+            return function(*inputs)
+
+    def call(*inputs: Any) -> Any:
+        weights = [ops.convert_to_tensor(numbers(weight), "float32") for weight in layer.weights]
+        return keras.tree.map_structure(numbers, run(weights, *map(ops.convert_to_tensor, inputs)))
+
+    return call
+
+
+def gradient_function(layer: keras.layers.Layer, loss: Callable[..., Any]) -> Callable[..., list[np.ndarray]]:
+    """Returns a function compiled once for the gradients of `loss(x, *others)` by x and all weights."""
+
+    def computed(x: Any, weights: list, *others: Any) -> Any:
+        with keras.StatelessScope(state_mapping=list(zip(layer.weights, weights, strict=True))):
+            return loss(x, *others)
+
+    if keras.backend.backend() == "jax":
+        import jax
+
+        run = jax.jit(jax.grad(computed, argnums=(0, 1)))
+    else:
+        import tensorflow as tf
+
+        @tf.function(autograph=False)
+        def run(x, weights, *others):
+            with tf.GradientTape() as tape:
+                tape.watch([x, *weights])
+                value = computed(x, weights, *others)
+            found = tape.gradient(value, [x, *weights])
+            return found[0], found[1:]
+
+    def call(x: Any, *others: Any) -> list[np.ndarray]:
+        weights = [ops.convert_to_tensor(numbers(weight), "float32") for weight in layer.weights]
+        values = [ops.convert_to_tensor(value) for value in (x, *others)]
+        x_gradient, of_weights = run(values[0], weights, *values[1:])
+        return [numbers(gradient) for gradient in (x_gradient, *of_weights)]
+
+    return call

@@ -392,7 +392,7 @@ def test_bad_fields_are_named(case):
     arguments, options, message = BAD_FIELDS[case]
     with pytest.raises(ValueError, match=message):
         HMM(3, *arguments, **options)
-    with pytest.raises(ValueError, match="num_states must be at least 1"):
+    with pytest.raises(ValueError, match="num_states must be a whole number of at least 1"):
         HMM(0, "scores")
 
 
@@ -405,7 +405,7 @@ def test_bad_values_are_named():
         r"mask of shape \(batch, time\)": lambda: hmm.decode(x, np.ones((2, 3), bool)),
         r"expected mask of shape \(2, 4\)": lambda: hmm.fit_em(x, np.ones((2, 3), bool)),
         r"expected states of shape \(2, 4\)": lambda: hmm.fit_supervised(x, np.ones((2, 3), int)),
-        "state 2 is outside 0 to 1": lambda: hmm.fit_supervised(x, x + 2),
+        "state 2 of sequence 0, step 0 is outside 0 to 1": lambda: hmm.fit_supervised(x, x + 2),
         "symbol 3 is outside 0 to 2": lambda: hmm.fit_em(x + 3),
         "no step to learn from": lambda: hmm.fit_em(x, x > 0),
         "smoothing must not be negative": lambda: hmm.fit_supervised(x, x, smoothing=-1.0),

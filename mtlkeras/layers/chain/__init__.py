@@ -5,10 +5,21 @@ Potentials are unnormalised log scores: `emissions` (batch, time, states), `tran
 exist: the others are left out as if the sequence were closed up, wherever they are.
 """
 
-from mtlkeras.layers.chain.compact import Compact, compact, read_mask
+from mtlkeras.layers.chain.compact import Compact, compact
+from mtlkeras.layers.chain.inputs import (
+    Steps,
+    as_int32,
+    check_states,
+    finite_scores,
+    known_values,
+    not_finite,
+    read_states,
+    read_steps,
+    whole_number,
+)
 from mtlkeras.layers.chain.known import clamped, known_score
 from mtlkeras.layers.chain.partition import expectations, log_partition, log_partition_if
-from mtlkeras.layers.chain.potentials import IMPOSSIBLE, Chain, Expectations
+from mtlkeras.layers.chain.potentials import IMPOSSIBLE, Chain, Expectations, int32
 from mtlkeras.layers.chain.score import path_score
 from mtlkeras.layers.chain.viterbi import best_paths
 
@@ -17,13 +28,22 @@ __all__ = [
     "Chain",
     "Compact",
     "Expectations",
+    "Steps",
+    "as_int32",
     "best_paths",
+    "check_states",
     "clamped",
     "compact",
     "expectations",
+    "finite_scores",
+    "int32",
     "known_score",
+    "known_values",
     "log_partition",
     "log_partition_if",
+    "not_finite",
     "path_score",
-    "read_mask",
+    "read_states",
+    "read_steps",
+    "whole_number",
 ]

@@ -55,27 +55,3 @@ def compact(mask: Any) -> Compact:
     """Returns how sequences with a mask, bool of shape `(batch, time)`, are closed up."""
     mask = ops.cast(mask, "bool")
     return Compact(mask, ops.sum(ops.cast(mask, "int32"), axis=1))
-
-
-def read_mask(owner: str, mask: Any, inputs: Any) -> Compact:
-    """Returns how sequences are closed up, for a mask as a user gives it.
-
-    Args:
-        owner: Who asks, for the error.
-        mask: Shape `(batch, time)`, or `None` for all steps.
-        inputs: Shape `(batch, time)` or `(batch, time, ...)`.
-
-    Raises:
-        ValueError: If the mask does not fit the inputs.
-    """
-    if mask is None:
-        return compact(ops.ones(ops.shape(inputs)[:2], "bool"))
-    mask = ops.convert_to_tensor(mask)
-    if len(mask.shape) != 2 or (
-        None not in (mask.shape[1], inputs.shape[1]) and mask.shape[1] != inputs.shape[1]
-    ):
-        raise ValueError(
-            f"{owner}: expected a mask of shape (batch, time) as of inputs "
-            f"{tuple(inputs.shape)}; received {tuple(mask.shape)}."
-        )
-    return compact(mask)

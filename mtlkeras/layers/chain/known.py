@@ -8,7 +8,7 @@ from keras import ops
 
 from mtlkeras.layers.chain.compact import Compact
 from mtlkeras.layers.chain.partition import log_partition_if
-from mtlkeras.layers.chain.potentials import IMPOSSIBLE, Chain
+from mtlkeras.layers.chain.potentials import IMPOSSIBLE, Chain, int32
 from mtlkeras.layers.chain.score import path_score
 
 
@@ -19,7 +19,7 @@ def clamped(chain: Chain, states: Any) -> Chain:
         chain: The potentials, in float32.
         states: Int32, shape `(batch, time)`; one below 0 is not known.
     """
-    chosen = ops.one_hot(ops.maximum(states, 0), chain.transitions.shape[0], dtype="bool")
+    chosen = ops.one_hot(int32(ops.maximum(states, 0)), chain.transitions.shape[0], dtype="bool")
     fits = ops.logical_or((states < 0)[:, :, None], chosen)
     return chain._replace(emissions=ops.where(fits, chain.emissions, IMPOSSIBLE))
 
@@ -33,7 +33,7 @@ def known_score(chain: Chain, states: Any, places: Compact, needed: Any = True) 
         places: The steps that exist.
         needed: Scalar bool: where it does not hold, the sum over unknown states may be left out.
     """
-    path = ops.where(ops.logical_and(places.mask, states >= 0), states, 0)
+    path = int32(ops.where(ops.logical_and(places.mask, states >= 0), states, 0))
     some_unknown = ops.any(ops.logical_and(places.mask, states < 0))
     summed = log_partition_if(ops.logical_and(some_unknown, needed), clamped(chain, states), places)
     return ops.where(some_unknown, summed, path_score(chain, path, places))

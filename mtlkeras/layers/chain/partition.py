@@ -17,7 +17,7 @@ from keras import ops
 
 from mtlkeras.layers.chain import probabilities, wide
 from mtlkeras.layers.chain.compact import Compact
-from mtlkeras.layers.chain.potentials import Chain, Expectations, closed
+from mtlkeras.layers.chain.potentials import IMPOSSIBLE, Chain, Expectations, closed
 
 _LARGEST_RANGE = 50.0
 
@@ -46,11 +46,11 @@ def log_partition(chain: Chain, places: Compact) -> Any:
         )
 
         def gradient(*args: Any, upstream: Any = None) -> Any:
-            upstream = args[0] if upstream is None else upstream
+            weights = _of_possible(total, args[0] if upstream is None else upstream)
             found = ops.cond(
                 is_narrow,
-                lambda: tuple(probabilities.backward(given, places, forward[0], upstream)),
-                lambda: tuple(wide.backward(given, places, forward, total, upstream)),
+                lambda: tuple(probabilities.backward(given, places, forward[0], weights)),
+                lambda: tuple(wide.backward(given, places, forward, weights)),
             )
             return (places.open(found[0]), *found[1:])
 
@@ -84,6 +84,8 @@ def log_partition_if(condition: Any, chain: Chain, places: Compact) -> Any:
 def expectations(chain: Chain, places: Compact, weights: Any = None) -> Expectations:
     """Returns the expected states and transitions of each sequence, times its weight.
 
+    A sequence whose every path is impossible has none: zeros.
+
     Args:
         chain: The potentials, in float32.
         places: The steps that exist.
@@ -94,14 +96,20 @@ def expectations(chain: Chain, places: Compact, weights: Any = None) -> Expectat
         weights = ops.ones_like(given.emissions[:, 0, 0])
 
     def by_probabilities() -> Any:
-        return tuple(probabilities.backward(given, places, probabilities.forward(given, places)[1], weights))
+        total, forward = probabilities.forward(given, places)
+        return tuple(probabilities.backward(given, places, forward, _of_possible(total, weights)))
 
     def by_wide_numbers() -> Any:
         total, forward = wide.forward(given, places)
-        return tuple(wide.backward(given, places, forward, total, weights))
+        return tuple(wide.backward(given, places, forward, _of_possible(total, weights)))
 
     found = ops.cond(_is_narrow(given), by_probabilities, by_wide_numbers)
     return Expectations(places.open(found[0]), *found[1:])
+
+
+def _of_possible(log_totals: Any, weights: Any) -> Any:
+    """Returns weights without those of sequences whose every path is impossible."""
+    return ops.where(log_totals > IMPOSSIBLE / 2, weights, 0.0)
 
 
 def _is_narrow(chain: Chain) -> Any:

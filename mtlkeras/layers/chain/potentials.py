@@ -44,6 +44,11 @@ def closed(chain: Chain, places: Compact) -> Chain:
     return chain._replace(emissions=places.close(emissions))
 
 
+def int32(x: Any) -> Any:
+    """Returns whole numbers as int32, for on JAX Keras makes floats of them if `floatx` is bfloat16."""
+    return ops.cast(x, "int32")
+
+
 def time_major(x: Any) -> Any:
     """Returns `(time, batch, ...)` for `(batch, time, ...)`, and the other way round."""
     return ops.transpose(x, (1, 0, *range(2, len(x.shape))))
@@ -69,7 +74,7 @@ def is_last(places: Compact) -> Any:
 
 def at_last(x: Any, places: Compact) -> Any:
     """Returns `(batch, ...)`: the entries of `(time, batch, ...)` at the last step of each sequence."""
-    last = ops.maximum(places.lengths - 1, 0)
+    last = int32(ops.maximum(places.lengths - 1, 0))
     index = ops.reshape(last, (1, -1, *[1] * (len(x.shape) - 2)))
     return ops.take_along_axis(x, index, axis=0)[0]
 

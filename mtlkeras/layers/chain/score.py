@@ -7,7 +7,7 @@ from typing import Any
 from keras import ops
 
 from mtlkeras.layers.chain.compact import Compact
-from mtlkeras.layers.chain.potentials import Chain
+from mtlkeras.layers.chain.potentials import Chain, int32
 
 
 def path_score(chain: Chain, states: Any, places: Compact) -> Any:
@@ -26,6 +26,6 @@ def path_score(chain: Chain, states: Any, places: Compact) -> Any:
     pairs = path[:, :-1] * count + path[:, 1:]
     moved = ops.take(ops.reshape(chain.transitions, (-1,)), pairs)
     moved = ops.sum(ops.where(steps[:, 1:] < places.lengths[:, None], moved, 0.0), axis=1)
-    last = ops.take_along_axis(path, ops.maximum(places.lengths - 1, 0)[:, None], axis=1)[:, 0]
+    last = ops.take_along_axis(path, int32(ops.maximum(places.lengths - 1, 0))[:, None], axis=1)[:, 0]
     ends = ops.take(chain.start, path[:, 0]) + ops.take(chain.end, last)
     return emitted + moved + ops.where(places.lengths > 0, ends, 0.0)

@@ -8,7 +8,7 @@ from keras import ops
 
 from mtlkeras._backend import scan
 from mtlkeras.layers.chain.compact import Compact
-from mtlkeras.layers.chain.potentials import IMPOSSIBLE, Chain, after_first, time_major
+from mtlkeras.layers.chain.potentials import IMPOSSIBLE, Chain, after_first, int32, time_major
 
 # So many ways are compared at once: XLA is slow with more, TensorFlow without it with fewer.
 _AT_ONCE = 10
@@ -28,14 +28,14 @@ def best_paths(chain: Chain, places: Compact, k: int = 1) -> tuple[Any, Any]:
     """
     # A way is a state and a rank, numbered `state * k + rank`: one of the k best ways to be there.
     scores = _scores_of_ways(chain, places, k)
-    last = ops.maximum(places.lengths - 1, 0)
+    last = int32(ops.maximum(places.lengths - 1, 0))
     ends = ops.take_along_axis(scores, last[None, None, :], axis=0)[0] + ops.repeat(chain.end, k)[:, None]
     totals, way = _top(ops.transpose(ends), k)
     traced = _traced_best if k == 1 else _traced
     ways = traced(chain.transitions, scores, way, places.lengths)
     path = places.open(time_major(ways) // k)
-    path = ops.where(places.mask[:, :, None], path, 0)
-    empty = ops.convert_to_tensor([0.0] + [IMPOSSIBLE] * (k - 1))  # One path: that of no steps.
+    path = int32(ops.where(places.mask[:, :, None], path, 0))
+    empty = ops.convert_to_tensor([0.0] + [IMPOSSIBLE] * (k - 1), "float32")  # One path: that of no steps.
     return ops.transpose(path, (0, 2, 1)), ops.where((places.lengths > 0)[:, None], totals, empty)
 
 
@@ -88,7 +88,7 @@ def _traced_best(transitions: Any, scores: Any, way: Any, lengths: Any) -> Any:
         totals = ops.take(transitions, way, axis=1) + before
         # The first of the largest. XLA computes two reductions faster than its argmax.
         is_best = ops.equal(totals, ops.max(totals, axis=0, keepdims=True))
-        origin = ops.min(ops.where(is_best, states, count - 1), axis=0)
+        origin = int32(ops.min(ops.where(is_best, states, count - 1), axis=0))
         way = ops.where(number < lengths, origin, way)
         return way, way
 
@@ -105,7 +105,7 @@ def _traced(transitions: Any, scores: Any, way: Any, lengths: Any) -> Any:
         before, number = entry
         origins = _top(ops.take(into, way // k, axis=0) + before[:, None], k)[1]
         # The way of rank r into a state came by the r-th of its origins.
-        origin = ops.sum(ops.where(ops.equal((way % k)[:, :, None], ranks), origins, 0), axis=2)
+        origin = int32(ops.sum(ops.where(ops.equal((way % k)[:, :, None], ranks), origins, 0), axis=2))
         way = ops.where((number < lengths)[:, None], origin, way)
         return way, way
 

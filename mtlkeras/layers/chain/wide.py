@@ -13,7 +13,6 @@ from keras import ops
 from mtlkeras._backend import scan
 from mtlkeras.layers.chain.compact import Compact
 from mtlkeras.layers.chain.potentials import (
-    IMPOSSIBLE,
     Chain,
     Expectations,
     after_first,
@@ -77,21 +76,19 @@ def forward(chain: Chain, places: Compact) -> tuple[Any, Wide]:
     return ops.where(places.lengths > 0, _total(chain, places, found).log(), 0.0), found
 
 
-def backward(chain: Chain, places: Compact, before: Wide, log_total: Any, weights: Any) -> Expectations:
+def backward(chain: Chain, places: Compact, before: Wide, weights: Any) -> Expectations:
     """Returns the expectations, with states of shape `(batch, time, states)`.
 
     Args:
         chain: The potentials, closed up.
         places: The steps that exist.
         before: The forward values.
-        log_total: The log-partition.
-        weights: Of each sequence, shape `(batch,)`.
+        weights: Of each sequence, shape `(batch,)`; 0 for those whose every path is impossible.
     """
     emissions, transitions = exp(time_major(chain.emissions)), exp(chain.transitions)
     total = _total(chain, places, before)
     end = Wide(*[ops.broadcast_to(x, ops.shape(before.mantissa[0])) for x in exp(chain.end)])
-    # A sequence whose every path is impossible has no expectations.
-    weights = ops.where(there(places), ops.where(log_total > IMPOSSIBLE / 2, weights, 0.0)[None, :], 0.0)
+    weights = ops.where(there(places), weights[None, :], 0.0)
 
     def step(carry: Any, entry: Any) -> Any:
         after, pairs = carry
