@@ -17,8 +17,8 @@ from mtlkeras.balancing import Balancing, with_epoch_start
 from mtlkeras.heads import Head, Regression
 from mtlkeras.layers.output import RegressionOutput, TaskOutput
 from mtlkeras.objective import TaskObjective
+from mtlkeras.pixel_inputs import check_pixels, model_inputs
 from mtlkeras.task_metrics import TaskMetrics, resolve_metrics
-from mtlkeras.text_inputs import text_inputs
 
 
 @keras.saving.register_keras_serializable("mtlkeras")
@@ -362,7 +362,7 @@ class MultiTaskModel(Trainer, keras.Model):
         return contextlib.nullcontext() if kept is None else kept.evaluation()
 
     def _checked_data(self, x: Any, y: Any = None, sample_weight: Any = None) -> tuple[Any, Any, Any]:
-        x = text_inputs(self, x)
+        x = model_inputs(self, x)
         if y is not None:
             y = checks.label_arrays(y, self.heads)
             sample_weight = checks.weight_arrays(sample_weight, y, self.output)
@@ -402,9 +402,13 @@ class MultiTaskModel(Trainer, keras.Model):
         for task, layer in layers.items():
             layer.adapt(*_moments(task, layer.head, seen[task]))
 
+    def call(self, inputs: Any, training: Any = None, mask: Any = None, **kwargs: Any) -> Any:
+        check_pixels(self, inputs)  # For ways in that show what they bring only here.
+        return super().call(inputs, training=training, mask=mask, **kwargs)
+
     def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
-        """As in Keras; texts and tokens may also be lists or NumPy arrays of strings."""
-        return super().predict(text_inputs(self, x), *args, **kwargs)
+        """As in Keras; texts and tokens may also be lists or NumPy arrays of strings, pictures names of files."""
+        return super().predict(model_inputs(self, x), *args, **kwargs)
 
     def predict_labels(self, x: Any, **kwargs: Any) -> dict[str, np.ndarray]:
         """Returns what a person wants for each input, by task.

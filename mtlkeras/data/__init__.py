@@ -8,6 +8,7 @@ from mtlkeras.data.keep_tasks import keep_tasks
 from mtlkeras.data.labels import Label
 from mtlkeras.data.load import load
 from mtlkeras.data.order import set_epoch
+from mtlkeras.data.picture import read_pictures
 from mtlkeras.data.pipeline import to_arrays
 from mtlkeras.data.pretraining import MaskTokens, next_sentence_pairs
 from mtlkeras.data.report import LoadReport, TaskReport, describe
@@ -32,6 +33,7 @@ __all__ = [
     "keep_tasks",
     "load",
     "read_idx",
+    "read_pictures",
     "next_sentence_pairs",
     "set_epoch",
     "table_statistics",

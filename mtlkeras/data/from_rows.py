@@ -155,7 +155,7 @@ def _decoded(pictures: Pictures, options: Options) -> tuple[np.ndarray | None, n
 
     if not options.cache:
         return None, make()["bad"]
-    identity = ("pictures", pictures.state(), pictures.names, pictures.size, pictures.channels, resized, skip)
+    identity = ("pictures 2", pictures.state(), pictures.names, pictures.size, pictures.channels, resized, skip)
     arrays = kept(options.cache, identity, make)
     return arrays["pictures"], arrays["bad"]
 

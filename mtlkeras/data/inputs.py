@@ -11,8 +11,8 @@ import numpy as np
 from mtlkeras._errors import unknown_name
 from mtlkeras._missing import MISSING
 from mtlkeras.data.columns import Column, numbers, word, words
-from mtlkeras.data.images import fit_picture
 from mtlkeras.data.options import Options
+from mtlkeras.data.picture import fit_array
 from mtlkeras.data.rows import PICTURE, Rows
 from mtlkeras.data.sequences import Sequences, sequences
 from mtlkeras.data.tags import token_lists
@@ -194,18 +194,7 @@ def fit_arrays(arrays: dict[str, Any], options: Options) -> dict[str, Any]:
             "image_size= and channels= need an input of pictures: a uint8 array of shape "
             "(rows, height, width, channels)."
         )
-    return {n: _fitted(a, options) if n in pictures else a for n, a in arrays.items()}
-
-
-def _fitted(array: np.ndarray, options: Options) -> np.ndarray:
-    import tensorflow as tf
-
-    with tf.device("CPU:0"):
-        # In parts, as resizing computes in float32, four times the size of the pictures.
-        parts = [
-            tf.map_fn(
-                lambda p: fit_picture(p, options.image_size, options.channels), array[i : i + 256]
-            ).numpy()
-            for i in range(0, len(array), 256)
-        ]
-    return np.concatenate(parts)
+    return {
+        n: fit_array(a, options.image_size, options.channels) if n in pictures else a
+        for n, a in arrays.items()
+    }
