@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from mtlkeras.layers.preprocessing import ImagePreprocessing
 from mtlkeras.text_inputs import text_inputs
 
 # Keras' layers that multiply pixels by their weights.
@@ -83,12 +84,14 @@ def is_unscaled(model: Any, tensor: Any) -> bool:
 
 def rescales(model: Any, tensor: Any) -> bool:
     """Whether the first layers on a model's input are known to scale pixels 0..255."""
-    from mtlkeras.layers.preprocessing import ImagePreprocessing
-
     found = [_first(operation, place) for operation, place in _readers(model, tensor)]
-    return bool(found) and all(
-        isinstance(layer, (keras.layers.Rescaling, ImagePreprocessing)) for layer in found
-    )
+    return bool(found) and all(map(_scales, found))
+
+
+def _scales(layer: Any) -> bool:
+    if isinstance(layer, keras.layers.Rescaling):
+        return bool(np.max(np.abs(layer.scale)) < 0.1)
+    return isinstance(layer, ImagePreprocessing)
 
 
 def _unscaled(wanted: Any) -> str:

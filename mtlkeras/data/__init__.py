@@ -1,7 +1,8 @@
 """Data sets for several tasks: loading, describing, checking."""
 
-from mtlkeras._missing import MISSING
+from mtlkeras._missing import MISSING, UNSEEN
 from mtlkeras.data.augmentation import augment
+from mtlkeras.data.doubts import DataWarning
 from mtlkeras.data.finite import check_finite
 from mtlkeras.data.idx import find_idx, read_idx
 from mtlkeras.data.keep_tasks import keep_tasks
@@ -18,6 +19,8 @@ from mtlkeras.text import TextEncoder
 
 __all__ = [
     "MISSING",
+    "UNSEEN",
+    "DataWarning",
     "Label",
     "LoadReport",
     "MaskTokens",
