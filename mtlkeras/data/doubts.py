@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import unicodedata
 from collections import Counter, defaultdict
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from mtlkeras._errors import near_match
+from mtlkeras._missing import MISSING
 from mtlkeras.data.columns import Column, word, words
 from mtlkeras.data.encoded import Encoded, RowName
 from mtlkeras.data.labels import Label, find_kind, read_columns
@@ -55,7 +57,8 @@ def guess_of(label: Label, columns: Sequence[Column]) -> str | None:
         return f"an array of shape {column.values.shape[1:]} a row"
     if kind == "multi":
         return "a list a row"
-    count, rows = len(_different(column)), len(column)
+    different, rows = _different(column), len(column)
+    count = len(different) if kind == "number" or column.is_words else int((different != MISSING).sum())
     if not count:
         return f"no label at all in {rows:,} rows"
     if column.is_words:
@@ -79,14 +82,22 @@ def label_doubts(task: str, label: Label, columns: Sequence[Column], encoded: En
         encoded: Its labels.
         source: Name of the source.
     """
-    if label.classes is not None or label.kind not in (None, "class") or encoded.kind != "class":
+    if label.classes is not None or len(columns) > 1 or encoded.kind not in ("class", "multi", "tags"):
         return []
     column = read_columns(label, columns)[0]
-    if column.names is not None or not len(_different(column)):
+    if column.names is not None or column.missing.all() or column.values.ndim > 1:
         return []
-    where = f"Task '{task}' (column '{label.columns[0]}' of {source}): "
-    found = _about_words(label, column) if column.is_words else _about_whole_numbers(label, column)
-    return [where + sentence for sentence in found]
+    counts = dict(zip(encoded.classes, _by_class(encoded).tolist(), strict=True))
+    name = label.columns[0]
+    if encoded.kind == "tags":  # A tag such as "." or "-" is one.
+        found = _alike(name, counts)
+    elif encoded.kind == "multi":
+        found = itertools.chain(_gone(name, counts), _alike(name, counts), _typos(name, counts))
+    elif column.is_words:
+        found = _about_words(label, counts)
+    else:
+        found = _about_whole_numbers(label, column)
+    return [f"Task '{task}' (column '{name}' of {source}): {sentence}" for sentence in found]
 
 
 def _different(column: Column) -> np.ndarray:
@@ -115,16 +126,24 @@ def _about_whole_numbers(label: Label, column: Column) -> Iterator[str]:
         )
 
 
-def _about_words(label: Label, column: Column) -> Iterator[str]:
-    name = label.columns[0]
-    counts = Counter(words(column)[~column.missing].tolist())
-    gone = sorted(w for w in counts if plain(w) in MISSING_WORDS)
+def _gone(name: str, counts: Mapping[str, int]) -> Iterator[str]:
+    """Classes whose names people write for a value that is not known."""
+    gone = _missing_words(counts)
     if gone:
         yield (
             f"{_listed(gone)} {'is a class' if len(gone) == 1 else 'are classes'} "
             f"({sum(counts[w] for w in gone):,} rows). If no label is meant give "
             f"Label('{name}', missing={gone[:5]}), else classes=[...]."
         )
+
+
+def _missing_words(counts: Mapping[str, int]) -> list[str]:
+    return sorted(w for w in counts if plain(w) in MISSING_WORDS)
+
+
+def _about_words(label: Label, counts: Mapping[str, int]) -> Iterator[str]:
+    name, gone = label.columns[0], _missing_words(counts)
+    yield from _gone(name, counts)
     rest = [w for w in counts if w not in gone]
     numbers = [w for w in rest if _is_written_number(w)]
     if numbers and len(numbers) >= _NUMBERS * len(rest) and (len(numbers) > 2 or len(gone) or len(rest) == 1):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mtlkeras.data.columns import Column
-from mtlkeras.data.doubts import contradictions, guess_of, label_doubts, split_doubts
+from mtlkeras.data.doubts import contradictions, guess_of, input_doubts, label_doubts, split_doubts
 from mtlkeras.data.encoded import Encoded
 from mtlkeras.data.finite import check_finite_arrays
 from mtlkeras.data.images import Pictures, decode_all
@@ -22,6 +22,7 @@ from mtlkeras.data.inputs import (
     fit_arrays,
     input_arrays,
     input_specs,
+    plain_columns,
 )
 from mtlkeras.data.labels import Label, encode
 from mtlkeras.data.options import Options
@@ -77,6 +78,8 @@ def load_rows(
             *split_doubts(task, encoded[task], splits, chosen, options.split),
         )
     ]
+    for name in () if rows.as_is else plain_columns(rows, specs, options):
+        doubts += input_doubts(name, rows.column(name, "inputs=").typed(), rows.name)
     taken = filled(rows.take(chosen), specs, options)
     part = _Part(taken, {task: labels.take(chosen) for task, labels in encoded.items()}, {})
     part, empty = _without_empty_cells(part, specs, options)

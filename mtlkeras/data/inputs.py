@@ -11,7 +11,6 @@ import numpy as np
 from mtlkeras._errors import unknown_name
 from mtlkeras._missing import MISSING
 from mtlkeras.data.columns import Column, numbers, word, words
-from mtlkeras.data.doubts import input_doubts
 from mtlkeras.data.options import Options
 from mtlkeras.data.picture import fit_array
 from mtlkeras.data.rows import PICTURE, Rows
@@ -129,15 +128,22 @@ def empty_cells(rows: Rows, inputs: Inputs, options: Options) -> dict[str, np.nd
     """Returns where cells are empty, for each column of numbers among the inputs of a table that has such."""
     if rows.as_is:  # Of arrays, NaN is a number like others; `check_finite` is for them.
         return {}
-    given = {*(options.vocabularies or {}), *(options.tokenize or {})}
     found = {}
-    for name in inputs.names:
-        if name in given or (name == PICTURE and rows.pictures is not None):
-            continue
+    for name in plain_columns(rows, inputs, options):
         column = rows.column(name, "inputs=").typed()
         if column.missing.any() and not column.is_words and not column.is_lists:
             found[name] = column.missing
     return found
+
+
+def plain_columns(rows: Rows, inputs: Inputs, options: Options) -> list[str]:
+    """The columns among the inputs that are neither pictures nor looked up in a vocabulary."""
+    given = {*(options.vocabularies or {}), *(options.tokenize or {})}
+    return [
+        name
+        for name in inputs.names
+        if name not in given and not (name == PICTURE and rows.pictures is not None)
+    ]
 
 
 def empty_cell_error(rows: Rows, empty: Mapping[str, np.ndarray]) -> ValueError:
@@ -196,7 +202,6 @@ def _array(rows: Rows, name: str, vocabularies: Mapping[str, Any], notes: list[s
     if column.is_lists:
         raise ValueError(f"Input column '{name}' of {rows.name} holds lists, which cannot be an input.")
     if column.is_words:
-        notes.extend(input_doubts(name, column, rows.name))
         return np.array([w.encode() for w in words(column)], object)
     if column.missing.any() and rows.as_is:
         notes.append(f"input column '{name}' has {int(column.missing.sum())} missing values, given as NaN")
