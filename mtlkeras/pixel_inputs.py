@@ -111,8 +111,8 @@ def _check_whole(wanted: Any, values: np.ndarray) -> None:
     if wrong.any():
         raise ValueError(
             f"Input '{wanted.name}' takes uint8 pictures, 0 to 255, and is given {values.dtype} such as "
-            f"{values[wrong][0]:g}, which would be cut down to whole numbers. Give the pictures as they were "
-            "before scaling; the model scales them itself."
+            f"{values[wrong][0]:g}, which uint8 cannot hold. Give the pictures as they were before scaling; the model "
+            "scales them itself."
         )
 
 

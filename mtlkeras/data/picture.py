@@ -116,14 +116,15 @@ def decode_picture(data: bytes) -> np.ndarray:
 
 def _plain(image: Any) -> np.ndarray:
     """The pixels of a Pillow image as grey, RGB or RGBA of eight bits."""
-    mode = image.mode
+    mode, is_gif = image.mode, image.format == "GIF"
     if mode.startswith("I"):
         # Grey of 16 bits. Of colours with 16 bits Pillow itself takes the upper 8.
         return (np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
-    if mode == "P" and image.format != "GIF" and "transparency" in image.info:
+    wanted = {"1": "L", "L": "L", "LA": "RGBA", "PA": "RGBA", "RGBA": "RGBA"}.get(mode, "RGB")
+    if is_gif:
+        wanted = "RGB"  # A GIF is a palette, whatever its colours.
+    elif mode == "P" and "transparency" in image.info:
         wanted = "RGBA"
-    else:
-        wanted = {"1": "L", "L": "L", "LA": "RGBA", "PA": "RGBA", "RGBA": "RGBA"}.get(mode, "RGB")
     if mode == "P" and wanted == "RGB" and "transparency" in image.info:
         image = image.convert("RGBA")
     return np.asarray(image if mode == wanted else image.convert(wanted))
