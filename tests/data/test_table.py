@@ -162,6 +162,40 @@ def test_bad_argument_is_named(tmp_path, arguments, parts):
         assert part in str(error.value)
 
 
+@pytest.fixture
+def gaps(tmp_path):
+    """Empty cells in two columns of numbers and one of words."""
+    path = tmp_path / "gaps.csv"
+    path.write_text(
+        "age,size,job,y,split\n31,1.5,cook,a,train\n,2.5,,b,train\n28,,smith,a,test\n, ,cook,b,test\n"
+    )
+    return path
+
+
+def test_empty_cells_among_inputs_are_named_filled_or_left_out(gaps):
+    message = r"'age' has no number in row 2 of gaps.csv \(number of such rows: 2; also in 'size' \(2\)\)"
+    for inputs in (["age", "size"], {"v": ["age", "size"]}):
+        with pytest.raises(ValueError, match=message):
+            load(gaps, {"y": "y"}, inputs)
+    with pytest.raises(ValueError, match="'size' has no number in row 3 of gaps.csv"):
+        load(gaps, {"y": "y"}, ["size"])
+    with pytest.raises(ValueError, match="number of such rows: 1"):
+        load(gaps, {"y": "y"}, ["age"], split="train")
+    dataset = load(gaps, {"y": "y"}, ["age", "size", "job"], on_error="skip")
+    x, y = to_arrays(dataset)
+    assert (x["age"].tolist(), y["y"].tolist()) == ([[31]], [0])
+    assert describe(dataset).skipped[0] == "row 2 of gaps.csv (an input is empty)"
+    means = table_statistics(gaps, ["age", "size"], split="train").mean
+    x, _ = to_arrays(load(gaps, {"y": "y"}, ["age", "size", "job"], fill={**means, "job": "none"}))
+    assert x["age"][:, 0].tolist() == [31, 31, 28, 31] and x["size"][:, 0].tolist() == [1.5, 2.5, 2, 2]
+    assert x["job"].tolist() == [b"cook", b"none", b"smith", b"cook"]
+    x, _ = to_arrays(load(gaps, {"y": "y"}, {"v": ["size", "age"]}, fill={"age": np.nan, "size": -1}))
+    np.testing.assert_array_equal(x["v"][:, 1], [31, np.nan, 28, np.nan])
+    assert x["v"][:, 0].tolist() == [1.5, 2.5, -1, -1]
+    with pytest.raises(ValueError, match="Every row"):
+        load(gaps, {"y": "y"}, ["age", "size"], split="test", on_error="skip")
+
+
 def test_absent_file_has_a_near_match(tmp_path):
     (tmp_path / "people.csv").write_text(CSV)
     with pytest.raises(FileNotFoundError, match="'people.csv'?"):
