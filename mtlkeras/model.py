@@ -407,7 +407,7 @@ class MultiTaskModel(Trainer, keras.Model):
         return super().call(inputs, training=training, mask=mask, **kwargs)
 
     def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
-        """As in Keras; texts and tokens may also be lists or NumPy arrays of strings, pictures names of files."""
+        """As in Keras; texts and tokens may also be lists or arrays of strings, pictures names of files."""
         return super().predict(model_inputs(self, x), *args, **kwargs)
 
     def predict_labels(self, x: Any, **kwargs: Any) -> dict[str, np.ndarray]:

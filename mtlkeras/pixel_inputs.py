@@ -97,10 +97,10 @@ def _scales(layer: Any) -> bool:
 def _unscaled(wanted: Any) -> str:
     shape = tuple(wanted.shape[1:])
     return (
-        f"Input '{wanted.name}' is given uint8 pictures, 0 to 255, and takes {wanted.dtype} that nothing in the "
-        f"model scales. Build the model with keras.Input({shape}, dtype='uint8'), which its trunk scales to 0..1, "
-        "or scale the pictures yourself: x / 255, in a data set dataset.map(lambda x, y: (x / 255, y)). Numbers "
-        "that are no pixels pass as x.astype('float32')."
+        f"Input '{wanted.name}' is given uint8 pictures, 0 to 255, and takes {wanted.dtype} that nothing in "
+        f"the model scales. Build the model with keras.Input({shape}, dtype='uint8'), which its trunk scales "
+        "to 0..1, or scale the pictures yourself: x / 255, in a data set dataset.map(lambda x, y: (x / 255, "
+        "y)). Numbers that are no pixels pass as x.astype('float32')."
     )
 
 
@@ -111,8 +111,8 @@ def _check_whole(wanted: Any, values: np.ndarray) -> None:
     if wrong.any():
         raise ValueError(
             f"Input '{wanted.name}' takes uint8 pictures, 0 to 255, and is given {values.dtype} such as "
-            f"{values[wrong][0]:g}, which uint8 cannot hold. Give the pictures as they were before scaling; the model "
-            "scales them itself."
+            f"{values[wrong][0]:g}, which uint8 cannot hold. Give the pictures as they were before scaling; "
+            "the model scales them itself."
         )
 
 

@@ -92,7 +92,7 @@ def from_cells(cells: Sequence[str]) -> Column:
 
 
 def from_array(array: Any, names: tuple[str, ...] | None = None) -> Column:
-    """Makes a column of a NumPy array with one entry a row; NaN and words of nothing or blanks are missing."""
+    """Makes a column of a NumPy array with one entry a row; NaN and words of blanks are missing."""
     array = np.asarray(array)
     if array.dtype.kind in "OSU" and array.ndim == 1:
         return from_objects([_decoded(v) for v in array.tolist()])
@@ -103,7 +103,7 @@ def from_array(array: Any, names: tuple[str, ...] | None = None) -> Column:
 
 
 def from_objects(objects: Sequence[Any], missing: np.ndarray | None = None) -> Column:
-    """Makes a column of Python values; `None`, NaN and words of nothing or blanks are missing.
+    """Makes a column of Python values; `None`, NaN and words of blanks are missing.
 
     Args:
         objects: Numbers, words, booleans or lists, one a row.

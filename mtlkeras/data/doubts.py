@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from mtlkeras._errors import near_match
 from mtlkeras._missing import MISSING
 from mtlkeras.data.columns import Column, word, words
 from mtlkeras.data.encoded import Encoded, RowName
@@ -27,8 +26,9 @@ _SHORTEST_TYPO = 4
 # What pandas reads as missing (`read_csv(na_values=...)`), and signs that people write in a table for it;
 # small letters stand for capitals too.
 MISSING_WORDS = frozenset(
-    "#n/a|#n/a n/a|#na|-1.#ind|-1.#qnan|-nan|1.#ind|1.#qnan|<na>|n/a|na|null|nan|none|-|--|?|.|n.a.|nil".split(
-        "|"
+    (
+        *("#n/a", "#n/a n/a", "#na", "<na>", "n/a", "na", "n.a.", "null", "nil", "none", "nan", "-nan"),
+        *("1.#ind", "-1.#ind", "1.#qnan", "-1.#qnan", "-", "--", "?", "."),
     )
 )
 
@@ -72,7 +72,9 @@ def guess_of(label: Label, columns: Sequence[Column]) -> str | None:
     return f"{what} ({count:,} different {'value' if count == 1 else 'values'} in {rows:,} rows)"
 
 
-def label_doubts(task: str, label: Label, columns: Sequence[Column], encoded: Encoded, source: str) -> list[str]:
+def label_doubts(
+    task: str, label: Label, columns: Sequence[Column], encoded: Encoded, source: str
+) -> list[str]:
     """Returns a sentence for each way in which a guessed class label may be meant otherwise.
 
     Args:
@@ -120,9 +122,9 @@ def _about_whole_numbers(label: Label, column: Column) -> Iterator[str]:
         )
     elif top >= FEW and unused > _GAPS:
         yield (
-            f"whole numbers are taken for {top + 1:,} classes, 0 to {top:,}, of which {len(different):,} have an "
-            f"example. For a number to predict give Label('{name}', kind='number'), for classes kind='class' or "
-            "classes=[...]."
+            f"whole numbers are taken for {top + 1:,} classes, 0 to {top:,}, of which {len(different):,} "
+            f"have an example. For a number to predict give Label('{name}', kind='number'), for classes "
+            "kind='class' or classes=[...]."
         )
 
 
@@ -152,9 +154,9 @@ def _about_words(label: Label, counts: Mapping[str, int]) -> Iterator[str]:
         odd = next((w for w in numbers if not _is_float(w)), None)
         written = f" are written like {odd!r}" if odd else " are words"
         yield (
-            f"the values are numbers that{written}{example}, and are taken for {len(counts):,} classes. For numbers "
-            "write them as 1234.5, as pandas.read_csv(..., decimal=',', thousands='.') reads them; for classes give "
-            "classes=[...]."
+            f"the values are numbers that{written}{example}, and are taken for {len(counts):,} classes. For "
+            "numbers write them as 1234.5, as pandas.read_csv(..., decimal=',', thousands='.') reads them; "
+            "for classes give classes=[...]."
         )
         return
     yield from _alike(name, counts)
@@ -162,8 +164,8 @@ def _about_words(label: Label, counts: Mapping[str, int]) -> Iterator[str]:
     labelled = sum(counts.values())
     if label.kind is None and len(rest) > FEW and labelled < 2 * len(rest):
         yield (
-            f"{len(rest):,} different words in {labelled:,} rows are taken for as many classes. For classes give "
-            f"Label('{name}', kind='class'); a text is an input, in inputs=."
+            f"{len(rest):,} different words in {labelled:,} rows are taken for as many classes. For classes "
+            f"give Label('{name}', kind='class'); a text is an input, in inputs=."
         )
 
 
@@ -244,7 +246,8 @@ def input_doubts(name: str, column: Column, source: str) -> list[str]:
         return []
     return [
         f"Input column '{name}' of {source} comes as words: its values are numbers, but for "
-        f"{_listed(odd) if odd else 'their type'}. For numbers write them as 1234.5 and leave cells without one empty."
+        f"{_listed(odd) if odd else 'their type'}. For numbers write them as 1234.5 and leave cells without "
+        "one empty."
     ]
 
 
@@ -265,19 +268,23 @@ def split_doubts(
     if is_training and not encoded.labelled[chosen].any():
         part = "the source" if split is None else f"split '{split}'"
         found.append(f"Task '{task}' has no label in the {len(chosen):,} examples of {part}.")
-    training = None if splits is None else np.array([str(name).startswith("train") for name in splits], bool)
-    if training is None or not training.any() or not encoded.classes:
+    if splits is None or not encoded.classes:
+        return found
+    training = np.array([str(name).startswith("train") for name in splits], bool)
+    if not training.any():
         return found
     in_training = _by_class(encoded.take(np.flatnonzero(training)))
-    others = {name: encoded.take(np.flatnonzero(splits == name)) for name in sorted({*splits[~training]} - {""})}
+    others = {
+        name: encoded.take(np.flatnonzero(splits == name)) for name in sorted({*splits[~training]} - {""})
+    }
     counts = {name: _by_class(part) * (in_training == 0) for name, part in others.items()}
     lacking = [encoded.classes[i] for i in np.flatnonzero(np.sum(list(counts.values()), 0))] if counts else []
     if lacking and in_training.sum():
         one = len(lacking) == 1
         where = ", ".join(f"{int(count.sum()):,} in {name}" for name, count in counts.items() if count.any())
         found.append(
-            f"Task '{task}': {_listed(lacking)} {'has' if one else 'have'} no example in training, and {where}. "
-            f"No model can learn {'it' if one else 'them'}: divide the rows otherwise, or give "
+            f"Task '{task}': {_listed(lacking)} {'has' if one else 'have'} no example in training, and "
+            f"{where}. No model can learn {'it' if one else 'them'}: divide the rows otherwise, or give "
             "Label(..., classes=[...], unseen='missing' or 'wrong') without."
         )
     return found
@@ -319,8 +326,8 @@ def contradictions(
             first = [row for row in groups[0] if known[row]]
             other = next(row for row in first if keys[row] != keys[first[0]])
             found.append(
-                f"task '{task}': {sum(map(len, groups)):,} examples have the inputs of another and a different "
-                f"label, first {row_name(first[0])} and {row_name(other)}"
+                f"task '{task}': {sum(map(len, groups)):,} examples have the inputs of another and a "
+                f"different label, first {row_name(first[0])} and {row_name(other)}"
             )
     return found
 
@@ -331,7 +338,9 @@ def _row_keys(value: Any) -> list[Any] | None:
     if hasattr(value, "flat") and hasattr(value, "lengths"):
         ends = np.cumsum(value.lengths)
         flat = value.flat
-        as_key = (lambda part: tuple(part.tolist())) if flat.dtype == object else (lambda part: part.tobytes())
+        as_key = (
+            (lambda part: tuple(part.tolist())) if flat.dtype == object else (lambda part: part.tobytes())
+        )
         return [as_key(flat[end - n : end]) for end, n in zip(ends, value.lengths, strict=True)]
     if not isinstance(value, np.ndarray):
         return None
@@ -348,4 +357,3 @@ def _size(value: Any) -> int:
 def _listed(names: Sequence[Any], most: int = 5) -> str:
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(repr(word(name)) for name in names[:most]) + more
-

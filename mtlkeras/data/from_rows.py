@@ -56,9 +56,7 @@ def load_rows(
     # All rows are encoded, whatever the split, so that class ids do not depend on it.
     labels = {task: _with_kind(rows, label) for task, label in labels.items()}
     columns = {task: _columns(rows, task, label) for task, label in labels.items()}
-    encoded = {
-        task: encode(task, label, columns[task], rows.row_name) for task, label in labels.items()
-    }
+    encoded = {task: encode(task, label, columns[task], rows.row_name) for task, label in labels.items()}
     specs = inputs if isinstance(inputs, Inputs) else _input_specs(rows, labels, inputs, options)
     if chosen is None:
         chosen = choose_rows(
@@ -66,9 +64,7 @@ def load_rows(
         )
     if not len(chosen):
         raise ValueError(f"There are no examples in {rows.name}.")
-    splits = split_names(
-        rows, options.split_column, options.fractions, options.group_column, options.seed
-    )
+    splits = split_names(rows, options.split_column, options.fractions, options.group_column, options.seed)
     given = given or labels
     doubts = [
         doubt
@@ -218,7 +214,15 @@ def _decoded(pictures: Pictures, options: Options) -> tuple[np.ndarray | None, n
 
     if not options.cache:
         return None, make()["bad"]
-    identity = ("pictures 2", pictures.state(), pictures.names, pictures.size, pictures.channels, resized, skip)
+    identity = (
+        "pictures 2",
+        pictures.state(),
+        pictures.names,
+        pictures.size,
+        pictures.channels,
+        resized,
+        skip,
+    )
     arrays = kept(options.cache, identity, make)
     return arrays["pictures"], arrays["bad"]
 

@@ -152,8 +152,8 @@ def empty_cell_error(rows: Rows, empty: Mapping[str, np.ndarray]) -> ValueError:
     row = int(np.flatnonzero(cells)[0])
     others = ", ".join(f"'{other}' ({int(more.sum())})" for other, more in empty.items() if other != name)
     return ValueError(
-        f"Input column '{name}' has no number in {rows.row_name(row)} (number of such rows: {int(cells.sum())}"
-        f"{f'; also in {others}' if others else ''}). Fill them, fill={{'{name}': 0.0}} or "
+        f"Input column '{name}' has no number in {rows.row_name(row)} (number of such rows: "
+        f"{int(cells.sum())}{f'; also in {others}' if others else ''}). Fill them, fill={{'{name}': 0.0}} or "
         "fill=mtlkeras.data.table_statistics(...).mean, or leave these rows out with on_error='skip'."
     )
 

@@ -90,12 +90,13 @@ class Label(Spec):
             raise unknown_name("value", self.unseen, UNSEEN_VALUES, f"unseen= of Label({self.column!r})")
         if self.unseen != "error" and (self.classes is None or self.kind in ("number", "array")):
             raise ValueError(
-                f"Label({self.column!r}): unseen={self.unseen!r} needs classes=, outside of which a value can be."
+                f"Label({self.column!r}): unseen={self.unseen!r} needs classes=, outside of which a value "
+                "can be."
             )
         if self.unseen == "wrong" and self.kind == "multi":
             raise ValueError(
-                f"Label({self.column!r}): unseen='wrong' is for kinds 'class' and 'tags'; a multi-label knows "
-                "'error' and 'missing'."
+                f"Label({self.column!r}): unseen='wrong' is for kinds 'class' and 'tags'; a multi-label "
+                "knows 'error' and 'missing'."
             )
         try:
             re.compile(self.pattern or "")

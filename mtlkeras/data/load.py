@@ -123,8 +123,8 @@ def load(
         data_dir: Folder of TFDS, and where relative names of files are looked up, before
             the one in the environment variable `MTLKERAS_DATA`.
         on_error: `"raise"`, or `"skip"` to leave out pictures and rows that cannot be
-            read, and rows with empty cells in inputs of numbers. They are counted and named in the report; pictures are then all decoded
-            once before the first batch.
+            read, and rows with empty cells in inputs of numbers. They are counted and named in
+            the report; pictures are then all decoded once before the first batch.
         check_finite: Whether NaN or infinity in an input is an error that names it.
         verbose: `"auto"` shows a progress bar for long work on a terminal; `True` also
             prints what was found; `False` is silent.

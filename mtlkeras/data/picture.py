@@ -15,9 +15,7 @@ _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP")
 _CHANNELS = {1, 3, 4}
 
 
-def read_picture(
-    data: bytes, size: tuple[int, int] | None = None, channels: int | None = None
-) -> np.ndarray:
+def read_picture(data: bytes, size: tuple[int, int] | None = None, channels: int | None = None) -> np.ndarray:
     """Decodes a picture and brings it to a size and a number of channels.
 
     Args:

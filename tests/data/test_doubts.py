@@ -51,7 +51,22 @@ WARNED = {
             [f"{gone!r} is a class (1 rows)", f"Label('c', missing=[{gone!r}])"],
         )
         for gone in (
-            *("N/A", "NA", "n/a", "#N/A", "<NA>", "null", "NULL", "nan", "NaN", "-nan", "None", "-", "--", "?"),
+            *(
+                "N/A",
+                "NA",
+                "n/a",
+                "#N/A",
+                "<NA>",
+                "null",
+                "NULL",
+                "nan",
+                "NaN",
+                "-nan",
+                "None",
+                "-",
+                "--",
+                "?",
+            ),
             *(" ? ", "NA "),
         )
     },
