@@ -21,8 +21,8 @@ from mtlkeras.heads import Head
 from mtlkeras.label_arrays import label_array
 from mtlkeras.layers.output import RegressionOutput, TaskOutput
 from mtlkeras.objective import TaskObjective
+from mtlkeras.pixel_inputs import check_pixels, model_inputs
 from mtlkeras.task_metrics import MetricsOfTasks, TaskMetrics
-from mtlkeras.text_inputs import text_inputs
 
 
 @keras.saving.register_keras_serializable("mtlkeras")
@@ -426,7 +426,7 @@ class MultiTaskModel(Trainer, keras.Model):
         self, step: str, x: Any, y: Any = None, sample_weight: Any = None
     ) -> tuple[Any, Any, Any]:
         """Returns data for a step, `"train"` or `"test"`, whose labels and weights are checked."""
-        x = text_inputs(self, x)
+        x = model_inputs(self, x)
         if y is None:
             return ways_in.check_source(x, self.heads, functools.partial(self._see_ranks, step)), y, None
         y, sample_weight = ways_in.check_arrays(y, sample_weight, self.heads)
@@ -503,15 +503,19 @@ class MultiTaskModel(Trainer, keras.Model):
             layer.adapt(*_moments(task, seen[task]))
         set_class_weights(self, balance.weights())
 
+    def call(self, inputs: Any, training: Any = None, mask: Any = None, **kwargs: Any) -> Any:
+        check_pixels(self, inputs)  # For ways in that show what they bring only here.
+        return super().call(inputs, training=training, mask=mask, **kwargs)
+
     def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
-        """As in Keras; texts and tokens may also be lists or NumPy arrays of strings.
+        """As in Keras; texts and tokens may also be lists or arrays of strings, pictures names of files.
 
         Arrays of no rows give outputs of no rows.
 
         Raises:
             ValueError: If a data set or generator has no batch.
         """
-        x = text_inputs(self, x)
+        x = model_inputs(self, x)
         arrays = keras.tree.flatten(x)
         if arrays and all(isinstance(a, np.ndarray) and not len(a) for a in arrays):
             one = keras.tree.map_structure(_one_row, x)

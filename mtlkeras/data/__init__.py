@@ -1,13 +1,15 @@
 """Data sets for several tasks: loading, describing, checking."""
 
-from mtlkeras._missing import MISSING
+from mtlkeras._missing import MISSING, UNSEEN
 from mtlkeras.data.augmentation import augment
+from mtlkeras.data.doubts import DataWarning
 from mtlkeras.data.finite import check_finite
 from mtlkeras.data.idx import find_idx, read_idx
 from mtlkeras.data.keep_tasks import keep_tasks
 from mtlkeras.data.labels import Label
 from mtlkeras.data.load import load
 from mtlkeras.data.order import set_epoch
+from mtlkeras.data.picture import read_pictures
 from mtlkeras.data.pipeline import to_arrays
 from mtlkeras.data.pretraining import MaskTokens, next_sentence_pairs
 from mtlkeras.data.report import LoadReport, TaskReport, describe
@@ -18,6 +20,8 @@ from mtlkeras.text import TextEncoder
 
 __all__ = [
     "MISSING",
+    "UNSEEN",
+    "DataWarning",
     "Label",
     "LoadReport",
     "MaskTokens",
@@ -34,6 +38,7 @@ __all__ = [
     "keep_tasks",
     "load",
     "read_idx",
+    "read_pictures",
     "next_sentence_pairs",
     "set_epoch",
     "table_statistics",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Sequence
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -51,8 +52,24 @@ class Column:
                 values[~self.missing] = present.astype(dtype)
             except (ValueError, OverflowError):
                 continue
-            return Column(values, self.missing | np.isnan(values), names=self.names)
+            return Column(values, self.missing | np.isnan(values), names=self.names).whole()
         return dataclasses.replace(self, text=False)
+
+    def whole(self) -> Column:
+        """Returns numbers with gaps that are all whole as whole numbers.
+
+        Of whole numbers with gaps data frames and Parquet files make numbers with fractions, so a column
+        in a file would else be something else than the same column in a data frame.
+        """
+        if self.values.dtype.kind != "f" or self.values.ndim > 1:
+            return self
+        present = self.values[~self.missing]
+        whole = len(present) and self.missing.any() and (np.abs(present) < 2**53).all()
+        if not whole or (present != np.floor(present)).any():
+            return self
+        values = np.zeros(len(self), np.int64)
+        values[~self.missing] = present
+        return dataclasses.replace(self, values=values)
 
     @property
     def is_words(self) -> bool:
@@ -68,14 +85,14 @@ class Column:
 
 
 def from_cells(cells: Sequence[str]) -> Column:
-    """Makes a column of the cells of a text file; an empty cell is missing."""
+    """Makes a column of the cells of a text file; an empty cell, or one of blanks, is missing."""
     values = np.empty(len(cells), object)
     values[:] = cells
-    return Column(values, values == "", text=True)
+    return Column(values, np.array([not cell.strip() for cell in cells], bool), text=True)
 
 
 def from_array(array: Any, names: tuple[str, ...] | None = None) -> Column:
-    """Makes a column of a NumPy array with one entry a row; NaN and `""` are missing."""
+    """Makes a column of a NumPy array with one entry a row; NaN and words of blanks are missing."""
     array = np.asarray(array)
     if array.dtype.kind in "OSU" and array.ndim == 1:
         return from_objects([_decoded(v) for v in array.tolist()])
@@ -86,7 +103,7 @@ def from_array(array: Any, names: tuple[str, ...] | None = None) -> Column:
 
 
 def from_objects(objects: Sequence[Any], missing: np.ndarray | None = None) -> Column:
-    """Makes a column of Python values; `None`, NaN and `""` are missing.
+    """Makes a column of Python values; `None`, NaN and words of blanks are missing.
 
     Args:
         objects: Numbers, words, booleans or lists, one a row.
@@ -108,7 +125,9 @@ def from_objects(objects: Sequence[Any], missing: np.ndarray | None = None) -> C
 
 def is_missing(value: Any) -> bool:
     """Whether a Python value stands for "not known"."""
-    return value is None or (isinstance(value, (str, float, np.floating)) and (value == "" or value != value))
+    if isinstance(value, str):
+        return not value.strip()
+    return value is None or (isinstance(value, (float, np.floating, Decimal)) and value != value)
 
 
 def word(value: Any) -> str:
@@ -135,7 +154,7 @@ def numbers(column: Column) -> np.ndarray:
     """The values of a column as float64, NaN where missing.
 
     Raises:
-        ValueError: If a value is no number; its position is the error's second argument.
+        ValueError: If a value is no finite number; its position is the error's second argument.
     """
     result = np.full(len(column), np.nan)
     for row in np.flatnonzero(~column.missing) if column.is_words else ():
@@ -145,6 +164,9 @@ def numbers(column: Column) -> np.ndarray:
             raise ValueError(f"{column.values[row]!r} is not a number", int(row)) from error
     if not column.is_words:
         result[~column.missing] = column.values[~column.missing]
+    infinite = np.flatnonzero(np.isinf(result))
+    if len(infinite):
+        raise ValueError(f"{result[infinite[0]]} is not a finite number", int(infinite[0]))
     return result
 
 
@@ -178,7 +200,8 @@ def _kind(value: Any) -> str:
         return "bool"
     if isinstance(value, (int, np.integer)):
         return "int"
-    return "float" if isinstance(value, (float, np.floating)) else "other"
+    # Databases and Parquet files give exact numbers as Decimal.
+    return "float" if isinstance(value, (float, np.floating, Decimal)) else "other"
 
 
 def _decoded(value: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mtlkeras._errors import near_match
-from mtlkeras._missing import MISSING
+from mtlkeras._missing import MISSING, UNSEEN
 from mtlkeras.data.columns import word
 from mtlkeras.data.sequences import Sequences
 
@@ -37,7 +37,7 @@ class Encoded:
 
     @property
     def known(self) -> np.ndarray:
-        """Boolean array of the shape of `entries`: which labels are there."""
+        """Boolean array of the shape of `entries`: which labels are there, those of no class too."""
         if self.entries.dtype.kind == "f":
             return np.asarray(~np.isnan(self.entries))
         return np.asarray(self.entries != MISSING)
@@ -49,6 +49,11 @@ class Encoded:
             return np.asarray(self.known.reshape(len(self.known), -1).any(1))
         rows = np.repeat(np.arange(len(self.values)), self.values.lengths)
         return np.asarray(np.bincount(rows[self.known], minlength=len(self.values)) > 0)
+
+    @property
+    def unseen(self) -> int:
+        """Number of labels that are none of the classes."""
+        return 0 if self.kind not in ("class", "tags") else int((self.entries == UNSEEN).sum())
 
     def take(self, rows: np.ndarray) -> Encoded:
         """Returns the labels of some rows."""
@@ -76,3 +81,8 @@ def not_a_class(task: str, value: str, meanings: Mapping[str, int], row: str) ->
         f"{near_match(value, meanings)} Known classes: {listed}. A value that stands for no label "
         "belongs in Label(..., missing=[...])."
     )
+
+
+def unseen_id(unseen: str) -> int | None:
+    """The id of a label that is none of the classes, by `Label(unseen=...)`; `None` is an error."""
+    return {"error": None, "missing": MISSING, "wrong": UNSEEN}[unseen]

@@ -8,23 +8,40 @@ from typing import Any
 
 import numpy as np
 
+from mtlkeras.data.columns import Column
+from mtlkeras.data.doubts import contradictions, guess_of, input_doubts, label_doubts, split_doubts
 from mtlkeras.data.encoded import Encoded
 from mtlkeras.data.finite import check_finite_arrays
 from mtlkeras.data.images import Pictures, decode_all
-from mtlkeras.data.inputs import Inputs, default_inputs, fit_arrays, input_arrays, input_specs
+from mtlkeras.data.inputs import (
+    Inputs,
+    default_inputs,
+    empty_cell_error,
+    empty_cells,
+    filled,
+    fit_arrays,
+    input_arrays,
+    input_specs,
+    plain_columns,
+)
 from mtlkeras.data.labels import Label, encode
 from mtlkeras.data.options import Options
 from mtlkeras.data.pipeline import batches_of_rows
 from mtlkeras.data.report import LoadReport, task_report, with_report
 from mtlkeras.data.rows import Rows
 from mtlkeras.data.sequences import Sequences
-from mtlkeras.data.splits import choose_rows
+from mtlkeras.data.splits import choose_rows, split_names
 from mtlkeras.data.store import kept
 from mtlkeras.data.tags import check_lengths
 
 
 def load_rows(
-    rows: Rows, labels: Mapping[str, Label], inputs: Any, options: Options, chosen: np.ndarray | None = None
+    rows: Rows,
+    labels: Mapping[str, Label],
+    inputs: Any,
+    options: Options,
+    chosen: np.ndarray | None = None,
+    given: Mapping[str, Label] | None = None,
 ) -> Any:
     """Makes the data set of a table, arrays or pictures; see `mtlkeras.data.load`.
 
@@ -34,9 +51,12 @@ def load_rows(
         inputs: The argument of `load`, or `Inputs`.
         options: The other arguments.
         chosen: Positions of the rows to take, if the split was chosen already.
+        given: The label specs as the caller gave them, if kinds were found out already.
     """
     # All rows are encoded, whatever the split, so that class ids do not depend on it.
-    encoded = {task: _encoded(rows, task, label) for task, label in labels.items()}
+    labels = {task: _with_kind(rows, label) for task, label in labels.items()}
+    columns = {task: _columns(rows, task, label) for task, label in labels.items()}
+    encoded = {task: encode(task, label, columns[task], rows.row_name) for task, label in labels.items()}
     specs = inputs if isinstance(inputs, Inputs) else _input_specs(rows, labels, inputs, options)
     if chosen is None:
         chosen = choose_rows(
@@ -44,7 +64,21 @@ def load_rows(
         )
     if not len(chosen):
         raise ValueError(f"There are no examples in {rows.name}.")
-    part = _Part(rows.take(chosen), {task: labels.take(chosen) for task, labels in encoded.items()}, {})
+    splits = split_names(rows, options.split_column, options.fractions, options.group_column, options.seed)
+    given = given or labels
+    doubts = [
+        doubt
+        for task, label in given.items()
+        for doubt in (
+            *label_doubts(task, label, columns[task], encoded[task], rows.name),
+            *split_doubts(task, encoded[task], splits, chosen, options.split),
+        )
+    ]
+    for name in () if rows.as_is else plain_columns(rows, specs, options):
+        doubts += input_doubts(name, rows.column(name, "inputs=").typed(), rows.name)
+    taken = filled(rows.take(chosen), specs, options)
+    part = _Part(taken, {task: labels.take(chosen) for task, labels in encoded.items()}, {})
+    part, empty = _without_empty_cells(part, specs, options)
     arrays, notes = input_arrays(part.rows, specs, options)
     part = dataclasses.replace(part, arrays=fit_arrays(arrays, options))
     check_lengths(part.arrays, part.labels, part.rows.row_name)
@@ -59,9 +93,13 @@ def load_rows(
         split=options.split,
         examples=len(part.rows),
         inputs={name: _shape(value) for name, value in part.arrays.items()},
-        tasks={task: task_report(labels) for task, labels in part.labels.items()},
-        skipped=(*rows.skipped, *unreadable),
-        notes=(*rows.notes, *notes),
+        tasks={
+            task: task_report(found, guess_of(given[task], columns[task]))
+            for task, found in part.labels.items()
+        },
+        skipped=(*rows.skipped, *empty, *unreadable),
+        notes=(*rows.notes, *notes, *contradictions(part.arrays, part.labels, part.rows.row_name)),
+        warnings=tuple(doubts),
     )
     return with_report(batches_of_rows(part.arrays, values, specs, options), report)
 
@@ -110,11 +148,32 @@ def _bounded(part: _Part, options: Options, notes: list[str]) -> _Part:
     return dataclasses.replace(part, arrays=arrays, labels=labels)
 
 
-def _encoded(rows: Rows, task: str, label: Label) -> Encoded:
-    if label.kind is None and len(label.columns) == 1 and label.columns[0] in rows.sequences:
-        label = label.replace(kind="tags")
-    columns = [rows.column(name, f"task '{task}'") for name in label.columns]
-    return encode(task, label, columns, rows.row_name)
+def _with_kind(rows: Rows, label: Label) -> Label:
+    """Returns the label of a column with one entry a token as one of tags."""
+    is_tags = label.kind is None and len(label.columns) == 1 and label.columns[0] in rows.sequences
+    return label.replace(kind="tags") if is_tags else label
+
+
+def _columns(rows: Rows, task: str, label: Label) -> list[Column]:
+    return [rows.column(name, f"task '{task}'") for name in label.columns]
+
+
+def _without_empty_cells(part: _Part, specs: Inputs, options: Options) -> tuple[_Part, list[str]]:
+    """Leaves out rows with empty cells among inputs of numbers, if errors are to be skipped.
+
+    Raises:
+        ValueError: If there are such rows, and they are not to be skipped or filled.
+    """
+    empty = empty_cells(part.rows, specs, options)
+    bad = np.flatnonzero(np.any(list(empty.values()), 0)) if empty else np.array([], int)
+    if not len(bad):
+        return part, []
+    if options.on_error != "skip":
+        raise empty_cell_error(part.rows, empty)
+    good = np.setdiff1d(np.arange(len(part.rows)), bad)
+    if not len(good):
+        raise ValueError(f"Every row of {part.rows.name} has an empty cell among inputs= of numbers.")
+    return part.take(good), [f"{part.rows.row_name(row)} (an input is empty)" for row in bad.tolist()]
 
 
 def _input_specs(rows: Rows, labels: Mapping[str, Label], inputs: Any, options: Options) -> Inputs:
@@ -155,7 +214,15 @@ def _decoded(pictures: Pictures, options: Options) -> tuple[np.ndarray | None, n
 
     if not options.cache:
         return None, make()["bad"]
-    identity = ("pictures", pictures.state(), pictures.names, pictures.size, pictures.channels, resized, skip)
+    identity = (
+        "pictures 2",
+        pictures.state(),
+        pictures.names,
+        pictures.size,
+        pictures.channels,
+        resized,
+        skip,
+    )
     arrays = kept(options.cache, identity, make)
     return arrays["pictures"], arrays["bad"]
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from mtlkeras.data.columns import Column, distinct, from_array
+from mtlkeras.data.doubts import guess_of, label_doubts, split_doubts
 from mtlkeras.data.finite import check_finite
 from mtlkeras.data.from_rows import load_rows
 from mtlkeras.data.inputs import Inputs, input_specs
@@ -30,7 +31,7 @@ _BUFFER_BYTES = 2**28
 
 def load_tfds(builder: Any, labels: Mapping[str, Label], inputs: Any, options: Options) -> Any:
     """Makes the data set of a TFDS builder; see `mtlkeras.data.load`."""
-    for name in ("fractions", "group_column", "vocabularies"):
+    for name in ("fractions", "group_column", "vocabularies", "fill"):
         if getattr(options, name) is not None:
             raise ValueError(f"{name}= does not go with TFDS. Its splits can be cut: split='train[:90%]'.")
     known = list(builder.info.features)
@@ -41,14 +42,13 @@ def load_tfds(builder: Any, labels: Mapping[str, Label], inputs: Any, options: O
     if not options.cache:
         return _load_stream(features, labels, specs, options)
     rows = _rows_of(features, names, options)
-    labels = {
+    settled = {
         task: _settled(task, label, features, features.read(names).element_spec)
         for task, label in labels.items()
     }
     # Pictures were brought to their size while they were read.
-    return load_rows(
-        rows, labels, specs, replace(options, image_size=None, channels=None), np.arange(len(rows))
-    )
+    options = replace(options, image_size=None, channels=None)
+    return load_rows(rows, settled, specs, options, np.arange(len(rows)), labels)
 
 
 def _rows_of(features: Features, names: Sequence[str], options: Options) -> Rows:
@@ -76,8 +76,9 @@ def _load_stream(features: Features, labels: Mapping[str, Label], inputs: Inputs
     label_names = list(dict.fromkeys(name for label in labels.values() for name in label.columns))
     stream = features.read(list(dict.fromkeys([*inputs.names, *label_names])), shuffled=options.shuffled)
     examples = int(stream.cardinality()) if int(stream.cardinality()) >= 0 else None
+    given = labels
     labels = {task: _settled(task, label, features, stream.element_spec) for task, label in labels.items()}
-    tasks = _reports(labels, features, label_names, examples)
+    tasks, doubts = _reports(labels, given, features, label_names, examples)
     if options.shuffled:
         stream = shuffled_stream(stream, _buffer(stream.element_spec, examples), EpochOrder(options.seed))
     batches = stream.batch(options.batch_size, drop_remainder=options.drop_remainder)
@@ -91,7 +92,7 @@ def _load_stream(features: Features, labels: Mapping[str, Label], inputs: Inputs
     if options.check_finite:
         dataset = check_finite(dataset)
     shapes = {name: _shape(stream.element_spec, columns) for name, columns in inputs.columns.items()}
-    report = LoadReport(_name(features), options.split, examples, shapes, tasks)
+    report = LoadReport(_name(features), options.split, examples, shapes, tasks, warnings=doubts)
     return with_report(prefetched(dataset, options), report)
 
 
@@ -117,18 +118,26 @@ def _sample(spec: Any, names: tuple[str, ...] | None) -> Column:
 
 
 def _reports(
-    labels: Mapping[str, Label], features: Features, names: Sequence[str], examples: int | None
-) -> dict[str, TaskReport]:
+    labels: Mapping[str, Label],
+    given: Mapping[str, Label],
+    features: Features,
+    names: Sequence[str],
+    examples: int | None,
+) -> tuple[dict[str, TaskReport], tuple[str, ...]]:
+    """Returns reports by task, and what may be meant otherwise."""
     if examples is None or examples > _COUNTED:
         return {
             task: TaskReport(str(label.kind), _class_names(label, features)) for task, label in labels.items()
-        }
-    columns = features.columns(names, what="Counting labels")
-    where = _where(features)
-    return {
-        task: task_report(encode(task, label, [columns[name] for name in label.columns], where))
-        for task, label in labels.items()
-    }
+        }, ()
+    known = features.columns(names, what="Counting labels")
+    reports, doubts = {}, []
+    for task, label in labels.items():
+        columns = [known[name] for name in label.columns]
+        encoded = encode(task, label, columns, _where(features))
+        reports[task] = task_report(encoded, guess_of(given[task], columns))
+        doubts += label_doubts(task, given[task], columns, encoded, _name(features))
+        doubts += split_doubts(task, encoded, None, np.arange(len(encoded.values)), features.options.split)
+    return reports, tuple(doubts)
 
 
 def _class_names(label: Label, features: Features) -> tuple[str, ...]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,12 +15,12 @@ import numpy as np
 
 from mtlkeras._errors import near_match, unknown_name
 from mtlkeras.data.columns import word, words
+from mtlkeras.data.picture import IMAGE_SUFFIXES, read_picture
 from mtlkeras.data.progress import track
 from mtlkeras.data.rows import PICTURE, Rows
 from mtlkeras.data.store import file_state
 from mtlkeras.data.table import SUFFIXES, read_table
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif")
 _IMAGE_COLUMNS = ("image", "file", "filename", "file_name", "path", "id")
 _LABEL_FILES = tuple(f"labels{suffix}" for suffix in SUFFIXES)
 
@@ -61,17 +61,12 @@ class Pictures:
         Raises:
             ValueError: If it cannot be decoded; the message names the file.
         """
-        import tensorflow as tf
-
         name = self.names[row]
         try:
-            # The caller may have a GPU; decoding on it would only copy back and forth.
-            with tf.device("CPU:0"):
-                picture = _decoder(self.size, self.channels)(self.read(name)).numpy()
-        except (tf.errors.OpError, zipfile.BadZipFile, OSError) as error:
-            reason = f"Cannot decode image '{name}': {_reason(error)}"
+            return read_picture(self.read(name), self.size, self.channels)
+        except (ValueError, zipfile.BadZipFile, zlib.error, OSError) as error:
+            reason = f"Cannot decode image '{name}': {str(error).rstrip('.')}."
             raise ValueError(f"{reason} Pass on_error='skip' to leave such pictures out.") from error
-        return picture
 
     def settled(self) -> Pictures:
         """Returns the same with size and channels known, from the first picture that decodes."""
@@ -101,36 +96,6 @@ class Pictures:
                 "Pass image_size=(height, width) to bring all to one size."
             )
         return picture
-
-
-@functools.lru_cache(maxsize=64)
-def _decoder(size: tuple[int, int] | None, channels: int | None) -> Callable[[Any], Any]:
-    import tensorflow as tf
-
-    # One compiled function for each size: eager calls of the single operations cost twice the time.
-    @tf.function(input_signature=[tf.TensorSpec((), tf.string)], autograph=False)
-    def decode(data: Any) -> Any:
-        picture = tf.io.decode_image(data, channels=channels or 0, expand_animations=False)
-        return fit_picture(picture, size, None)
-
-    return decode
-
-
-def fit_picture(picture: Any, size: tuple[int, int] | None, channels: int | None) -> Any:
-    """Brings a `uint8` picture tensor to a size and a number of channels."""
-    import tensorflow as tf
-
-    if channels is not None and channels != picture.shape[-1]:
-        change = {(1, 3): tf.image.grayscale_to_rgb, (3, 1): tf.image.rgb_to_grayscale}
-        if (picture.shape[-1], channels) not in change:
-            raise ValueError(
-                f"Cannot turn pictures of {picture.shape[-1]} channels into channels={channels}."
-            )
-        picture = change[picture.shape[-1], channels](picture)
-    if size is not None and tuple(picture.shape[:2]) != tuple(size):
-        resized = tf.image.resize(picture, size, antialias=True)
-        picture = tf.cast(tf.clip_by_value(tf.round(resized), 0, 255), tf.uint8)
-    return picture
 
 
 def open_pictures(path: Path, labels: Any, image_column: str | None, on_error: str) -> Rows:
@@ -276,12 +241,3 @@ def decode_all(
             pool.shutdown(cancel_futures=True)
             raise
     return kept, bad
-
-
-def _reason(error: Exception) -> str:
-    """Returns what went wrong, in one line.
-
-    TensorFlow puts it last, after where in the code it came about and before the node's name.
-    """
-    text = str(getattr(error, "message", error)).split("[[{{node")[0].strip()
-    return (text.splitlines() or [type(error).__name__])[-1].strip().rstrip(".") + "."

@@ -11,8 +11,8 @@ import numpy as np
 from mtlkeras._errors import unknown_name
 from mtlkeras._missing import MISSING
 from mtlkeras.data.columns import Column, numbers, word, words
-from mtlkeras.data.images import fit_picture
 from mtlkeras.data.options import Options
+from mtlkeras.data.picture import fit_array
 from mtlkeras.data.rows import PICTURE, Rows
 from mtlkeras.data.sequences import Sequences, sequences
 from mtlkeras.data.tags import token_lists
@@ -96,6 +96,68 @@ def input_arrays(rows: Rows, inputs: Inputs, options: Options) -> tuple[dict[str
     return arrays, notes
 
 
+def filled(rows: Rows, inputs: Inputs, options: Options) -> Rows:
+    """Returns the source with a value in the empty cells of inputs that `fill` names.
+
+    A name in `fill` that is no input is passed over, so that the means of all columns can be given.
+
+    Raises:
+        ValueError: If `fill` has a word for a column of numbers.
+    """
+    columns = dict(rows.columns)
+    for name, value in (options.fill or {}).items():
+        if name not in rows.columns:
+            raise unknown_name("column", name, rows.columns, f"fill= of {rows.name}")
+        if name in inputs.names:
+            columns[name] = _filled(name, rows.columns[name].typed(), value)
+    return dataclasses.replace(rows, columns=columns)
+
+
+def _filled(name: str, column: Column, value: Any) -> Column:
+    if not column.missing.any():
+        return column
+    is_number = isinstance(value, (int, float, np.integer, np.floating))
+    if not column.is_words and not is_number:
+        raise ValueError(f"fill= of column '{name}' must be a number, as its values are; received {value!r}.")
+    values = column.values.astype(object if column.is_words else np.float64)
+    values[column.missing] = word(value) if column.is_words else value
+    return dataclasses.replace(column, values=values, missing=np.zeros(len(column), bool))
+
+
+def empty_cells(rows: Rows, inputs: Inputs, options: Options) -> dict[str, np.ndarray]:
+    """Returns where cells are empty, for each column of numbers among the inputs of a table that has such."""
+    if rows.as_is:  # Of arrays, NaN is a number like others; `check_finite` is for them.
+        return {}
+    found = {}
+    for name in plain_columns(rows, inputs, options):
+        column = rows.column(name, "inputs=").typed()
+        if column.missing.any() and not column.is_words and not column.is_lists:
+            found[name] = column.missing
+    return found
+
+
+def plain_columns(rows: Rows, inputs: Inputs, options: Options) -> list[str]:
+    """The columns among the inputs that are neither pictures nor looked up in a vocabulary."""
+    given = {*(options.vocabularies or {}), *(options.tokenize or {})}
+    return [
+        name
+        for name in inputs.names
+        if name not in given and not (name == PICTURE and rows.pictures is not None)
+    ]
+
+
+def empty_cell_error(rows: Rows, empty: Mapping[str, np.ndarray]) -> ValueError:
+    """The error for cells among numeric inputs that are empty."""
+    name, cells = next(iter(empty.items()))
+    row = int(np.flatnonzero(cells)[0])
+    others = ", ".join(f"'{other}' ({int(more.sum())})" for other, more in empty.items() if other != name)
+    return ValueError(
+        f"Input column '{name}' has no number in {rows.row_name(row)} (number of such rows: "
+        f"{int(cells.sum())}{f'; also in {others}' if others else ''}). Fill them, fill={{'{name}': 0.0}} or "
+        "fill=mtlkeras.data.table_statistics(...).mean, or leave these rows out with on_error='skip'."
+    )
+
+
 def _ids(vocabulary: Sequence[Any]) -> dict[str, int]:
     return {word(value): number for number, value in enumerate(vocabulary)}
 
@@ -141,7 +203,7 @@ def _array(rows: Rows, name: str, vocabularies: Mapping[str, Any], notes: list[s
         raise ValueError(f"Input column '{name}' of {rows.name} holds lists, which cannot be an input.")
     if column.is_words:
         return np.array([w.encode() for w in words(column)], object)
-    if column.missing.any():
+    if column.missing.any() and rows.as_is:
         notes.append(f"input column '{name}' has {int(column.missing.sum())} missing values, given as NaN")
     if column.values.ndim > 1:
         return _narrowed(column.values)
@@ -194,18 +256,7 @@ def fit_arrays(arrays: dict[str, Any], options: Options) -> dict[str, Any]:
             "image_size= and channels= need an input of pictures: a uint8 array of shape "
             "(rows, height, width, channels)."
         )
-    return {n: _fitted(a, options) if n in pictures else a for n, a in arrays.items()}
-
-
-def _fitted(array: np.ndarray, options: Options) -> np.ndarray:
-    import tensorflow as tf
-
-    with tf.device("CPU:0"):
-        # In parts, as resizing computes in float32, four times the size of the pictures.
-        parts = [
-            tf.map_fn(
-                lambda p: fit_picture(p, options.image_size, options.channels), array[i : i + 256]
-            ).numpy()
-            for i in range(0, len(array), 256)
-        ]
-    return np.concatenate(parts)
+    return {
+        n: fit_array(a, options.image_size, options.channels) if n in pictures else a
+        for n, a in arrays.items()
+    }

@@ -12,13 +12,14 @@ import numpy as np
 from mtlkeras._errors import unknown_name
 from mtlkeras._missing import MISSING
 from mtlkeras.data.columns import Column, distinct, from_objects, numbers, word, words
-from mtlkeras.data.encoded import Encoded, RowName, meanings_of, not_a_class
+from mtlkeras.data.encoded import Encoded, RowName, meanings_of, not_a_class, unseen_id
 from mtlkeras.data.tags import encode_tags
 from mtlkeras.specs import Spec, spec
 
 KINDS = ("class", "number", "multi", "tags", "array")
+UNSEEN_VALUES = ("error", "missing", "wrong")
 _LARGEST_CLASS_ID = 9_999
-_UNKNOWN = MISSING - 1
+_UNKNOWN = -3  # None of the labels' own markers.
 _YES_NO = {
     **{str(MISSING): MISSING, "0": 0, "1": 1},
     **{"False": 0, "True": 1, "false": 0, "true": 1, "no": 0, "yes": 1},
@@ -47,6 +48,10 @@ class Label(Spec):
             words; for tags, `None` means blanks.
         pattern: A regular expression; the label is its first group (or all of it) where it is
             found in a word, and missing where it is not.
+        unseen: What becomes of a value that is none of `classes`, as data to predict may have:
+            `"error"`; `"missing"`, the label counts as not known (in a multi-label the value alone is
+            left out); or `"wrong"`, `mtlkeras.data.UNSEEN`, which no answer is right for: it counts in
+            metrics and in no loss. `"wrong"` is for classes and tags.
 
     A missing label becomes `-1` (`mtlkeras.MISSING`) in whole-number labels and NaN in
     float labels; in multi-labels of several columns, each entry for itself. Tags
@@ -60,6 +65,7 @@ class Label(Spec):
     mtlkeras.data.Label(["heating_load", "cooling_load"], kind="number")
     mtlkeras.data.Label("slots", kind="tags", classes=("O", "B-city", "I-city"))
     mtlkeras.data.Label("sent_id", pattern="^([a-z]+)-")
+    mtlkeras.data.Label("colour", classes=("red", "blue"), unseen="missing")
     ```
     """
 
@@ -69,6 +75,7 @@ class Label(Spec):
     missing: Sequence[Any] = ()
     separator: str | None = None
     pattern: str | None = None
+    unseen: str = "error"
 
     def validate(self) -> None:
         if self.kind is not None and self.kind not in KINDS:
@@ -79,6 +86,18 @@ class Label(Spec):
             )
         if isinstance(self.missing, str):
             object.__setattr__(self, "missing", (self.missing,))
+        if self.unseen not in UNSEEN_VALUES:
+            raise unknown_name("value", self.unseen, UNSEEN_VALUES, f"unseen= of Label({self.column!r})")
+        if self.unseen != "error" and (self.classes is None or self.kind in ("number", "array")):
+            raise ValueError(
+                f"Label({self.column!r}): unseen={self.unseen!r} needs classes=, outside of which a value "
+                "can be."
+            )
+        if self.unseen == "wrong" and self.kind == "multi":
+            raise ValueError(
+                f"Label({self.column!r}): unseen='wrong' is for kinds 'class' and 'tags'; a multi-label "
+                "knows 'error' and 'missing'."
+            )
         try:
             re.compile(self.pattern or "")
         except re.error as error:
@@ -125,9 +144,7 @@ def encode(task: str, label: Label, columns: Sequence[Column], row_name: RowName
     Raises:
         ValueError: If a value is not among the classes or not a number.
     """
-    if label.pattern is not None:
-        columns = [_found(column, label.pattern) for column in columns]
-    columns = [column.marked(label.missing).typed() for column in columns]
+    columns = read_columns(label, columns)
     kind = find_kind(label, columns)
     if kind == "multi":
         return _encode_multi(task, label, columns, row_name)
@@ -144,6 +161,13 @@ def encode(task: str, label: Label, columns: Sequence[Column], row_name: RowName
         return encode_tags(task, label, columns[0], row_name)
     values = columns[0].values
     return Encoded(values.astype("float32" if values.dtype.kind == "f" else "int32"), "array")
+
+
+def read_columns(label: Label, columns: Sequence[Column]) -> list[Column]:
+    """Returns the columns of a label with what its spec says of patterns and missing values."""
+    if label.pattern is not None:
+        columns = [_found(column, label.pattern) for column in columns]
+    return [column.marked(label.missing).typed() for column in columns]
 
 
 def _found(column: Column, pattern: str) -> Column:
@@ -171,7 +195,10 @@ def _numbers(task: str, column: Column, row_name: RowName) -> np.ndarray:
         return numbers(column).astype("float32")
     except ValueError as error:
         reason, row = error.args
-        raise ValueError(f"Task '{task}': {reason}, in {row_name(row)}.") from error
+        raise ValueError(
+            f"Task '{task}': {reason}, in {row_name(row)}. A value that stands for no label belongs in "
+            "Label(..., missing=[...])."
+        ) from error
 
 
 def _encode_class(task: str, label: Label, column: Column, row_name: RowName) -> Encoded:
@@ -183,6 +210,9 @@ def _encode_class(task: str, label: Label, column: Column, row_name: RowName) ->
     meanings = meanings_of(classes)
     spelt = words(column)
     ids = _looked_up(spelt, meanings, column.missing)
+    other = unseen_id(label.unseen)
+    if other is not None:
+        ids[ids == _UNKNOWN] = other
     for row in np.flatnonzero(ids == _UNKNOWN).tolist():
         raise not_a_class(task, spelt[row], meanings, row_name(row))
     return Encoded(ids, "class", tuple(word(name) for name in classes))
@@ -211,6 +241,11 @@ def _encode_ids(task: str, column: Column, row_name: RowName) -> Encoded:
 
 
 def _encode_multi(task: str, label: Label, columns: Sequence[Column], row_name: RowName) -> Encoded:
+    if label.unseen == "wrong":
+        raise ValueError(
+            f"Task '{task}': unseen='wrong' is for kinds 'class' and 'tags'; a multi-label knows 'error' and "
+            "'missing'."
+        )
     if len(columns) == 1 and columns[0].values.ndim == 1:
         return _encode_lists(task, label, columns[0], row_name)
     if len(columns) == 1:
@@ -255,9 +290,10 @@ def _encode_lists(task: str, label: Label, column: Column, row_name: RowName) ->
     for row, items in lists.items():
         result[row] = 0
         for item in items:
-            if item not in meanings:
+            if item in meanings:
+                result[row, meanings[item]] = 1
+            elif label.unseen == "error":
                 raise not_a_class(task, item, meanings, row_name(row))
-            result[row, meanings[item]] = 1
     return Encoded(result, "multi", tuple(word(name) for name in classes))
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mtlkeras.data.doubts import DataWarning
 from mtlkeras.data.from_rows import load_rows
 from mtlkeras.data.from_tfds import load_tfds
 from mtlkeras.data.labels import Label, label_specs
@@ -33,6 +35,7 @@ def load(
     image_size: int | tuple[int, int] | None = None,
     channels: int | None = None,
     vocabularies: Mapping[str, Sequence[Any] | TextEncoder] | None = None,
+    fill: Mapping[str, Any] | None = None,
     columns: Sequence[str] | None = None,
     quotes: bool = True,
     tokenize: Mapping[str, str] | None = None,
@@ -85,11 +88,15 @@ def load(
         image_column: Column of file names; endings and folders may be left out. `None`
             for the first of image, file, filename, file_name, path, id.
         image_size: `(height, width)` or one number, in pixels, that pictures are resized
-            to (bilinear, antialiased, the aspect is not kept).
+            to (bilinear, antialiased, the aspect is not kept). See `read_pictures` for how
+            files are decoded.
         channels: 1, 3 or 4, that pictures are converted to.
         vocabularies: Words by input column; the column becomes `int32` positions among
             them, -1 for a missing or unknown word. See `table_statistics`. A `TextEncoder`
             makes the ids of tokens of texts or tokens, as its `encode`.
+        fill: By input column what stands for an empty cell: a number or a word, such as
+            `table_statistics(...).mean` of the training rows. Without it an empty cell in an input
+            of numbers is an error; `float("nan")` passes NaN on to a model that knows it.
         columns: Names of the columns of a file with one token a line and an empty line after
             each sentence; comments `# key = value` before a sentence are columns too. CoNLL-U
             has its own: id, form, lemma, upos, xpos, feats, head, deprel, deps, misc.
@@ -116,8 +123,8 @@ def load(
         data_dir: Folder of TFDS, and where relative names of files are looked up, before
             the one in the environment variable `MTLKERAS_DATA`.
         on_error: `"raise"`, or `"skip"` to leave out pictures and rows that cannot be
-            read. They are counted and named in the report; pictures are then all decoded
-            once before the first batch.
+            read, and rows with empty cells in inputs of numbers. They are counted and named in
+            the report; pictures are then all decoded once before the first batch.
         check_finite: Whether NaN or infinity in an input is an error that names it.
         verbose: `"auto"` shows a progress bar for long work on a terminal; `True` also
             prints what was found; `False` is silent.
@@ -126,7 +133,12 @@ def load(
         A `tf.data.Dataset`. Class and multi-labels are `int32`, with `-1` where missing, tags
         `int32` `(batch, time)`, with `-1` where missing and after the end; numbers are
         `float32`, with NaN where missing. `describe(dataset)` tells what was
-        found.
+        found, and which kinds of label were guessed from what.
+
+    Warns:
+        DataWarning: If labels may be meant otherwise than they were read, such as `N/A` that is a
+            class, or training lacks a class; once for each such thing, with what to do. They are in
+            the report too.
 
     Raises:
         ValueError: If a column, feature or split does not exist, a label is not among its
@@ -163,6 +175,7 @@ def load(
         image_size=image_size,
         channels=channels,
         vocabularies=vocabularies,
+        fill=fill,
         columns=columns,
         quotes=quotes,
         tokenize=tokenize,
@@ -185,6 +198,8 @@ def load(
     specs = label_specs(tasks)
     opened = open_source(source, options)
     dataset = (load_rows if isinstance(opened, Rows) else load_tfds)(opened, specs, inputs, options)
+    for doubt in describe(dataset).warnings:
+        warnings.warn(doubt, DataWarning, stacklevel=2)
     if options.verbose is True:
         print(describe(dataset), flush=True)
     return dataset

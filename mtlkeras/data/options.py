@@ -23,6 +23,7 @@ class Options:
     image_size: Any = None
     channels: int | None = None
     vocabularies: Mapping[str, Any] | None = None
+    fill: Mapping[str, Any] | None = None
     columns: Sequence[str] | None = None
     quotes: bool = True
     tokenize: Mapping[str, str] | None = None

@@ -29,6 +29,8 @@ class TaskReport:
         missing_entries: For multi-labels, the number of unknown entries by label.
         mean: For numbers, the mean of the labels, a tuple for several columns.
         scale: For numbers, their standard deviation (population).
+        guessed: What the kind was guessed from; `None` if the `Label` or the source states it.
+        unseen: Labels that are none of the classes; of `labelled`.
     """
 
     kind: str
@@ -39,6 +41,8 @@ class TaskReport:
     missing_entries: Mapping[str, int] | None = None
     mean: Any = None
     scale: Any = None
+    guessed: str | None = None
+    unseen: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +57,7 @@ class LoadReport:
         tasks: The labels by task.
         skipped: Rows or files that were left out because they could not be read.
         notes: Other things worth knowing, as sentences.
+        warnings: What may be meant otherwise than it was read, as sentences.
     """
 
     source: str
@@ -62,28 +67,43 @@ class LoadReport:
     tasks: Mapping[str, TaskReport]
     skipped: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         split = "" if self.split is None else f", split '{self.split}'"
         lines = [f"{self.source}{split}: {_number(self.examples)} examples"]
         lines += [f"input {name}: {shape} {dtype}" for name, (shape, dtype) in self.inputs.items()]
         lines += _table(self.tasks)
+        for name, task in self.tasks.items():
+            if task.guessed is not None:
+                lines.append(f"{name}: {task.kind}, guessed from {task.guessed}")
+            if task.counts:
+                lines.append(f"{name}: {_counts(task)}")
         if self.skipped:
             more = ", ..." if len(self.skipped) > 5 else ""
             lines.append(f"skipped {len(self.skipped)}: {', '.join(self.skipped[:5])}{more}")
-        return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
+        lines += [f"note: {note}" for note in self.notes]
+        return "\n".join([*lines, *(f"warning: {warning}" for warning in self.warnings)])
 
 
-def task_report(encoded: Encoded) -> TaskReport:
+def task_report(encoded: Encoded, guessed: str | None = None) -> TaskReport:
     """Counts the labels of one task."""
     labelled = int(encoded.labelled.sum())
     missing = len(encoded.labelled) - labelled
-    return TaskReport(encoded.kind, encoded.classes, labelled, missing, **_details(encoded, encoded.known))
+    return TaskReport(
+        encoded.kind,
+        encoded.classes,
+        labelled,
+        missing,
+        **_details(encoded, encoded.known),
+        guessed=guessed,
+        unseen=encoded.unseen,
+    )
 
 
 def _details(encoded: Encoded, known: np.ndarray) -> dict[str, Any]:
     if encoded.kind in ("class", "tags"):
-        counts = np.bincount(encoded.entries[known], minlength=len(encoded.classes))
+        counts = np.bincount(encoded.entries[encoded.entries >= 0], minlength=len(encoded.classes))
         return {"counts": dict(zip(encoded.classes, counts.tolist(), strict=True))}
     if encoded.kind == "multi":
         yes, gone = (encoded.entries == 1).sum(0).tolist(), (~known).sum(0).tolist()
@@ -95,6 +115,18 @@ def _details(encoded: Encoded, known: np.ndarray) -> dict[str, Any]:
         values = encoded.entries.astype(np.float64)
         return {"mean": _plain(np.nanmean(values, 0)), "scale": _plain(np.nanstd(values, 0))}
     return {}
+
+
+def _counts(task: TaskReport, most: int = 12) -> str:
+    """The counts of the classes in their order; of many, those of the largest."""
+    counts = dict(task.counts or {})
+    names = list(counts)
+    if len(names) > most:
+        names = sorted(names, key=lambda name: -counts[name])[:most]
+    parts = [f"{name} {counts[name]:,}" for name in names]
+    if len(counts) > most:
+        parts.append(f"and {len(counts) - most:,} more")
+    return ", ".join([*parts, *([f"none of them {task.unseen:,}"] if task.unseen else [])])
 
 
 def _plain(value: np.ndarray) -> Any:

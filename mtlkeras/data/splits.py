@@ -41,11 +41,8 @@ def choose_rows(
         if fractions is not None or group_column is not None:
             raise ValueError("fractions= and group_column= need split=, the name of the split to load.")
         return np.arange(len(rows))
-    if fractions is not None:
-        names = _by_fractions(rows, fractions, group_column, seed)
-    elif split_column in rows.columns:
-        names = words(rows.columns[split_column])
-    else:
+    names = split_names(rows, split_column, fractions, group_column, seed)
+    if names is None:
         raise ValueError(
             f"split='{split}' needs a column that names the split of each row; {rows.name} has no column "
             f"'{split_column}'.{near_match(split_column, rows.columns)} Name it in split_column=, or give "
@@ -56,6 +53,19 @@ def choose_rows(
     if not len(chosen):
         raise ValueError(f"split='{split}' of {rows.name} is empty.")
     return chosen
+
+
+def split_names(
+    rows: Rows,
+    split_column: str = "split",
+    fractions: Mapping[str, float] | None = None,
+    group_column: str | None = None,
+    seed: int = 0,
+) -> np.ndarray | None:
+    """Returns the name of the split of each row, or `None` if the source has no splits."""
+    if fractions is not None:
+        return _by_fractions(rows, fractions, group_column, seed)
+    return words(rows.columns[split_column]) if split_column in rows.columns else None
 
 
 def base_names(split: str) -> list[str]:

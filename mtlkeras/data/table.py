@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from mtlkeras.data.columns import Column, from_array, from_cells, from_objects
+from mtlkeras.data.columns import Column, from_array, from_cells, from_objects, is_missing
 from mtlkeras.data.conll import CONLLU, read_conll
 from mtlkeras.data.rows import Rows
 
@@ -62,10 +62,16 @@ def from_frame(frame: Any) -> Rows:
         series = frame[name]
         plain = isinstance(series.dtype, np.dtype) and series.dtype.kind in "biuf"
         values = series.to_numpy()
-        columns[str(name)] = (
-            from_array(values) if plain else from_objects(series.tolist(), series.isna().to_numpy())
-        )
+        columns[str(name)] = from_array(values).whole() if plain else _from_series(series)
     return Rows("the data frame", columns, np.arange(1, len(frame) + 1))
+
+
+def _from_series(series: Any) -> Column:
+    gone = series.isna().to_numpy()
+    values = series.tolist()
+    # pandas keeps a word of blanks, which in a file is an empty cell.
+    gone = gone | np.array([is_missing(value) for value in values], bool)
+    return from_objects(values, gone).whole()
 
 
 @contextlib.contextmanager
@@ -158,7 +164,7 @@ def _records(name: str, records: Sequence[tuple[int, Any]], on_error: str) -> Ro
             _bad_row(f"row {number} of {name} is not a JSON object", on_error)
             skipped.append(f"row {number} of {name}")
     names = dict.fromkeys(key for _, record in good for key in record)
-    columns = {key: from_objects([record.get(key) for _, record in good]) for key in names}
+    columns = {key: from_objects([record.get(key) for _, record in good]).whole() for key in names}
     return Rows(name, columns, np.array([number for number, _ in good], np.int64), skipped=skipped)
 
 
@@ -182,5 +188,5 @@ def _arrow_column(column: Any) -> Column:
     kind = column.type
     if pyarrow.types.is_integer(kind) or pyarrow.types.is_floating(kind):
         missing = column.is_null(nan_is_null=True).to_numpy()
-        return Column(column.fill_null(0).to_numpy(), np.asarray(missing, bool))
-    return from_objects(column.to_pylist())
+        return Column(column.fill_null(0).to_numpy(), np.asarray(missing, bool)).whole()
+    return from_objects(column.to_pylist()).whole()

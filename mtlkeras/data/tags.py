@@ -9,7 +9,7 @@ import numpy as np
 
 from mtlkeras._missing import MISSING
 from mtlkeras.data.columns import Column, word
-from mtlkeras.data.encoded import Encoded, RowName, meanings_of, not_a_class
+from mtlkeras.data.encoded import Encoded, RowName, meanings_of, not_a_class, unseen_id
 from mtlkeras.data.sequences import Sequences, sequences
 
 
@@ -23,7 +23,7 @@ def encode_tags(task: str, label: Any, column: Column, row_name: RowName) -> Enc
         row_name: Names a row in error messages, from its position.
 
     Raises:
-        ValueError: If a tag is not among the classes.
+        ValueError: If a tag is not among the classes, unless the label says what it then is.
     """
     lists = token_lists(column, label.separator)
     if label.classes is None:
@@ -32,11 +32,12 @@ def encode_tags(task: str, label: Any, column: Column, row_name: RowName) -> Enc
         classes = label.classes
     meanings = meanings_of(classes)
     ids = _with_missing(meanings, label.missing)
-    for row, tags in enumerate(lists):
+    other = unseen_id(label.unseen)
+    for row, tags in enumerate(lists if other is None else ()):
         for tag in tags:
             if tag not in ids:
                 raise not_a_class(task, tag, meanings, row_name(row))
-    values = sequences([[ids[tag] for tag in tags] for tags in lists], np.int32, MISSING)
+    values = sequences([[ids.get(tag, other) for tag in tags] for tags in lists], np.int32, MISSING)
     return Encoded(values, "tags", tuple(word(name) for name in classes))
 
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from mtlkeras._errors import unknown_name
 from mtlkeras.data.columns import Column, from_array
-from mtlkeras.data.images import fit_picture
 from mtlkeras.data.options import Options
+from mtlkeras.data.picture import fit_picture
 from mtlkeras.data.progress import track
 from mtlkeras.data.splits import base_names
 

@@ -11,9 +11,10 @@ import keras
 import numpy as np
 
 from mtlkeras._errors import near_match
+from mtlkeras.data.picture import IMAGE_SUFFIXES, read_pictures
+from mtlkeras.pixel_inputs import picture_shape, rescales
 
-PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp")
-KINDS = f".npy, .npz, .csv, .txt or a picture ({', '.join(PICTURES)})"
+KINDS = f".npy, .npz, .csv, .txt or a picture ({', '.join(IMAGE_SUFFIXES)})"
 
 
 def read_inputs(paths: Sequence[Any], model: Any) -> Any:
@@ -22,7 +23,7 @@ def read_inputs(paths: Sequence[Any], model: Any) -> Any:
     An `.npy` file holds one example or several; an `.npz` file an array per input by name; a
     `.txt` file a text in each line, for a model of texts or tokens; a `.csv` file has a header and an
     example a row, with the inputs' names as columns, or for a single vector one column per number;
-    a picture is one example, resized as needed.
+    a picture is one example, read as `mtlkeras.data.load` reads it and resized to the model's input.
 
     Args:
         paths: The files.
@@ -32,11 +33,12 @@ def read_inputs(paths: Sequence[Any], model: Any) -> Any:
         FileNotFoundError: If a file is not there.
         ValueError: If a file is of another kind, or does not fit the model's inputs.
     """
-    parts = [_read(Path(path), model.input) for path in paths]
+    parts = [_read(Path(path), model) for path in paths]
     return keras.tree.map_structure(lambda *arrays: np.concatenate(arrays), *parts)
 
 
-def _read(path: Path, inputs: Any) -> Any:
+def _read(path: Path, model: Any) -> Any:
+    inputs = model.input
     if not path.is_file():
         raise FileNotFoundError(f"No input file {path}.")
     ending = path.suffix.lower()
@@ -49,8 +51,8 @@ def _read(path: Path, inputs: Any) -> Any:
         return _read_csv(path, inputs)
     if ending == ".txt":
         return _packed(inputs, _read_lines(path, _single(path, inputs)))
-    if ending in PICTURES:
-        return _packed(inputs, _read_picture(path, _single(path, inputs)))
+    if ending in IMAGE_SUFFIXES:
+        return _packed(inputs, _read_picture(path, _single(path, inputs), model))
     raise ValueError(f"Cannot read {path}: expected {KINDS}.")
 
 
@@ -93,8 +95,9 @@ def _read_lines(path: Path, x: Any) -> np.ndarray:
 
 
 def _read_csv(path: Path, inputs: Any) -> Any:
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.reader(file))
+    # As tables are read in training: spreadsheets put a mark before the first name.
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        rows = [row for row in csv.reader(file) if row]
     if len(rows) < 2:
         raise ValueError(f"{path.name} has no rows below its header.")
     short = next((i for i, row in enumerate(rows) if len(row) != len(rows[0])), None)
@@ -136,6 +139,7 @@ def _fits(shape: tuple, expected: tuple) -> bool:
 def _converted(array: np.ndarray, x: Any, what: str) -> np.ndarray:
     if x.dtype == "string":
         return array.astype(object)
+    _check_cells(array, what)
     try:
         numbers = array.astype("float32")
     except ValueError as error:
@@ -148,16 +152,25 @@ def _converted(array: np.ndarray, x: Any, what: str) -> np.ndarray:
     return whole
 
 
-def _read_picture(path: Path, x: Any) -> np.ndarray:
+def _check_cells(array: np.ndarray, what: str) -> None:
+    """Raises `ValueError` if cells of a text file are empty."""
+    if array.dtype.kind != "U":
+        return
+    empty = np.flatnonzero(np.char.strip(array) == "")
+    if len(empty):
+        raise ValueError(
+            f"{what} has no number in row {empty[0] + 1} (number of such rows: {len(empty)}). Fill them, as "
+            "was done for training, or leave these rows out."
+        )
+
+
+def _read_picture(path: Path, x: Any, model: Any) -> np.ndarray:
     shape = tuple(x.shape[1:])
-    modes = {1: "grayscale", 3: "rgb", 4: "rgba"}
-    if len(shape) != 3 or shape[-1] not in modes:
+    if len(shape) != 3 or shape[-1] not in (1, 3, 4):
         raise ValueError(f"{path.name} is a picture, but the model takes inputs of shape {shape}.")
-    if "float" in x.dtype:
+    if "float" in x.dtype and not rescales(model, x):
         raise ValueError(
             f"{path.name} has pixels 0 to 255, and the model takes numbers whose scale only its "
             "recipe knows. Give an .npy file, or let the recipe define read(path, data_dir)."
         )
-    size = None if None in shape[:2] else shape[:2]
-    picture = keras.utils.load_img(path, color_mode=modes[shape[-1]], target_size=size)
-    return np.asarray(keras.utils.img_to_array(picture, dtype=x.dtype))[None]
+    return read_pictures(path, *picture_shape(x)).astype(x.dtype)

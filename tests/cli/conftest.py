@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 from pathlib import Path
 
@@ -44,7 +46,8 @@ def build(hp):
         "far": mtlkeras.heads.Regression(),
     }
     model = mtlkeras.build_model((4,), trunk, heads)
-    model.compile(keras.optimizers.Adam(hp.Float("rate", 1e-4, 1.0, default=0.01)))
+    # Eagerly: to trace the few steps takes longer than to do them.
+    model.compile(keras.optimizers.Adam(hp.Float("rate", 1e-4, 1.0, default=0.01)), run_eagerly=True)
     return model
 '''
 
@@ -57,6 +60,19 @@ def tiny(tmp_path_factory) -> Path:
     return path
 
 
+@pytest.fixture(autouse=True)
+def no_pictures(request, monkeypatch) -> None:
+    """Draws nothing, half of the time of a small run, in tests that do not ask for `pictures`."""
+    if "pictures" not in request.fixturenames:
+        for module in ("page", "search"):
+            monkeypatch.setattr(f"mtlkeras.report.{module}._draw_all", lambda *args: {})
+
+
+@pytest.fixture
+def pictures() -> None:
+    """Lets a run draw its pictures."""
+
+
 @pytest.fixture
 def in_tmp(tmp_path, monkeypatch) -> Path:
     """An empty folder as the current one, without a folder of data in the environment."""
@@ -67,11 +83,19 @@ def in_tmp(tmp_path, monkeypatch) -> Path:
 
 @pytest.fixture(scope="session")
 def trained(tiny, tmp_path_factory) -> Path:
-    """The folder of a finished run of the tiny recipe."""
-    before = os.getcwd()
-    os.chdir(tmp_path_factory.mktemp("trained"))
+    """The folder of a finished run of the tiny recipe; what it said is in `said.txt` two folders up."""
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "said.txt").write_text(said_by(folder, "train", str(tiny), "--set", "trunk/units=4"))
+    return folder / "runs/tiny-1"
+
+
+def said_by(folder: Path, *words: str) -> str:
+    """Runs a command in a folder; returns what it said."""
+    before, said = os.getcwd(), io.StringIO()
+    os.chdir(folder)
     try:
-        assert main(["train", str(tiny), "--set", "trunk/units=4"]) == 0
-        return Path("runs/tiny-1").resolve()
+        with contextlib.redirect_stdout(said):
+            assert main(list(words)) == 0
     finally:
         os.chdir(before)
+    return said.getvalue()

@@ -48,7 +48,7 @@ def test_full_disk_leaves_the_epoch_before_and_the_run_goes_on(tiny, in_tmp, cap
 
 FROM_FILE = """
 def data(split, batch_size, data_dir=None):
-    tasks = {"side": "side", "far": "far"}
+    tasks = {"side": "side", "far": mtlkeras.data.Label("far", kind="number")}
     return mtlkeras.data.load("points.csv", tasks, "x", batch_size=batch_size, data_dir=data_dir)
 
 

@@ -71,6 +71,7 @@ def test_table_by_name(tmp_path):
         ("age,job\n", "x.csv has no rows below its header."),
         ("age,job\n1,2\n1\n", "Line 3 of x.csv has 1 columns, the header 2."),
         ("age,job\nold,2\n", "'age' of x.csv must hold numbers: could not convert string to float"),
+        ("age,job\n1,2\n,2\n ,3\n", "'age' of x.csv has no number in row 2 (number of such rows: 2)."),
         ("age,job\n1,2.5\n", "'job' of x.csv must hold whole numbers that fit int32"),
     ],
 )
@@ -93,6 +94,22 @@ def test_pictures_come_in_the_model_s_size_and_colours(image_model, tmp_path):
     assert (x.shape, x.dtype.name) == ((2, 4, 6, 3), "uint8")
     assert x[0].reshape(-1, 3).tolist() == [[255, 0, 7]] * 24
     assert set(x[1].ravel().tolist()) == {9}
+
+
+def test_tables_of_spreadsheets_begin_with_a_mark(tmp_path):
+    model = _model({"age": keras.Input((1,), name="age")})
+    (tmp_path / "x.csv").write_text("age,name\n3,Ann\n\n4,Bob\n", encoding="utf-8-sig")
+    assert read_inputs([tmp_path / "x.csv"], model)["age"].tolist() == [[3.0], [4.0]]
+
+
+def test_a_model_of_floats_that_scales_them_takes_pictures(tmp_path):
+    image = pytest.importorskip("PIL.Image")
+    image.new("L", (6, 4), 9).save(tmp_path / "a.png")
+    inputs = keras.Input((4, 6, 1), name="image")
+    trunk = keras.Model(inputs, keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(inputs)))
+    model = mtlkeras.build_model(inputs, trunk, {"y": mtlkeras.heads.Regression()})
+    x = read_inputs([tmp_path / "a.png"], model)
+    assert x.dtype == np.float32 and (x == 9).all() and x.shape == (1, 4, 6, 1)
 
 
 def test_pictures_need_an_input_of_pixels(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -59,12 +60,12 @@ def callbacks():
     return [keras.callbacks.ReduceLROnPlateau("val_loss", patience=1)]
 '''
 
-# Ends the process as `kill -9` does, when a file of the run is renamed for the n-th time.
+# Goes on with a run in a process of its own again and again, which ends as by `kill -9` when a file of
+# the run is renamed for the n-th time. The processes are forked before TensorFlow has begun to work, as
+# to import it takes longer than to train. Prints how each ended, and the status of the run then.
 KILLED = """
-import os, signal, sys
+import json, os, signal, sys
 import mtlkeras.cli
-
-left = int(sys.argv[1])
 
 def watch(event, args):
     global left
@@ -73,8 +74,15 @@ def watch(event, args):
         if left < 0:
             os.kill(os.getpid(), signal.SIGKILL)
 
-sys.addaudithook(watch)
-mtlkeras.cli.main(sys.argv[2:])
+run = sys.argv[1]
+for left in map(int, sys.argv[2].split(",")):
+    process = os.fork()
+    if not process:
+        sys.addaudithook(watch)
+        os._exit(mtlkeras.cli.main(sys.argv[3:]))
+    _, code = os.waitpid(process, 0)
+    with open(os.path.join(run, "config.json")) as file:
+        print(os.waitstatus_to_exitcode(code), json.load(file)["status"], flush=True)
 """
 RENAMES_AN_EPOCH = 5
 
@@ -114,19 +122,14 @@ def assert_same(run, whole):
     assert all("saved_model" in name for name in left), left
 
 
-def _killed_after(renames, recipe, run):
-    code = [sys.executable, "-c", KILLED, str(renames)]
-    words = ["train", str(recipe), "--run-dir", str(run), "--resume", "--quiet"]
-    done = subprocess.run([*code, *words], capture_output=True, text=True)
-    assert done.returncode == -signal.SIGKILL, done.stderr
-
-
 def test_killed_run_ends_like_a_whole_one(recipe, whole, tmp_path):
     run = tmp_path / "run"
     # In the first epoch, between two files of the fourth one.
-    for renames in (1, 3 * RENAMES_AN_EPOCH + 2):
-        _killed_after(renames, recipe, run)
-        assert json.loads((run / "config.json").read_text())["status"] == "running"
+    renames = f"1,{3 * RENAMES_AN_EPOCH + 2}"
+    words = ["train", str(recipe), "--run-dir", str(run), "--resume", "--quiet"]
+    command = [sys.executable, "-c", KILLED, str(run), renames, *words]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.stdout.splitlines() == [f"{-signal.SIGKILL} running"] * 2, done.stderr
     assert main(["train", str(recipe), "--run-dir", str(run), "--resume", "--quiet"]) == 0
     assert_same(run, whole)
 
@@ -155,23 +158,40 @@ def test_finished_run_is_left_as_it_is(recipe, whole, capsys):
     assert {file: file.stat().st_mtime_ns for file in whole.iterdir()} == before
 
 
-def test_half_made_folder_is_taken(recipe, tmp_path):
-    run = tmp_path / "run"
+@pytest.fixture(scope="module")
+def begun(recipe, tmp_path_factory):
+    """A run of one epoch in a folder that was half made before."""
+    run = tmp_path_factory.mktemp("begun") / "run"
     run.mkdir()
     (run / "recipe.py").write_text("cut o")
     assert main(["train", str(recipe), "--run-dir", str(run), "--epochs", "1", "--quiet", "--no-export"]) == 0
-    assert (run / "recipe.py").read_text() == RECIPE
+    return run
 
 
-def test_what_a_resumed_run_refuses(recipe, tmp_path, capsys, monkeypatch):
+@pytest.fixture
+def broken_off(begun, tmp_path):
+    """The same as if it had broken off."""
+    run = tmp_path / "runs" / "points-1"
+    shutil.copytree(begun, run)
+    config = json.loads((run / "config.json").read_text())
+    (run / "config.json").write_text(json.dumps({**config, "status": "running"}))
+    return run
+
+
+def test_half_made_folder_is_taken(begun):
+    assert (begun / "recipe.py").read_text() == RECIPE
+    assert json.loads((begun / "config.json").read_text())["status"] == "finished"
+
+
+def test_without_a_run_there_is_nothing_to_resume(recipe, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", str(recipe), "--resume"]) == 2
+    assert "There is no run of points in runs/" in capsys.readouterr().err
+
+
+def test_what_a_resumed_run_refuses(recipe, broken_off, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     words = ["train", str(recipe)]
-    assert main([*words, "--resume"]) == 2
-    assert "There is no run of points in runs/" in capsys.readouterr().err
-    assert main([*words, "--epochs", "1", "--no-export", "--quiet"]) == 0
-    config = json.loads((tmp_path / "runs/points-1/config.json").read_text())
-    (tmp_path / "runs/points-1/config.json").write_text(json.dumps({**config, "status": "running"}))
-    capsys.readouterr()
     assert main([*words, "--resume", "--epochs", "2"]) == 2
     assert "began with epochs=1 and cannot go on with 2" in capsys.readouterr().err
     assert main([*words, "--resume", "--overwrite", "--run-dir", "runs/points-1"]) == 2
@@ -185,13 +205,9 @@ def test_what_a_resumed_run_refuses(recipe, tmp_path, capsys, monkeypatch):
     assert "state.npz is damaged" in capsys.readouterr().err
 
 
-def test_two_processes_do_not_train_into_one_folder(recipe, tmp_path, capsys):
+def test_two_processes_do_not_train_into_one_folder(recipe, broken_off, capsys):
     fcntl = pytest.importorskip("fcntl")
-    run = tmp_path / "run"
-    assert main(["train", str(recipe), "--run-dir", str(run), "--epochs", "1", "--quiet", "--no-export"]) == 0
-    config = json.loads((run / "config.json").read_text())
-    (run / "config.json").write_text(json.dumps({**config, "status": "running"}))
-    capsys.readouterr()
+    run = broken_off
     with (run / "recipe.py").open("r+") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         assert main(["train", str(recipe), "--run-dir", str(run), "--resume"]) == 2

@@ -15,6 +15,8 @@ from mtlkeras.runs.folder import create_run
 from mtlkeras.runs.options import TrainOptions
 from mtlkeras.runs.train import prepare
 
+from .conftest import said_by
+
 pytestmark = pytest.mark.tensorflow
 
 
@@ -88,27 +90,32 @@ def test_run_has_a_saved_model_that_answers_in_label_units(trained):
     np.testing.assert_allclose(served.serve_raw(x)["far"], model.predict(x, verbose=0)["far"], rtol=1e-4)
 
 
-def test_table_has_a_row_for_each_task_and_split(tiny, in_tmp, capsys):
-    assert main(["train", str(tiny), "--epochs", "1", "--no-export"]) == 0
-    lines = capsys.readouterr().out.splitlines()
+def test_table_has_a_row_for_each_task_and_split(trained):
+    lines = (trained.parent.parent / "said.txt").read_text().splitlines()
     assert [line.split()[:2] for line in lines if line.strip().startswith(("side", "far"))] == [
         ["side", "valid"],
         ["far", "valid"],
     ]
     assert any("expected: better than chance" in line for line in lines)
-    assert not (in_tmp / "runs/tiny-1/saved_model").exists()
 
 
-def test_runs_are_numbered_and_quiet_prints_the_folder_only(tiny, in_tmp, capsys):
-    (in_tmp / "runs/tiny-1").mkdir(parents=True)
-    assert main(["train", str(tiny), "--epochs", "1", "--no-export", "--quiet"]) == 0
-    assert capsys.readouterr().out == "runs/tiny-2\n"
+@pytest.fixture(scope="module")
+def again(tiny, tmp_path_factory):
+    """A folder with the second run, as `trained` but quiet and without export; and what it said."""
+    folder = tmp_path_factory.mktemp("again")
+    (folder / "runs/tiny-1").mkdir(parents=True)
+    words = ("--set", "trunk/units=4", "--seed", "3", "--no-export", "--quiet")
+    return folder, said_by(folder, "train", str(tiny), *words)
 
 
-def test_same_seed_gives_the_same_run(tiny, in_tmp):
-    for run in "ab":
-        main(["train", str(tiny), "--epochs", "1", "--no-export", "--quiet", "--seed", "5", "--run-dir", run])
-    assert (in_tmp / "a/metrics.json").read_text() == (in_tmp / "b/metrics.json").read_text()
+def test_runs_are_numbered_and_quiet_prints_the_folder_only(again):
+    folder, said = again
+    assert said == "runs/tiny-2\n"
+    assert not (folder / "runs/tiny-2/saved_model").exists()
+
+
+def test_same_seed_gives_the_same_run(trained, again):
+    assert (again[0] / "runs/tiny-2/metrics.json").read_text() == (trained / "metrics.json").read_text()
 
 
 def test_another_seed_gives_other_weights(tiny):

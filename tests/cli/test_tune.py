@@ -46,7 +46,7 @@ def table(folder: Path) -> list[dict]:
     return list(csv.DictReader((folder / "trials.csv").read_text().splitlines()))
 
 
-def test_a_search_leaves_the_best_model_a_table_a_report_and_a_command(tiny, in_tmp, capsys):
+def test_a_search_leaves_the_best_model_a_table_a_report_and_a_command(tiny, in_tmp, pictures, capsys):
     assert tune(tiny, "--tuner", "grid", "--set", "rate=0.05", "--epochs", 1) == 0
     said = lines_of(capsys)
     folder = Path("runs/tiny-search-1")

@@ -9,8 +9,9 @@ import numpy as np
 import pandas
 import pytest
 
-from mtlkeras.data import Label, describe, load, table_statistics, to_arrays
+from mtlkeras.data import DataWarning, Label, describe, load, table_statistics, to_arrays
 
+KEPT = {"age": np.nan}  # Leaves empty cells as they are.
 CSV = "age,job,income,split\n31,cook,low,train\n45,?,high,train\n,cook,,test\n28,smith,low,test\n"
 
 
@@ -40,7 +41,7 @@ def table(request, tmp_path):
 
 def test_every_format_gives_the_same(table):
     vocabulary = {"job": ["cook", "smith"]}
-    dataset = load(table, {"income": "income", "age": Label("age", kind="number")}, ["age", "job"])
+    dataset = load(table, {"income": "income", "age": Label("age", kind="number")}, ["age", "job"], fill=KEPT)
     x, y = to_arrays(dataset)
     np.testing.assert_array_equal(x["age"], np.array([[31], [45], [np.nan], [28]], np.float32))
     assert x["job"].tolist() == [b"cook", b"?", b"cook", b"smith"]
@@ -56,7 +57,8 @@ def test_ids_do_not_depend_on_the_split(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text("x,label,split\n1,b,train\n2,a,test\n")
     for split, expected in (("train", 1), ("test", 0)):
-        _, y = to_arrays(load(path, {"label": "label"}, "x", split=split))
+        with pytest.warns(DataWarning, match="'a' has no example in training, and 1 in test"):
+            _, y = to_arrays(load(path, {"label": "label"}, "x", split=split))
         assert y["label"].tolist() == [expected]
 
 
@@ -71,7 +73,7 @@ def test_report(tmp_path, capsys):
     path = tmp_path / "t.csv"
     path.write_text("age,label,a,b\n1,x,1,\n2,,0,\n,x,,\n4,y,1,0\n")
     tasks = {"label": "label", "marks": ["a", "b"], "age": Label("age", kind="number")}
-    report = describe(load(path, tasks, "age", verbose=True).map(lambda x, y: (x, y)).take(1))
+    report = describe(load(path, tasks, "age", verbose=True, fill=KEPT).map(lambda x, y: (x, y)).take(1))
     assert (report.examples, report.source, report.split) == (4, "t.csv", None)
     assert report.inputs == {"age": ((1,), "float32")}
     label, marks, age = (report.tasks[name] for name in tasks)
@@ -79,7 +81,6 @@ def test_report(tmp_path, capsys):
     assert (marks.labelled, marks.missing) == (3, 1)
     assert marks.counts == {"a": 2, "b": 0} and marks.missing_entries == {"a": 1, "b": 3}
     assert age.mean == pytest.approx(7 / 3) and age.scale == pytest.approx(np.std([1, 2, 4]))
-    assert "1 missing values" in report.notes[0]
     assert str(report) in capsys.readouterr().out
     assert ["label", "class", "2", "3", "1"] in [line.split() for line in str(report).splitlines()]
 
@@ -141,6 +142,9 @@ def test_broken_file_is_named(tmp_path, name, data, message):
         ({"split": "train", "split_column": "splitt"}, ["'splitt'", "'split'?"]),
         ({"split": "train", "fractions": {"train": 0.5, "test": 0.2}}, ["add up to 1"]),
         ({"fractions": {"train": 1.0}}, ["split="]),
+        ({"fill": {}}, ["'age'", "row 3 of t.csv", "fill={'age': 0.0}", "on_error='skip'"]),
+        ({"fill": {"agee": 1}}, ["'agee'", "'age'?", "fill="]),
+        ({"fill": {"age": "old"}}, ["'age'", "'old'", "a number"]),
         ({"check_finite": True}, ["'age'", "NaN", "row 3 of t.csv"]),
         ({"on_error": "skp"}, ["'skp'", "'skip'?"]),
         ({"batch_size": 0}, ["batch_size="]),
@@ -153,9 +157,43 @@ def test_bad_argument_is_named(tmp_path, arguments, parts):
     path = tmp_path / "t.csv"
     path.write_text(CSV)
     with pytest.raises(ValueError) as error:
-        load(path, **{"tasks": {"i": "income"}, "inputs": "age", **arguments})
+        load(path, **{"tasks": {"i": "income"}, "inputs": "age", "fill": KEPT, **arguments})
     for part in parts:
         assert part in str(error.value)
+
+
+@pytest.fixture
+def gaps(tmp_path):
+    """Empty cells in two columns of numbers and one of words."""
+    path = tmp_path / "gaps.csv"
+    path.write_text(
+        "age,size,job,y,split\n31,1.5,cook,a,train\n,2.5,,b,train\n28,,smith,a,test\n, ,cook,b,test\n"
+    )
+    return path
+
+
+def test_empty_cells_among_inputs_are_named_filled_or_left_out(gaps):
+    message = r"'age' has no number in row 2 of gaps.csv \(number of such rows: 2; also in 'size' \(2\)\)"
+    for inputs in (["age", "size"], {"v": ["age", "size"]}):
+        with pytest.raises(ValueError, match=message):
+            load(gaps, {"y": "y"}, inputs)
+    with pytest.raises(ValueError, match="'size' has no number in row 3 of gaps.csv"):
+        load(gaps, {"y": "y"}, ["size"])
+    with pytest.raises(ValueError, match="number of such rows: 1"):
+        load(gaps, {"y": "y"}, ["age"], split="train")
+    dataset = load(gaps, {"y": "y"}, ["age", "size", "job"], on_error="skip")
+    x, y = to_arrays(dataset)
+    assert (x["age"].tolist(), y["y"].tolist()) == ([[31]], [0])
+    assert describe(dataset).skipped[0] == "row 2 of gaps.csv (an input is empty)"
+    means = table_statistics(gaps, ["age", "size"], split="train").mean
+    x, _ = to_arrays(load(gaps, {"y": "y"}, ["age", "size", "job"], fill={**means, "job": "none"}))
+    assert x["age"][:, 0].tolist() == [31, 31, 28, 31] and x["size"][:, 0].tolist() == [1.5, 2.5, 2, 2]
+    assert x["job"].tolist() == [b"cook", b"none", b"smith", b"cook"]
+    x, _ = to_arrays(load(gaps, {"y": "y"}, {"v": ["size", "age"]}, fill={"age": np.nan, "size": -1}))
+    np.testing.assert_array_equal(x["v"][:, 1], [31, np.nan, 28, np.nan])
+    assert x["v"][:, 0].tolist() == [1.5, 2.5, -1, -1]
+    with pytest.raises(ValueError, match="Every row"):
+        load(gaps, {"y": "y"}, ["age", "size"], split="test", on_error="skip")
 
 
 def test_absent_file_has_a_near_match(tmp_path):
@@ -166,9 +204,9 @@ def test_absent_file_has_a_near_match(tmp_path):
 
 def test_names_are_looked_up_in_the_data_folder(tmp_path, monkeypatch):
     (tmp_path / "people.csv").write_text(CSV)
-    assert describe(load("people.csv", {"i": "income"}, "age", data_dir=tmp_path)).examples == 4
+    assert describe(load("people.csv", {"i": "income"}, "job", data_dir=tmp_path)).examples == 4
     monkeypatch.setenv("MTLKERAS_DATA", str(tmp_path))
-    assert describe(load("people.csv", {"i": "income"}, "age")).examples == 4
+    assert describe(load("people.csv", {"i": "income"}, "job")).examples == 4
 
 
 def test_table_statistics_equal_numpy(tmp_path):

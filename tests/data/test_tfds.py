@@ -10,6 +10,7 @@ import requests
 import tensorflow_datasets as tfds
 
 from mtlkeras.data import Label, describe, load, set_epoch, to_arrays
+from mtlkeras.data.picture import fit_array
 
 from .toy_builder import ToyFruit
 
@@ -74,6 +75,8 @@ def test_pictures_are_brought_to_one_size(builder, cache):
     x, _ = to_arrays(dataset)
     assert x["image"].shape == (17, 6, 6, 1) and x["image"].dtype == np.uint8
     assert x["weight"].shape == (17, 1)
+    stored = [e["image"] for e in builder.as_dataset(split="all").as_numpy_iterator()]
+    np.testing.assert_array_equal(x["image"], [fit_array(p, (6, 6), 1) for p in stored])
     with pytest.raises(ValueError, match="'image'.*image_size="):
         load(builder, {"colour": "colour"}, "image", cache=cache)
 
