@@ -120,12 +120,10 @@ class RepresentationBalancing(GradientBalancing):
                     combined.append(ops.cast(total, value.dtype))
                 return (after, ops.zeros_like(noise), *combined)
 
-            return (*copies, ops.zeros((2 * count + 1,))), combine
+            return (*copies, ops.zeros((2 * count + 1,), "float32")), combine
 
-        noise = ops.zeros((1,)) if noise is None else noise
-        *copies, self._said.zeros = split(
-            state, noise, *(ops.convert_to_tensor(tensors[n]) for n in names)
-        )
+        noise = ops.zeros((1,), "float32") if noise is None else noise
+        *copies, self._said.zeros = split(state, noise, *(ops.convert_to_tensor(tensors[n]) for n in names))
         return dict(zip(self.tasks, copies, strict=True))
 
     def joint_loss(self, losses: Any, counts: Any, present: Any) -> Any:
@@ -134,7 +132,7 @@ class RepresentationBalancing(GradientBalancing):
             return ops.sum(losses)
         self._asked = True
         # The last factor comes back as what else the loss was multiplied by: its scaling.
-        message = ops.concatenate([ops.stop_gradient(losses), present, ops.ones((1,))])
+        message = ops.concatenate([ops.stop_gradient(losses), present, ops.ones((1,), "float32")])
         return ops.sum(losses) + ops.sum(zeros * message)
 
     def _weigh(
@@ -169,7 +167,7 @@ class RepresentationBalancing(GradientBalancing):
 def as_rows(gradients: list[Any]) -> Any:
     """Returns gradients of one tensor as the rows of a float32 matrix."""
     if not gradients:
-        return ops.zeros((0, 1))
+        return ops.zeros((0, 1), "float32")
     return ops.stack([ops.reshape(ops.cast(g, "float32"), (-1,)) for g in gradients])
 
 
@@ -182,5 +180,5 @@ def _spread(products: Any, indices: list[int], count: int) -> Any:
     """Returns a Gram matrix of some tasks as that of all, with zeros for the others."""
     if len(indices) == count:
         return products
-    places = ops.one_hot(ops.convert_to_tensor(indices), count)
+    places = ops.one_hot(ops.convert_to_tensor(indices), count, dtype="float32")
     return matmul(ops.transpose(places), matmul(products, places))

@@ -132,7 +132,8 @@ def as_array(value: Any, names: Iterable[Any] | None) -> np.ndarray:
         array = value if isinstance(value, np.ndarray) else np.asarray(value)
     except ValueError:
         raise ValueError(
-            "the rows differ in length. Pad them to one length with -1; mtlkeras.data.TagEncoder does so for tags."
+            "the rows differ in length. Pad them to one length with -1; mtlkeras.data.TagEncoder does so for "
+            "tags."
         ) from None
     if array.dtype.kind == "O":
         array = _from_objects(array, names)

@@ -272,7 +272,8 @@ class MultiTaskModel(Trainer, keras.Model):
         """Tells the balancer that an epoch begins.
 
         `fit` does so by itself. In a loop of `train_on_batch` some balancers depend on it: DWA weighs by
-        the losses of the last two epochs, ExcessMTL has epochs of warm-up. Without a balancer it does nothing.
+        the losses of the last two epochs, ExcessMTL has epochs of warm-up. Without a balancer it does
+        nothing.
 
         Example:
 

@@ -90,8 +90,8 @@ class TaskObjective:
             values = ops.where(mask, values * weights, 0.0)
         elif by_label and len(mask.shape) == 1:
             raise ValueError(
-                f"sample_weight of task '{self.task}': a loss of whole rows takes one weight an example, shape "
-                f"(batch,); received shape {tuple(weights.shape)}."
+                f"sample_weight of task '{self.task}': a loss of whole rows takes one weight an example, "
+                f"shape (batch,); received shape {tuple(weights.shape)}."
             )
         values, counted = self._by_unit(values, mask)
         if weights is not None and not by_label:

@@ -101,7 +101,8 @@ class ParameterBalancing(GradientBalancing):
         rows, losses = self._of_all_replicas(gradients), sum_over_replicas(losses)
         if isinstance(self.balancer, ElementBalancer):
             return self._combine_elements(rows, losses, present, noise, scale)
-        gram = sum((products(r / scale) for r in rows), ops.zeros((len(self.tasks), len(self.tasks))))
+        nothing = ops.zeros((len(self.tasks), len(self.tasks)), "float32")
+        gram = sum((products(r / scale) for r in rows), nothing)
         state = ops.convert_to_tensor(self.state)
         weights, after = self.decide(gram, losses, present, state, noise)
         combined = self._weighted(weights, rows) if self.combines else []

@@ -97,9 +97,9 @@ class Balancer(Spec):
 
     def _problem(self, count: int, losses: Any, gram: Any, seed: Any) -> Problem:
         heads = [None] * count
-        present = ops.ones((count,))
+        present = ops.ones((count,), "float32")
         return Problem(
-            losses=ops.ones((count,)) if losses is None else ops.convert_to_tensor(losses, "float32"),
+            losses=present if losses is None else ops.convert_to_tensor(losses, "float32"),
             present=present,
             preference=ops.convert_to_tensor(self.preferences([f"task_{i}" for i in range(count)])),
             memory={

@@ -44,7 +44,7 @@ class GradDrop(ElementBalancer):
             raise ValueError(f"GradDrop: leak must be in [0, 1]; received {self.leak}.")
 
     def draw_elements(self, size: int, seed: Any) -> Any:
-        return keras.random.uniform((size,), seed=seed)
+        return keras.random.uniform((size,), dtype="float32", seed=seed)
 
     def combine(self, problem: Problem, rows: Sequence[Any], buffers: Sequence[Any]) -> Combined:
         updates, start = [], 0

@@ -53,7 +53,7 @@ class GradVac(GramBalancer):
         return {"cosines": np.zeros((len(heads), len(heads)), "float32")}
 
     def draw(self, count: int, seed: Any) -> Any:
-        return keras.random.uniform((count, count), seed=seed)
+        return keras.random.uniform((count, count), dtype="float32", seed=seed)
 
     def solve(self, problem: Problem) -> tuple[Any, Mapping[str, Any]]:
         gram, present = precise(problem.gram), precise(problem.present)

@@ -37,7 +37,7 @@ class PCGrad(GramBalancer):
     seed: int | None = None
 
     def draw(self, count: int, seed: Any) -> Any:
-        return keras.random.uniform((count, count), seed=seed)
+        return keras.random.uniform((count, count), dtype="float32", seed=seed)
 
     def solve(self, problem: Problem) -> tuple[Any, Mapping[str, Any]]:
         gram = precise(problem.gram)

@@ -145,8 +145,8 @@ class ChainHead(SequenceHead):
     def check_label_weights(self, weights: np.ndarray, where: str) -> None:
         if not np.isin(weights, (0, 1)).all():
             raise ValueError(
-                f"{where}: {type(self).__name__} scores a sequence as a whole, so that the weight of a token is "
-                "0 (its tag counts as not known) or 1. Give one weight a sequence, or take Tagging."
+                f"{where}: {type(self).__name__} scores a sequence as a whole, so that the weight of a token "
+                "is 0 (its tag counts as not known) or 1. Give one weight a sequence, or take Tagging."
             )
 
     def activate(self, scores: Any) -> Any:
