@@ -127,7 +127,8 @@ def as_array(value: Any, names: Iterable[Any] | None) -> np.ndarray:
         longest = max(map(len, rows), default=0)
         value = [[*row, *[None] * (longest - len(row))] for row in rows]
     if isinstance(value, np.ma.MaskedArray):
-        value = value.astype(object).filled(None)
+        gaps, value = np.ma.getmaskarray(value), np.asarray(value.data).astype(object)
+        value[gaps] = None
     try:
         array = value if isinstance(value, np.ndarray) else np.asarray(value)
     except ValueError:

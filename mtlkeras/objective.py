@@ -13,6 +13,10 @@ from mtlkeras.label_arrays import arranged_weights
 from mtlkeras.layers.output import TaskOutput
 
 
+# Equal to no class, and not missing.
+_NO_CLASS = -2
+
+
 class TaskObjective:
     """How one task's outputs are compared with its labels.
 
@@ -49,6 +53,23 @@ class TaskObjective:
         except ValueError as error:
             raise ValueError(f"Labels of task '{self.task}': {error}") from None
 
+    def judged(self, y: Any, outputs: Any, targets: Any, mask: Any) -> tuple[Any, Any]:
+        """Returns what `labels` does for measures of right and wrong.
+
+        There a label that is known to be none of the classes counts, and equals no answer.
+
+        Args:
+            y: Labels as the user gives them.
+            outputs: The task's outputs.
+            targets: First result of `labels`.
+            mask: Second result of `labels`.
+        """
+        form = self.head.label_form
+        unseen = form.unseen(form.arranged(ops.convert_to_tensor(y)))
+        if unseen is None:
+            return targets, mask
+        return ops.where(unseen, _NO_CLASS, targets), ops.logical_or(mask, self.head.within(unseen, outputs))
+
     def weights(self, sample_weight: Any, mask: Any) -> Any:
         """Returns sample weights as float32, of shape `(batch,)` or that of the mask.
 
@@ -77,24 +98,24 @@ class TaskObjective:
         """
         targets, mask = self.labels(y, outputs)
         weights = None if sample_weight is None else self.weights(sample_weight, mask)
-        by_label = weights is not None and len(weights.shape) == 2
-        if by_label:
-            mask = ops.logical_and(mask, ops.not_equal(weights, 0.0))
+        by_label = None if weights is None or len(weights.shape) == 1 else weights
+        if by_label is not None:
+            mask = ops.logical_and(mask, ops.not_equal(by_label, 0.0))
             if self.view.of_steps:
                 targets = ops.where(mask, targets, MISSING)
         values, mask = self._values(targets, mask, outputs)
         values = self._only_legal(values, targets, mask)
         if class_weight is not None:
             values = values * of_classes(class_weight, targets)
-        if by_label and len(values.shape) == 2:
-            values = ops.where(mask, values * weights, 0.0)
-        elif by_label and len(mask.shape) == 1:
+        if by_label is not None and len(values.shape) == 2:
+            values = ops.where(mask, values * by_label, 0.0)
+        elif by_label is not None and len(mask.shape) == 1:
             raise ValueError(
                 f"sample_weight of task '{self.task}': a loss of whole rows takes one weight an example, "
-                f"shape (batch,); received shape {tuple(weights.shape)}."
+                f"shape (batch,); received shape {tuple(by_label.shape)}."
             )
         values, counted = self._by_unit(values, mask)
-        if weights is not None and not by_label:
+        if weights is not None and by_label is None:
             if len(values.shape) == 2:  # A weight of an example is that of each of its units.
                 weights = ops.expand_dims(weights, -1)
             counted = ops.logical_and(counted, ops.not_equal(weights, 0.0))

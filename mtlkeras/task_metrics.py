@@ -19,6 +19,10 @@ from mtlkeras.given_functions import GivenMetric, TaskView
 from mtlkeras.objective import TaskObjective
 
 
+# Metrics of heads in which a label that is none of the classes counts as a wrong answer.
+_OF_RIGHT_AND_WRONG = ("accuracy", "top_5_accuracy")
+
+
 class TaskMetric(NamedTuple):
     """One metric of a task: its name in the logs without the task, and how it is fed.
 
@@ -252,6 +256,7 @@ class TaskMetrics(CompileMetrics):
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         labels: dict[str, tuple] = {}
+        judged: dict[str, tuple] = {}
         answers: dict[str, Any] = {}
         for objective, entry in self._entries:
             task = objective.task
@@ -259,9 +264,12 @@ class TaskMetrics(CompileMetrics):
                 continue
             outputs = y_pred[task]
             if task not in labels:
-                targets, mask = objective.labels(y_true[task], outputs)
-                labels[task] = targets, _weights(objective, mask, sample_weight)
-            targets, weights = labels[task]
+                found = objective.labels(y_true[task], outputs)
+                labels[task] = found[0], _weights(objective, found[1], sample_weight)
+                found = objective.judged(y_true[task], outputs, *found)
+                judged[task] = found[0], _weights(objective, found[1], sample_weight)
+            right_or_wrong = entry.given is None and entry.name in _OF_RIGHT_AND_WRONG
+            targets, weights = (judged if right_or_wrong else labels)[task]
             if entry.given is not None:
                 entry.given.update(targets, outputs, weights)
                 continue
@@ -278,7 +286,8 @@ class TaskMetrics(CompileMetrics):
         right, answers, known = {}, {}, {}
         for task in tasks:
             objective = self._objectives[task]
-            targets, known[task] = objective.labels(y_true[task], y_pred[task])
+            targets, mask = objective.labels(y_true[task], y_pred[task])
+            targets, known[task] = objective.judged(y_true[task], y_pred[task], targets, mask)
             right[task] = objective.head.metric_targets(targets)
             answers[task] = objective.layer.answers(y_pred[task])
         return right, answers, known

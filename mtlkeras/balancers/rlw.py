@@ -43,7 +43,7 @@ class RLW(LossBalancer):
             raise unknown_name("distribution", self.distribution, DISTRIBUTIONS, "distribution= of RLW")
 
     def draw(self, count: int, seed: Any) -> Any:
-        return DISTRIBUTIONS[self.distribution]((count,), seed=seed)
+        return DISTRIBUTIONS[self.distribution]((count,), dtype="float32", seed=seed)
 
     def weigh(self, problem: Problem) -> Weighed:
         scores = ops.zeros_like(problem.present) if problem.noise is None else problem.noise

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from mtlkeras._missing import MISSING
+from mtlkeras._missing import MISSING, UNSEEN
 
 # How far the sum of a row of probabilities may be from 1: 16-bit floats round that much.
 _SUM_TOLERANCE = 0.01
@@ -53,6 +53,13 @@ class LabelForm:
     def labelled(self, y: Any) -> Any:
         """Returns a bool mask of the arranged labels that are there."""
         return present(y)
+
+    def unseen(self, y: Any) -> Any:
+        """Returns which arranged labels of a tensor are known to be none of the classes; `None` for none.
+
+        They are no labels to learn from, and no answer is right for them.
+        """
+        return None
 
     def targets(self, y: Any, mask: Any) -> Any:
         """Returns arranged labels in the head's own form, with any valid value where `mask` is false."""
@@ -116,7 +123,10 @@ class ClassLabels(LabelForm):
         return y
 
     def labelled(self, y: Any) -> Any:
-        return ops.all(present(y), axis=-1) if self.are_rows(y) else present(y)
+        return ops.all(present(y), axis=-1) if self.are_rows(y) else _known(y)
+
+    def unseen(self, y: Any) -> Any:
+        return None if self.are_rows(y) else _unseen(y)
 
     def targets(self, y: Any, mask: Any) -> Any:
         """Returns class indices, or float rows for labels that were given as rows."""
@@ -126,7 +136,7 @@ class ClassLabels(LabelForm):
 
     def wrong(self, y: Any, xp: Any = np) -> Any:
         if not self.are_rows(y):
-            return outside(y, self.count)
+            return outside(y, self.count, unseen=True)
         total = xp.sum(y, axis=-1, keepdims=True)
         no_share = (y < 0) | (y > 1) | (total < 1 - _SUM_TOLERANCE) | (total > 1 + _SUM_TOLERANCE)
         return no_share & ~xp.any((y == MISSING) | (y != y), axis=-1, keepdims=True)
@@ -150,7 +160,7 @@ class YesNoLabels(LabelForm):
 
     count: int
     by_entry: ClassVar = True
-    told: ClassVar[str] = "the classes 0 to 1"
+    told = "the classes 0 to 1"
 
     def arranged(self, y: Any) -> Any:
         if len(y.shape) == 1 and self.count == 1:
@@ -182,7 +192,7 @@ class NumberLabels(LabelForm):
     count: int
     by_entry: ClassVar = True
     are_numbers: ClassVar = True
-    told: ClassVar[str] = "the finite numbers"
+    told = "the finite numbers"
 
     def arranged(self, y: Any) -> Any:
         if len(y.shape) == 1 and self.count == 1:
@@ -232,18 +242,43 @@ class StepLabels(LabelForm):
             )
         return y
 
+    def labelled(self, y: Any) -> Any:
+        return _known(y)
+
+    def unseen(self, y: Any) -> Any:
+        return _unseen(y)
+
     def targets(self, y: Any, mask: Any) -> Any:
         """Returns tag indices, with `MISSING` where the tag is not known."""
         return ops.where(mask, ops.cast(y, "int32"), MISSING)
 
     def wrong(self, y: Any, xp: Any = np) -> Any:
-        return outside(y, self.count)
+        return outside(y, self.count, unseen=True)
 
     def legal(self, targets: Any) -> Any:
         return ops.logical_and(targets >= MISSING, targets < self.count)
 
 
-def outside(y: Any, count: int) -> Any:
-    """Returns which labels are neither missing nor a whole number from 0 to `count - 1`."""
+def _unseen(y: Any) -> Any:
+    """Returns where a label is `UNSEEN`; `None` for a type that it does not fit into."""
+    if keras.backend.standardize_dtype(y.dtype) not in ("int32", "int64", "float32", "float64"):
+        return None
+    return ops.equal(y, ops.cast(UNSEEN, y.dtype))
+
+
+def _known(y: Any) -> Any:
+    unseen = _unseen(y)
+    return present(y) if unseen is None else ops.logical_and(present(y), ops.logical_not(unseen))
+
+
+def outside(y: Any, count: int, unseen: bool = False) -> Any:
+    """Returns which labels are neither missing nor a whole number from 0 to `count - 1`.
+
+    Args:
+        y: The labels.
+        count: Number of classes.
+        unseen: Whether `UNSEEN` is a label, too.
+    """
     # NaN is in no order and has no rest that equals 0, and is missing; infinity has a rest of NaN.
-    return ((y < MISSING) | (y >= count) | (y % 1 != 0)) & (y == y)
+    wrong = ((y < MISSING) | (y >= count) | (y % 1 != 0)) & (y == y)
+    return wrong & (y != UNSEEN) if unseen else wrong

@@ -239,3 +239,25 @@ def test_a_label_outside_gives_no_plausible_loss_where_nothing_checks(made):
     ]:
         loss = model.compute_loss(y={task: keras.ops.convert_to_tensor(y)}, y_pred=outputs)
         assert np.isnan(float(loss)), task
+
+
+def test_a_label_that_is_none_of_the_classes_is_wrong_and_not_learnt_from(made):
+    """`Label(unseen="wrong")` gives such labels."""
+    model, x, outputs = made
+    other = mtlkeras.data.UNSEEN
+    best = {task: outputs[task].argmax(-1).astype("int32") for task in ("kind", "tags")}
+    y = {"kind": np.where(np.arange(6) < 2, other, best["kind"]), "tags": best["tags"].copy()}
+    y["tags"][0, 0] = y["tags"][5, 2] = other
+    y["kind"][5] = mtlkeras.MISSING
+    for way in ("arrays", "py_dataset", "test_on_batch", *(["dataset"] if _on_tensorflow() else [])):
+        logs = WAYS[way](model, x, y)
+        np.testing.assert_allclose(
+            [logs["kind_accuracy"], logs["tags_accuracy"]], [3 / 5, 16 / 18], rtol=1e-6
+        )
+        known = [2, 3, 4]
+        expected = -np.log(outputs["kind"][known, best["kind"][known]]).mean()
+        np.testing.assert_allclose(logs["kind_loss"], expected, rtol=1e-5)
+
+
+def _on_tensorflow():
+    return keras.backend.backend() == "tensorflow"
