@@ -537,10 +537,13 @@ class MultiTaskModel(Trainer, keras.Model):
             **kwargs: As for `predict`.
         """
         outputs = self.predict(x, **kwargs)
-        return {
-            task: layer.head.labels(layer.head.one_length(outputs[task]), layer)
-            for task, layer in self.output_layers.items()
-        }
+        labels = {}
+        for task, layer in self.output_layers.items():
+            rows = layer.head.one_length(outputs[task])
+            # Nothing is the largest of no rows: decode one, and leave it out.
+            some = rows if len(rows) else np.zeros((1, *rows.shape[1:]), rows.dtype)
+            labels[task] = layer.head.labels(some, layer)[: len(rows)]
+        return labels
 
     def export(self, filepath: Any, format: str = "tf_saved_model", **kwargs: Any) -> None:  # type: ignore[override]
         """Writes the model for serving, without need of any Python code of ours.

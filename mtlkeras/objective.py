@@ -6,12 +6,12 @@ from typing import Any
 
 from keras import ops
 
+from mtlkeras._backend import check_same_length
 from mtlkeras._missing import MISSING
 from mtlkeras.given_functions import GivenLoss, TaskView
 from mtlkeras.heads.base import Head
 from mtlkeras.label_arrays import arranged_weights
 from mtlkeras.layers.output import TaskOutput
-
 
 # Equal to no class, and not missing.
 _NO_CLASS = -2
@@ -47,6 +47,11 @@ class TaskObjective:
             ValueError: If the labels' shape does not fit the head.
         """
         y = ops.convert_to_tensor(y)
+        if self.view.of_steps and len(y.shape) > 1 and None in (y.shape[1], outputs.shape[1]):
+            told = (
+                f"Labels of task '{self.task}': their steps are not as many as the outputs': pad both alike."
+            )
+            y = check_same_length(y, outputs, told)
         try:
             mask = self.head.labelled(y)
             return self.head.targets(y, mask), self.head.within(mask, outputs)

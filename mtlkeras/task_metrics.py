@@ -18,7 +18,6 @@ from mtlkeras._errors import unknown_name
 from mtlkeras.given_functions import GivenMetric, TaskView
 from mtlkeras.objective import TaskObjective
 
-
 # Metrics of heads in which a label that is none of the classes counts as a wrong answer.
 _OF_RIGHT_AND_WRONG = ("accuracy", "top_5_accuracy")
 

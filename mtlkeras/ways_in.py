@@ -163,6 +163,7 @@ def _check_dataset(dataset: Any, heads: Mapping[str, Head]) -> Any:
     if len(spec) == 3 and isinstance(spec[2], Mapping):
         checks.by_task(spec[2], heads, "sample_weight")
 
+    @tf.autograph.experimental.do_not_convert  # It has nothing to convert, which takes its time.
     def checked(*batch: Any) -> Any:
         given = {task: dense(value) for task, value in checks.by_task(batch[1], heads, "labels").items()}
         pairs = {task: _checked_labels(task, heads[task], value) for task, value in given.items()}

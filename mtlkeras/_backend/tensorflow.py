@@ -13,6 +13,7 @@ from mtlkeras._backend.gradients import treat_gradients_as_one
 from mtlkeras._backend.parameter_step_tensorflow import parameter_step
 from mtlkeras._backend.replica_checks import check_training
 from mtlkeras._backend.representation_step_tensorflow import representation_step
+from mtlkeras.checks import framed
 
 # What small dense problems are solved in.
 SOLVER_DTYPE = "float64"
@@ -62,6 +63,13 @@ def check_at_most(values: Any, limit: int, length: int | None, message: str) -> 
     largest = tf.reduce_max(tf.concat([[0], tf.reshape(values, [-1])], 0))
     with tf.control_dependencies([tf.debugging.Assert(largest <= limit, [message])]):
         return tf.identity(values)
+
+
+def check_same_length(labels: Any, outputs: Any, message: str) -> Any:
+    """Returns labels of sequences, and fails in the graph with a message if outputs have another length."""
+    same = tf.equal(tf.shape(labels)[1], tf.shape(outputs)[1])
+    with tf.control_dependencies([tf.debugging.Assert(same, [framed(message)])]):
+        return tf.identity(labels)
 
 
 class Trainer:

@@ -142,3 +142,19 @@ def test_one_data_set_serves_several_models_and_calls():
     two.set_weights(one.get_weights())
     found = [m.evaluate(data, verbose=0) for m in (one, two, one)]
     assert found[0] == found[1] == found[2]
+
+
+def test_lengths_that_only_the_step_knows_are_compared_there():
+    import mtlkeras
+
+    heads = {"tags": toys.heads()["tags"], "crf": toys.heads()["crf"]}
+    model = mtlkeras.build_model((None, toys.WIDTH), toys.StepTrunk(), heads)
+    model.compile(keras.optimizers.SGD(0.0))
+    for call in (model.test_on_batch, model.train_on_batch):
+        for length in (3, 4):  # The second one makes TensorFlow forget the length.
+            call(np.zeros((2, length, toys.WIDTH)), {task: np.zeros((2, length), "int32") for task in heads})
+        for task in heads:
+            y = {t: np.zeros((2, 6 if t == task else 5), "int32") for t in heads}
+            with pytest.raises(ValueError, match=f"Labels of task '{task}': .*steps.* outputs"):
+                call(np.zeros((2, 5, toys.WIDTH)), y)
+        call(np.zeros((2, 5, toys.WIDTH)), {task: np.zeros((2, 5), "int32") for task in heads})
