@@ -60,7 +60,7 @@ def guess_of(label: Label, columns: Sequence[Column]) -> str | None:
     different, rows = _different(column), len(column)
     count = len(different) if kind == "number" or column.is_words else int((different != MISSING).sum())
     if not count:
-        return f"no label at all in {rows:,} rows"
+        return f"no label at all in {_rows(rows)}"
     if column.is_words:
         what = "words"
     else:
@@ -69,7 +69,7 @@ def guess_of(label: Label, columns: Sequence[Column]) -> str | None:
         )
     if kind == "number" and (column.values[~column.missing] % 1 == 0).all():
         what = "numbers of a type for fractions"
-    return f"{what} ({count:,} different {'value' if count == 1 else 'values'} in {rows:,} rows)"
+    return f"{what} ({count:,} different {'value' if count == 1 else 'values'} in {_rows(rows)})"
 
 
 def label_doubts(
@@ -134,7 +134,7 @@ def _gone(name: str, counts: Mapping[str, int]) -> Iterator[str]:
     if gone:
         yield (
             f"{_listed(gone)} {'is a class' if len(gone) == 1 else 'are classes'} "
-            f"({sum(counts[w] for w in gone):,} rows). If no label is meant give "
+            f"({_rows(sum(counts[w] for w in gone))}). If no label is meant give "
             f"Label('{name}', missing={gone[:5]}), else classes=[...]."
         )
 
@@ -152,7 +152,7 @@ def _about_words(label: Label, counts: Mapping[str, int]) -> Iterator[str]:
         others = sorted(set(rest) - set(numbers))
         example = f", but for {_listed(others)}" if others else ""
         odd = next((w for w in numbers if not _is_float(w)), None)
-        written = f" are written like {odd!r}" if odd else " are words"
+        written = f" are written like {odd!r}" if odd else " come as words"
         yield (
             f"the values are numbers that{written}{example}, and are taken for {len(counts):,} classes. For "
             "numbers write them as 1234.5, as pandas.read_csv(..., decimal=',', thousands='.') reads them; "
@@ -352,6 +352,10 @@ def _row_keys(value: Any) -> list[Any] | None:
 def _size(value: Any) -> int:
     array = getattr(value, "flat", value) if not isinstance(value, np.ndarray) else value
     return array.nbytes if isinstance(array, np.ndarray) else 0
+
+
+def _rows(count: int) -> str:
+    return f"{count:,} row{'' if count == 1 else 's'}"
 
 
 def _listed(names: Sequence[Any], most: int = 5) -> str:

@@ -57,6 +57,9 @@ def read_table(
 
 def from_frame(frame: Any) -> Rows:
     """Takes a pandas data frame as a table; whole-number columns with gaps stay whole numbers."""
+    names = [str(name) for name in frame.columns]
+    if len(set(names)) < len(names):
+        raise ValueError(f"The data frame names a column twice: {', '.join(names)}.")
     columns = {}
     for name in frame.columns:
         series = frame[name]

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import pytest
 
+import mtlkeras
 from mtlkeras.cli import main
 from mtlkeras.recipe import Recipe, recipes
 
@@ -79,6 +80,32 @@ def test_predict_from_files(trained, in_tmp, capsys):
     assert lines == (in_tmp / "csv.jsonl").read_text()
     answers = [json.loads(line)["side"] for line in capsys.readouterr().out.splitlines()]
     assert answers == [json.loads(line)["side"] for line in lines.splitlines()] + answers[2:3]
+
+
+def test_predict_sees_the_picture_that_load_gives(trained, in_tmp, capsys):
+    image = pytest.importorskip("PIL.Image")
+    inputs = keras.Input((8, 6, 3), dtype="uint8", name="image")
+    trunk = keras.Model(inputs, keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(inputs)))
+    model = mtlkeras.build_model(inputs, trunk, {"size": mtlkeras.heads.Regression()})
+    model.compile("sgd")
+    run = in_tmp / "run"
+    run.mkdir()
+    for name in ("config.json", "recipe.py"):
+        (run / name).write_bytes((trained / name).read_bytes())
+    model.save(run / "model.keras")
+    # Stripes that are larger than the input, turned by their EXIF; and grey of 16 bits.
+    stripes = np.zeros((256, 256, 3), np.uint8)
+    stripes[:, ::3] = stripes[7::9, :, 0:2] = 255
+    exif = image.Exif()
+    exif[0x0112] = 6
+    image.fromarray(stripes).save("stripes.png", exif=exif)
+    image.fromarray((np.arange(48 * 64) * 21).astype(np.uint16).reshape(48, 64)).save("grey.png")
+    (in_tmp / "labels.csv").write_text("image,y\nstripes.png,0\ngrey.png,1\n")
+    loaded = mtlkeras.data.load(in_tmp, {"y": "y"}, image_size=(8, 6), channels=3)
+    expected = model.predict_labels(mtlkeras.data.to_arrays(loaded)[0], verbose=0)["size"][:, 0].tolist()
+    assert main(["predict", "run", "--input", "stripes.png", "grey.png"]) == 0
+    answers = [json.loads(line)["size"] for line in capsys.readouterr().out.splitlines()]
+    assert answers == expected and abs(answers[0] - answers[1]) > 1e-3
 
 
 def test_recipe_may_read_inputs_itself(trained, tiny, in_tmp, capsys):

@@ -48,7 +48,7 @@ WARNED = {
     **{
         f"missing {gone!r}": (
             [*WORDS, gone],
-            [f"{gone!r} is a class (1 rows)", f"Label('c', missing=[{gone!r}])"],
+            [f"{gone!r} is a class (1 row)", f"Label('c', missing=[{gone!r}])"],
         )
         for gone in (
             *(

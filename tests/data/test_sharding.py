@@ -43,13 +43,18 @@ def test_memory_is_shared_by_example(shuffle):
     assert_shared(mtlkeras.data.load(arrays, {"y": "y"}, "x", batch_size=BATCH, shuffle=shuffle, seed=3))
 
 
-@pytest.mark.parametrize("cache", [True, False], ids=["cached", "stream"])
-@pytest.mark.parametrize("shuffle", [True, False], ids=["shuffled", "in_order"])
-def test_files_are_shared_by_example(tmp_path, shuffle, cache):
+@pytest.fixture(scope="module")
+def builder(tmp_path_factory):
     import tensorflow_datasets as tfds
 
-    builder = ToyFruit(data_dir=tmp_path)
+    builder = ToyFruit(data_dir=tmp_path_factory.mktemp("shards"))
     builder.download_and_prepare(download_config=tfds.download.DownloadConfig(num_shards=4))
+    return builder
+
+
+@pytest.mark.parametrize("cache", [True, False], ids=["cached", "stream"])
+@pytest.mark.parametrize("shuffle", [True, False], ids=["shuffled", "in_order"])
+def test_files_are_shared_by_example(builder, shuffle, cache):
     assert_shared(
         mtlkeras.data.load(
             builder,

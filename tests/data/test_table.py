@@ -196,6 +196,12 @@ def test_empty_cells_among_inputs_are_named_filled_or_left_out(gaps):
         load(gaps, {"y": "y"}, ["age", "size"], split="test", on_error="skip")
 
 
+def test_columns_of_one_name_are_told():
+    frame = pandas.DataFrame([[1, 2, 0]], columns=["x", "x", "y"])
+    with pytest.raises(ValueError, match="names a column twice: x, x, y"):
+        load(frame, {"y": "y"}, "x")
+
+
 def test_absent_file_has_a_near_match(tmp_path):
     (tmp_path / "people.csv").write_text(CSV)
     with pytest.raises(FileNotFoundError, match="'people.csv'?"):

@@ -39,10 +39,10 @@ def by_number(dataset):
     return x[order], {task: values[order] for task, values in y.items()}
 
 
-@pytest.mark.parametrize("cache", [False, True, "folder"])
+@pytest.mark.parametrize("cache", [False, "folder"])
 def test_every_kind_of_feature(builder, cache, tmp_path):
     cache = tmp_path if cache == "folder" else cache
-    for _ in range(2):
+    for _ in range(2 if cache else 1):  # Made in memory and kept, then read from there.
         dataset = load(builder, TASKS, split="train", cache=cache, batch_size=5)
         x, y = by_number(dataset)
         assert x[:, 0, 0, 0].tolist() == list(range(12)) and x.dtype == np.uint8
