@@ -132,7 +132,7 @@ def gradient(function, scores):
     if keras.backend.backend() == "jax":
         import jax
 
-        return np.asarray(jax.grad(lambda x: ops.sum(function(x)))(scores))
+        return np.asarray(jax.jit(jax.grad(lambda x: ops.sum(function(x))))(scores))
     import tensorflow as tf
 
     scores = tf.constant(scores)
