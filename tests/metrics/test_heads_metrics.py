@@ -247,7 +247,7 @@ def objectives():
 
 
 def updater(kept, task):
-    """Returns what updates metrics with a batch: on JAX one compiled function without state, as in training."""
+    """Returns what updates metrics with a batch: on JAX one compiled function without state."""
 
     def update(y, p, w):
         kept.update_state({task: y}, {task: p}, {task: w})
