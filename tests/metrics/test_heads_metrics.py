@@ -224,8 +224,7 @@ def of_ranks(name, y, p, w):
 
 def expected(task, name, y, p, sample_weight):
     w = ~np.isnan(y) if y.dtype.kind == "f" else y >= 0
-    rows = np.ones(ROWS) if sample_weight is None else sample_weight
-    w = w * (rows[:, None] if y.ndim == 2 else rows)
+    w = w * (sample_weight[:, None] if y.ndim == 2 else sample_weight)
     y = np.where(w > 0, y, 0)
     if task in ("two", "seven"):
         return of_classes(name, y, p, w)
@@ -247,6 +246,29 @@ def objectives():
     return {task: TaskObjective(task, layer) for task, layer in layers.items()}
 
 
+def updater(kept, task):
+    """Returns what updates metrics with a batch: on JAX one compiled function without state."""
+
+    def update(y, p, w):
+        kept.update_state({task: y}, {task: p}, {task: w})
+
+    if keras.backend.backend() != "jax":
+        return update
+    import jax
+
+    compiled = jax.jit(
+        lambda variables, y, p, w: kept.stateless_update_state(variables, {task: y}, {task: p}, {task: w})
+    )
+
+    def update_from_state(y, p, w):
+        for variable, value in zip(
+            kept.variables, compiled([v.value for v in kept.variables], y, p, w), strict=True
+        ):
+            variable.assign(value)
+
+    return update_from_state
+
+
 def names_of(head):
     return ("accuracy",) if isinstance(head, Tagging) else head.metric_names
 
@@ -256,17 +278,17 @@ def test_every_name_equals_scikit_learn(task, objectives):
     head = HEADS[task]
     metrics = {task: resolve_metrics(head, list(names_of(head)))}
     kept = TaskMetrics({task: objectives[task]}, metrics)
+    update = updater(kept, task)
     assert not any(float(v) for v in kept.result().values())  # 0 before the first label.
     ways = [(pattern, "every other", True) for pattern in PATTERNS]
     ways += [(pattern, "halves", False) for pattern in PATTERNS[:3]]
     for i, (pattern, split, weighted) in enumerate(ways):
         rng = np.random.default_rng(i)
         y, p = pattern(*example(task, i), rng)
-        sample_weight = rng.integers(0, 4, ROWS) / 2 if weighted else None
+        sample_weight = rng.integers(0, 4, ROWS) / 2 if weighted else np.ones(ROWS)
         kept.reset_state()
         for part in SPLITS[split]:
-            weights = None if sample_weight is None else {task: sample_weight[part].astype("float32")}
-            kept.update_state({task: y[part]}, {task: p[part].astype("float32")}, weights)
+            update(y[part], p[part].astype("float32"), sample_weight[part].astype("float32"))
         found = {name: float(value) for name, value in kept.result().items()}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Of scikit-learn, about what a label or a class lacks.
