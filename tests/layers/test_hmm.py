@@ -303,7 +303,7 @@ def test_known_states_name_what_em_finds():
     known = np.where(rng.random(states.shape) < 0.1, states, -1)
     hmm = HMM(3, "gaussian", num_features=1)
     hmm.initialize(x, seed=1)
-    hmm.fit_em(x, states=known, iterations=15)
+    hmm.fit_em(x, states=known, iterations=50)
     assert (numbers(hmm.decode(x)[0]) == states).mean() > 0.95
     np.testing.assert_allclose(hmm.probabilities()["means"][:, 0], [0, 3, 6], atol=0.4)
     chances = numbers(hmm.posteriors(x, states=known))
