@@ -14,9 +14,9 @@ from mtlkeras.layers.chain import (
     best_paths,
     expectations,
     finite_scores,
+    is_score,
     known_score,
     log_partition_if,
-    not_finite,
     path_score,
     read_states,
     read_steps,
@@ -199,14 +199,14 @@ class CRF(keras.layers.Layer):
                 f"{self._owner}: expected logits of shape (batch, time, {self.num_tags}); "
                 f"received {tuple(logits.shape)}."
             )
-        return read_steps(self._owner, mask, finite_scores(ops.cast(logits, "float32")), not_finite)
+        return read_steps(self._owner, mask, ops.cast(logits, "float32"), is_score)
 
     def _chain(self, steps: Steps, constrained: bool) -> Chain:
         # Sums, since a custom gradient takes tensors and a variable converts to itself.
         scores = [finite_scores(weight + 0.0) for weight in (self.transitions, self.start, self.end)]
         if constrained and self._forbidden is not None:
             scores = [score + forbidden for score, forbidden in zip(scores, self._forbidden, strict=True)]
-        return Chain(steps.values, *scores)
+        return Chain(ops.maximum(steps.values, IMPOSSIBLE), *scores)
 
     def get_config(self) -> dict[str, Any]:
         return {

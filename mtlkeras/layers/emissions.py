@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from mtlkeras.layers.chain import IMPOSSIBLE, as_int32, finite_scores, int32, not_finite
+from mtlkeras.layers.chain import IMPOSSIBLE, as_int32, int32, is_score
 
 _SPREAD = 0.5  # Of the first weights, which must differ between the states for anything to be learnt.
 
@@ -53,11 +53,11 @@ class Emissions:
 
     def read(self, x: Any) -> Any:
         """Returns observations as they are computed with."""
-        return finite_scores(ops.cast(x, "float32"))
+        return ops.cast(x, "float32")
 
-    def is_wrong(self, x: Any) -> Any:
-        """Returns where observations, as `read` gives them, cannot be; bool of their shape."""
-        return not_finite(x)
+    def is_right(self, x: Any) -> Any:
+        """Returns where observations, as `read` gives them, can be; bool of their shape."""
+        return is_score(x)
 
     def log_probabilities(self, x: Any) -> Any:
         """Returns log p(observation | state), float32 of shape `(batch, time, states)`."""
@@ -115,8 +115,8 @@ class DiscreteEmissions(Emissions):
     def read(self, x: Any) -> Any:
         return as_int32(x, self.layer.num_symbols)
 
-    def is_wrong(self, x: Any) -> Any:
-        return ops.logical_or(x < -1, x >= self.layer.num_symbols)
+    def is_right(self, x: Any) -> Any:
+        return ops.logical_and(x >= -1, x < self.layer.num_symbols)
 
     def log_probabilities(self, x: Any) -> Any:
         found = ops.take(
@@ -172,8 +172,8 @@ class GaussianEmissions(Emissions):
         self.means = layer.add_weight(shape, name="means", initializer=spread)
         self.log_variances = layer.add_weight(shape, name="log_variances", initializer="zeros")
 
-    def read(self, x: Any) -> Any:
-        return ops.cast(x, "float32")
+    def is_right(self, x: Any) -> Any:
+        return ops.isfinite(x)
 
     def _log_variances(self) -> Any:
         return ops.maximum(self.log_variances, math.log(self.layer.min_variance))

@@ -191,7 +191,7 @@ class HMM(keras.layers.Layer):
         transitions = finite_scores(ops.log_softmax(self.transition_logits, axis=1))
         end = transitions[:, -1] if self.final else ops.zeros_like(transitions[:, 0])
         start = finite_scores(ops.log_softmax(self.start_logits))
-        emissions = finite_scores(self.emission.log_probabilities(x))
+        emissions = ops.maximum(self.emission.log_probabilities(x), IMPOSSIBLE)
         return Chain(emissions, transitions[:, : self.num_states], start, end)
 
     @property
@@ -203,7 +203,7 @@ class HMM(keras.layers.Layer):
         known = known_values(x)
         x = ops.convert_to_tensor(x)
         self.check_shape(x)
-        steps = read_steps(self._owner, mask, self.emission.read(x), self.emission.is_wrong)
+        steps = read_steps(self._owner, mask, self.emission.read(x), self.emission.is_right)
         there = known_values(steps.places.mask)
         if self.emission.is_checked_ahead and known is not None and there is not None:
             self.emission.check(known[there[tuple(map(slice, known.shape[:2]))]])

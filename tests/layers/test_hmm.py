@@ -56,8 +56,9 @@ def joint(paths: Paths, states: np.ndarray) -> float:
     return paths.log_likelihood(states) + paths.log_partition()
 
 
-@pytest.mark.parametrize("states, final", [(1, False), (3, False), (3, True)])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind, states, final", [("discrete", 3, True), ("gaussian", 3, False), ("scores", 1, False)]
+)
 def test_agrees_with_all_paths(kind, states, final):
     rng = np.random.default_rng(states)
     hmm = random_hmm(kind, states, rng, final=final)
@@ -103,8 +104,7 @@ def fits(known: np.ndarray, states: int) -> np.ndarray:
     return (known < 0)[:, :, None] | (known[:, :, None] == np.arange(states))
 
 
-@pytest.mark.parametrize("final", [False, True])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind, final", [("discrete", True), ("gaussian", False), ("scores", True)])
 def test_gradients_are_those_of_finite_differences(kind, final):
     rng = np.random.default_rng(1)
     hmm = random_hmm(kind, 3, rng, final=final)
@@ -156,19 +156,16 @@ def exact_likelihood(hmm: HMM, kind: str, x, mask, known) -> float:
 CLIMBS = [("discrete", 2, False), ("discrete", 4, True), ("gaussian", 3, False)]
 
 
-@pytest.mark.parametrize("some_known", [False, True])
-@pytest.mark.parametrize(
-    "kind, states, final", [("discrete", 2, False), ("discrete", 4, True), ("gaussian", 3, False)]
-)
-def test_the_likelihood_never_falls(kind, states, final, some_known):
-    """Nine problems each, 54 in all; judged in float64 after every iteration."""
+@pytest.mark.parametrize("kind, states, final", CLIMBS)
+def test_the_likelihood_never_falls(kind, states, final):
+    """Ten problems each, in half of which some states are known; judged in float64 after every iteration."""
     hmm = random_hmm(kind, states, np.random.default_rng(0), final=final)
-    for seed in range(9):
+    for seed in range(10):
         x, mask, known = random_problem(kind, states, seed)
-        known = known if some_known else np.full_like(known, -1)
+        known = known if seed % 2 else np.full_like(known, -1)
         hmm.initialize(x, mask, seed=seed)
         exact = [exact_likelihood(hmm, kind, x, mask, known)]
-        for _ in range(8):
+        for _ in range(6):
             history = hmm.fit_em(x, mask, known, iterations=1, tolerance=0.0)
             np.testing.assert_allclose(history[0], exact[-1], rtol=1e-5)
             exact.append(exact_likelihood(hmm, kind, x, mask, known))
@@ -182,10 +179,10 @@ def test_a_climb_ends_when_it_gains_nothing_and_repeats_by_its_seed():
     histories = []
     for _ in range(2):
         hmm.initialize(x, mask, seed=7)
-        histories.append(hmm.fit_em(x, mask, iterations=500, tolerance=1e-5, batch_size=4))
+        histories.append(hmm.fit_em(x, mask, iterations=500, tolerance=1e-4, batch_size=4))
     assert histories[0] == histories[1]
     gains = np.diff(histories[0])
-    assert len(gains) < 500 and gains[-1] < 1e-5 * mask.sum() <= gains[:-1].min()
+    assert len(gains) < 500 and gains[-1] < 1e-4 * mask.sum() <= gains[:-1].min()
     hmm.initialize(x, mask, seed=7)  # In batches or at once is the same.
     np.testing.assert_allclose(hmm.fit_em(x, mask, iterations=5), histories[0][:6], rtol=1e-5)
 
@@ -208,11 +205,11 @@ def hmmlearn_problem(kind: str, states: int):
     return x, mask, lengths, values
 
 
-@pytest.mark.parametrize("iterations", [1, 10])
 @pytest.mark.parametrize("kind", ["discrete", "gaussian"])
-def test_agrees_with_hmmlearn_from_the_same_start(kind, iterations):
+def test_agrees_with_hmmlearn_from_the_same_start(kind):
     from hmmlearn import hmm as peers
 
+    iterations = 6
     x, mask, lengths, values = hmmlearn_problem(kind, 3)
     options = dict(n_iter=iterations, tol=-np.inf, init_params="")
     if kind == "discrete":
@@ -228,7 +225,6 @@ def test_agrees_with_hmmlearn_from_the_same_start(kind, iterations):
     ours.set_probabilities(**values)
     flat = x[mask] if kind == "gaussian" else x[mask][:, None]
 
-    np.testing.assert_allclose(ours.fit_em(x, mask, iterations=0), [peer.score(flat, lengths)], rtol=1e-5)
     history = ours.fit_em(x, mask, iterations=iterations, tolerance=-np.inf)
     peer.fit(flat, lengths)
     np.testing.assert_allclose(history[:iterations], list(peer.monitor_.history), rtol=1e-5)
@@ -336,8 +332,8 @@ def test_learns_in_fit():
     x = np.eye(3, dtype="float32")[y] + rng.normal(size=(32, 8, 3), scale=0.5).astype("float32")
     keras.utils.set_random_seed(0)
     model = Marginal()
-    model.compile(keras.optimizers.Adam(0.05))
-    losses = model.fit(x, y, batch_size=16, epochs=60, verbose=0).history["loss"]
+    model.compile(keras.optimizers.Adam(0.2))
+    losses = model.fit(x, y, batch_size=16, epochs=20, verbose=0).history["loss"]
     assert losses[-1] < losses[0] - 4.0  # Of about 8 tags, each followed by one of two.
     counted = HMM(3, "scores")
     counted.fit_supervised(np.zeros((32, 8, 3)), y)  # What the gradient climbs to as well.

@@ -1,7 +1,7 @@
 """Recursions over a linear chain of states, shared by the CRF and the HMM.
 
 Potentials are unnormalised log scores: `emissions` (batch, time, states), `transitions`
-(from, to), `start` and `end` (states,), all float32. A mask (batch, time) tells which steps
+(from, to), `start` and `end` (states,), all float32 and finite. A mask (batch, time) tells which steps
 exist: the others are left out as if the sequence were closed up, wherever they are.
 """
 
@@ -11,8 +11,8 @@ from mtlkeras.layers.chain.inputs import (
     as_int32,
     check_states,
     finite_scores,
+    is_score,
     known_values,
-    not_finite,
     read_states,
     read_steps,
     whole_number,
@@ -37,11 +37,11 @@ __all__ = [
     "expectations",
     "finite_scores",
     "int32",
+    "is_score",
     "known_score",
     "known_values",
     "log_partition",
     "log_partition_if",
-    "not_finite",
     "path_score",
     "read_states",
     "read_steps",

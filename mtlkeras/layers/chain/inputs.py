@@ -67,7 +67,7 @@ class Steps:
         return dataclasses.replace(self, sound=ops.logical_and(self.sound, ops.logical_not(wrong)))
 
 
-def read_steps(owner: str, mask: Any, values: Any, is_wrong: Callable[[Any], Any]) -> Steps:
+def read_steps(owner: str, mask: Any, values: Any, is_right: Callable[[Any], Any]) -> Steps:
     """Returns steps for values and a mask as a user gives them.
 
     Args:
@@ -75,7 +75,7 @@ def read_steps(owner: str, mask: Any, values: Any, is_wrong: Callable[[Any], Any
         mask: Shape `(batch, time)`, of bool or of numbers that are 0 where there is no step; `None`
             for all steps.
         values: Tensor of shape `(batch, time, ...)`.
-        is_wrong: Tells of values which mean nothing, bool of their shape.
+        is_right: Tells of values which mean something, bool of their shape.
 
     Raises:
         ValueError: If the mask does not fit the values.
@@ -83,15 +83,16 @@ def read_steps(owner: str, mask: Any, values: Any, is_wrong: Callable[[Any], Any
     rows, time = (None if size else ops.shape(values)[axis] for axis, size in enumerate(values.shape[:2]))
     mask, values = _not_empty(read_mask(owner, mask, values)), _not_empty(values)
     there = ops.reshape(mask, (*ops.shape(mask), *[1] * (len(values.shape) - 2)))
-    wrong = ops.logical_and(there, is_wrong(values))
-    sound = ops.logical_not(ops.any(wrong, axis=tuple(range(1, len(values.shape)))))
+    right = ops.logical_or(ops.logical_not(there), is_right(values))
+    sound = ops.all(right, axis=tuple(range(1, len(values.shape))))
     keep = ops.logical_and(there, ops.reshape(sound, (-1, *[1] * (len(values.shape) - 1))))
     return Steps(ops.where(keep, values, ops.zeros_like(values)), compact(mask), sound, (rows, time))
 
 
-def not_finite(x: Any) -> Any:
-    """Returns where numbers are NaN or infinite."""
-    return ops.logical_not(ops.isfinite(x))
+def is_score(x: Any) -> Any:
+    """Returns where numbers are scores, neither NaN nor `+inf`."""
+    # Never as the opposite of `>=`, for which TensorFlow's optimizer takes this when it is negated.
+    return x < float("inf")
 
 
 def finite_scores(scores: Any) -> Any:

@@ -39,9 +39,8 @@ class Expectations(NamedTuple):
 
 
 def closed(chain: Chain, places: Compact) -> Chain:
-    """Returns the chain with its steps closed up; the rest of a row is zero, so that it is finite."""
-    emissions = ops.where(places.mask[:, :, None], chain.emissions, 0.0)
-    return chain._replace(emissions=places.close(emissions))
+    """Returns the chain with its steps closed up; the rest of a row may have any finite scores."""
+    return chain._replace(emissions=places.close(chain.emissions))
 
 
 def int32(x: Any) -> Any:

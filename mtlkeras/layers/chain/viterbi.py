@@ -42,8 +42,7 @@ def best_paths(chain: Chain, places: Compact, k: int = 1) -> tuple[Any, Any]:
 def _scores_of_ways(chain: Chain, places: Compact, k: int) -> Any:
     """Returns the score of each way at each step, shape `(time, ways, batch)`."""
     # The batch comes last here, so that all that is compared lies in rows of its length.
-    emissions = places.close(ops.where(places.mask[:, :, None], chain.emissions, 0.0))
-    emissions = ops.transpose(emissions, (1, 2, 0))
+    emissions = ops.transpose(places.close(chain.emissions), (1, 2, 0))
     first = (chain.start[:, None] + emissions[0])[:, None, :]  # One way only at first.
     first = ops.concatenate([first] + [ops.full_like(first, IMPOSSIBLE)] * (k - 1), axis=1)
     ways = chain.transitions.shape[0] * k
