@@ -48,8 +48,8 @@ def make_balancing(balancer: Any, model: Any, own_loss: bool = False) -> Balanci
     if balancer.at == "parameters":
         if own_loss:
             raise ValueError(
-                f"balancer: {type(balancer).__name__} with at='parameters' takes the gradient of each task's "
-                f"loss by itself and would pass over compute_loss of {type(model).__name__}. Give what it adds "
+                f"balancer: {type(balancer).__name__} with at='parameters' takes the gradient of each "
+                f"task's loss and would pass over compute_loss of {type(model).__name__}. Give what it adds "
                 "as loss={task: function}, or by add_loss in a layer; or use a balancer by losses or "
                 "at='representation', where compute_loss counts if it calls super().compute_loss."
             )
@@ -80,8 +80,8 @@ def warn_of_accumulation(optimizer: Any) -> None:
     steps = accumulates(optimizer)
     if steps:
         warnings.warn(
-            f"gradient_accumulation_steps={steps} takes the mean of {steps} batches' gradients, in each of which "
-            "a task's loss is the mean over the labels that the batch has. Where labels are missing, "
+            f"gradient_accumulation_steps={steps} takes the mean of {steps} batches' gradients, in each of "
+            "which a task's loss is the mean over the labels that the batch has. Where labels are missing, "
             "sequences differ in length or batches in size, a label in a batch of few counts for more "
             "than in one batch of all. Take larger batches in place of the accumulation where that matters.",
             stacklevel=3,

@@ -16,7 +16,6 @@ from mtlkeras._backend import replica_count, sum_over_replicas
 from mtlkeras.balancers.base import LossBalancer, Problem
 from mtlkeras.heads.base import Head
 
-
 # Before a balancer's name, as the name of an empty entry in saved weights.
 _OF = "of_"
 

@@ -123,9 +123,7 @@ class RepresentationBalancing(GradientBalancing):
             return (*copies, ops.zeros((2 * count + 1,))), combine
 
         noise = ops.zeros((1,)) if noise is None else noise
-        *copies, self._said.zeros = split(
-            state, noise, *(ops.convert_to_tensor(tensors[n]) for n in names)
-        )
+        *copies, self._said.zeros = split(state, noise, *(ops.convert_to_tensor(tensors[n]) for n in names))
         return dict(zip(self.tasks, copies, strict=True))
 
     def joint_loss(self, losses: Any, counts: Any, present: Any) -> Any:

@@ -117,7 +117,6 @@ class MultiTaskModel(Trainer, keras.Model):
         }
         joint = checks.joint_metrics(joint_metrics, self.heads)
         super().compile(optimizer=optimizer, **kwargs)
-        warn_of_accumulation(self.optimizer)
         with self._scope():
             own_loss = type(self).compute_loss is not MultiTaskModel.compute_loss
             self._set_balancing(make_balancing(balancer, self, own_loss))
@@ -125,6 +124,7 @@ class MultiTaskModel(Trainer, keras.Model):
             # Past Keras' attribute tracking, which would list the container a second time.
             object.__setattr__(self, "_compile_metrics", kept)
         object.__setattr__(self, "_objectives", objectives)
+        warn_of_accumulation(self.optimizer)
         self._task_config = {
             "loss": loss,
             "loss_weights": loss_weights,
@@ -264,7 +264,8 @@ class MultiTaskModel(Trainer, keras.Model):
         """Tells the balancer that an epoch begins.
 
         `fit` does so by itself. In a loop of `train_on_batch` some balancers depend on it: DWA weighs by
-        the losses of the last two epochs, ExcessMTL has epochs of warm-up. Without a balancer it does nothing.
+        the losses of the last two epochs, ExcessMTL has epochs of warm-up. Without a balancer it does
+        nothing.
 
         Example:
 

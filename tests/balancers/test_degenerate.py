@@ -74,7 +74,9 @@ def cases(count):
 @pytest.mark.parametrize("balancer", BY_MATRIX, ids=repr)
 def test_weights_are_finite_or_those_of_no_balancer(balancer):
     for count in COUNTS:
-        memory = {name: ops.convert_to_tensor(value) for name, value in balancer.memory([None] * count).items()}
+        memory = {
+            name: ops.convert_to_tensor(value) for name, value in balancer.memory([None] * count).items()
+        }
         preference = ops.convert_to_tensor(balancer.preferences([f"task_{i}" for i in range(count)]))
 
         def weigh(case, memory=memory, preference=preference):
@@ -88,7 +90,9 @@ def test_weights_are_finite_or_those_of_no_balancer(balancer):
         grams, losses, present = (np.array(part, "float32") for part in zip(*cases(count), strict=True))
         both = present[:, :, None] * present[:, None] > 0
         grams, losses = np.where(both, grams, 0.0), np.where(present > 0, losses, 0.0)
-        sound, weights, remembered = map(np.asarray, compiled(lambda *c: ops.map(weigh, c))(grams, losses, present))
+        sound, weights, remembered = map(
+            np.asarray, compiled(lambda *c: ops.map(weigh, c))(grams, losses, present)
+        )
         finite = np.isfinite(grams).all((1, 2)) & np.isfinite(losses).all(1)
         np.testing.assert_array_equal(sound, finite)
         for place in np.flatnonzero(~np.isfinite(weights).all(1) | ~np.isfinite(remembered).all(1)):
@@ -114,7 +118,12 @@ def test_losses_of_all_sizes_and_absent_tasks(cls):
             for present in (np.ones(count), np.zeros(count), np.arange(count) % 2 == 0):
                 present = np.array(present, "float32")
                 problem = Problem(
-                    np.float32(losses * present), present, preference, memory, present, np.ones(count, "float32")
+                    np.float32(losses * present),
+                    present,
+                    preference,
+                    memory,
+                    present,
+                    np.ones(count, "float32"),
                 )
                 answer = balancer.weigh(problem)
                 weights = np.asarray(answer.weights)
@@ -122,7 +131,9 @@ def test_losses_of_all_sizes_and_absent_tasks(cls):
                 assert all(np.isfinite(v).all() for v in answer.memory.values()), (losses, present)
 
 
-@pytest.mark.parametrize("cls", [c for c in CLASSES if issubclass(c, ElementBalancer)], ids=lambda c: c.__name__)
+@pytest.mark.parametrize(
+    "cls", [c for c in CLASSES if issubclass(c, ElementBalancer)], ids=lambda c: c.__name__
+)
 def test_gradients_of_all_sizes(cls):
     balancer = made(cls)
     for count in COUNTS:
@@ -206,7 +217,14 @@ def test_batches_without_labels_and_without_numbers(model, balancer):
 
 @pytest.mark.parametrize(
     "balancer",
-    [known.DWA(), known.FAMO(), known.GradNorm(), known.GradNorm(at="parameters"), known.DBMTL(), known.MoDo()],
+    [
+        known.DWA(),
+        known.FAMO(),
+        known.GradNorm(),
+        known.GradNorm(at="parameters"),
+        known.DBMTL(),
+        known.MoDo(),
+    ],
     ids=repr,
 )
 def test_step_that_loss_scaling_leaves_out_is_forgotten(model, balancer):
@@ -219,7 +237,9 @@ def test_step_that_loss_scaling_leaves_out_is_forgotten(model, balancer):
     spoilt[3] = np.inf
     model.train_on_batch(spoilt, y)
     assert float(scaling.dynamic_scale) == 32.0
-    for old, new in zip(before, numbers([*model.trainable_variables, *model.balancing.remembered]), strict=True):
+    for old, new in zip(
+        before, numbers([*model.trainable_variables, *model.balancing.remembered]), strict=True
+    ):
         np.testing.assert_array_equal(new, old)
     model.train_on_batch(x, y)
     assert abs(numbers([model.balancing.state])[0] - before[-1 - len(model.balancing.buffers)]).max() > 0
