@@ -11,7 +11,7 @@ from keras import ops
 
 from mtlkeras import checks
 from mtlkeras._backend import Trainer, replica_count, sum_over_replicas
-from mtlkeras.attached_balancer import check_optimizer_knows, make_balancing, warn_of_accumulation
+from mtlkeras.attached_balancer import attach, check_optimizer_knows, make_balancing, warn_of_accumulation
 from mtlkeras.balancers import Balancer
 from mtlkeras.balancing import Balancing, warn_of_saved_balancer, with_epoch_start
 from mtlkeras.heads import Head, Regression
@@ -136,6 +136,7 @@ class MultiTaskModel(Trainer, keras.Model):
 
     def _set_balancing(self, balancing: Balancing | None) -> None:
         check_optimizer_knows(self.optimizer, balancing, self.balancing)
+        attach(balancing, self)
         if self.balancing is not None:
             self._tracker.untrack(self.balancing)
         self.balancing = balancing
