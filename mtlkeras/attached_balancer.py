@@ -25,9 +25,6 @@ def make_balancing(balancer: Any, model: Any, own_loss: bool = False) -> Balanci
         ValueError: If it is no balancer, names a task or layer that the model lacks, looks at
             a representation that the model does not have, or would pass over the model's own loss.
     """
-    forks = [layer for layer in model.layers if isinstance(layer, GradientFork)]
-    for layer in forks:
-        layer.combine_with(None)
     if balancer is None:
         return None
     heads = model.heads
@@ -48,23 +45,29 @@ def make_balancing(balancer: Any, model: Any, own_loss: bool = False) -> Balanci
     if balancer.at == "parameters":
         if own_loss:
             raise ValueError(
-                f"balancer: {type(balancer).__name__} with at='parameters' takes the gradient of each task's "
-                f"loss by itself and would pass over compute_loss of {type(model).__name__}. Give what it "
-                "adds as loss={task: function}, or by add_loss in a layer; or use a balancer by losses or "
+                f"balancer: {type(balancer).__name__} with at='parameters' takes the gradient of each "
+                f"task's loss and would pass over compute_loss of {type(model).__name__}. Give what it adds "
+                "as loss={task: function}, or by add_loss in a layer; or use a balancer by losses or "
                 "at='representation', where compute_loss counts if it calls super().compute_loss."
             )
-        parameters = ParameterBalancing(balancer, heads, model)
-        if parameters.fork is not None:
-            forks[0].combine_with(parameters.fork)
-        return parameters
-    if len(forks) != 1:
+        return ParameterBalancing(balancer, heads, model)
+    if len(_forks(model)) != 1:
         raise ValueError(
             f"balancer: {type(balancer).__name__} with at='representation' needs one representation that "
             "all tasks read, which this model's sharing does not have. Use at='parameters'."
         )
-    balancing = RepresentationBalancing(balancer, heads)
-    forks[0].combine_with(balancing)
-    return balancing
+    return RepresentationBalancing(balancer, heads)
+
+
+def attach(balancing: Balancing | None, model: Any) -> None:
+    """Puts what a model keeps of its balancer at the model's fork, if it has a place there."""
+    at_fork = None if balancing is None else balancing.at_fork()
+    for layer in _forks(model):
+        layer.combine_with(at_fork)
+
+
+def _forks(model: Any) -> list[GradientFork]:
+    return [layer for layer in model.layers if isinstance(layer, GradientFork)]
 
 
 def accumulates(optimizer: Any) -> int | None:

@@ -65,6 +65,10 @@ class Balancing(keras.layers.Layer):
         self._asked = False
         self.built = True
 
+    def at_fork(self) -> Any:
+        """Returns what stands at the model's `GradientFork`, with a method `fork`, if anything."""
+        return None
+
     @property
     def remembered(self) -> list[Any]:
         """The variables that a step that is undone leaves as they were."""

@@ -74,6 +74,9 @@ class RepresentationBalancing(GradientBalancing):
         super().__init__(balancer, heads)
         self._said = threading.local()  # The replicas of tf.distribute trace in threads of their own.
 
+    def at_fork(self) -> Any:
+        return self
+
     @contextlib.contextmanager
     def balancing(self, state: Any) -> Iterator[None]:
         """Opens a context in which a forward pass and its loss are those of a training step.

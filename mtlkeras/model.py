@@ -13,7 +13,7 @@ from keras import ops
 from mtlkeras import checks, ways_in
 from mtlkeras._backend import Trainer, replica_count, sum_over_replicas
 from mtlkeras._missing import MISSING
-from mtlkeras.attached_balancer import check_optimizer_knows, make_balancing, warn_of_accumulation
+from mtlkeras.attached_balancer import attach, check_optimizer_knows, make_balancing, warn_of_accumulation
 from mtlkeras.balancers import Balancer
 from mtlkeras.balancing import Balancing, warn_of_saved_balancer, with_epoch_start
 from mtlkeras.class_balance import ClassBalance, balance_classes, set_class_weights
@@ -122,7 +122,6 @@ class MultiTaskModel(Trainer, keras.Model):
             }
         joint = checks.joint_metrics(joint_metrics, self.heads)
         super().compile(optimizer=optimizer, **kwargs)
-        warn_of_accumulation(self.optimizer)
         with self._scope():
             own_loss = type(self).compute_loss is not MultiTaskModel.compute_loss
             self._set_balancing(make_balancing(balancer, self, own_loss))
@@ -130,6 +129,7 @@ class MultiTaskModel(Trainer, keras.Model):
             # Past Keras' attribute tracking, which would list the container a second time.
             object.__setattr__(self, "_compile_metrics", kept)
         object.__setattr__(self, "_objectives", objectives)
+        warn_of_accumulation(self.optimizer)
         task_config = {
             "loss": loss,
             "loss_weights": weights or None,
@@ -144,6 +144,7 @@ class MultiTaskModel(Trainer, keras.Model):
 
     def _set_balancing(self, balancing: Balancing | None) -> None:
         check_optimizer_knows(self.optimizer, balancing, self.balancing)
+        attach(balancing, self)
         if self.balancing is not None:
             self._tracker.untrack(self.balancing)
         self.balancing = balancing

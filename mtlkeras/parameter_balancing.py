@@ -57,6 +57,9 @@ class ParameterBalancing(GradientBalancing):
             for i, variable in enumerate(self.shared if buffered else [])
         ]
 
+    def at_fork(self) -> Any:
+        return self.fork
+
     def draw(self) -> Any:
         if self.seed is not None and isinstance(self.balancer, ElementBalancer):
             return self.balancer.draw_elements(sum(math.prod(v.shape) for v in self.shared), self.seed)

@@ -17,7 +17,7 @@ from mtlkeras._backend import SOLVER_DTYPE, matmul
 ROUNDING = 1e-6
 # What the solvers keep away from zero, so that ratios and inverses stay within their precision.
 _LEAST = 100.0 * float(np.finfo(SOLVER_DTYPE).eps)
-_RIDGE = 1e-9 if SOLVER_DTYPE == "float64" else 1e-6
+_RIDGE = 1e-9 if SOLVER_DTYPE == "float64" else 3e-6
 # A combination shorter than this share of the longest gradient counts as zero.
 SHORT = 1e-4 if SOLVER_DTYPE == "float64" else 1e-3
 
@@ -77,8 +77,12 @@ def scaled(gram: Any, present: Any) -> Scaled:
     squares = ops.diagonal(gram)
     there = present * ops.cast(squares > 0, gram.dtype)
     lengths = ops.where(there > 0, ops.sqrt(ops.where(there > 0, squares, 1.0)), 1.0)
-    cosines = gram / lengths / ops.expand_dims(lengths, -1) * there * ops.expand_dims(there, -1)
-    return Scaled(lengths, cosines, there)
+    return Scaled(lengths, cosines_of(gram, lengths) * there * ops.expand_dims(there, -1), there)
+
+
+def cosines_of(gram: Any, lengths: Any) -> Any:
+    """Returns a Gram matrix over the lengths; by rounding it could be beyond 1, and indefinite."""
+    return ops.clip(gram / lengths / ops.expand_dims(lengths, -1), -1.0, 1.0)
 
 
 def normed(gram: Any, present: Any) -> tuple[Any, Any]:

@@ -7,7 +7,15 @@ from typing import Any
 
 from keras import ops
 
-from mtlkeras.balancers._solvers import answer, diagonal, nonnegative_minimum, normed, precise, times
+from mtlkeras.balancers._solvers import (
+    answer,
+    cosines_of,
+    diagonal,
+    nonnegative_minimum,
+    normed,
+    precise,
+    times,
+)
 from mtlkeras.balancers.base import GramBalancer, Problem
 from mtlkeras.specs import spec
 
@@ -55,7 +63,7 @@ def projected(problem: Problem, weights: Any) -> Any:
     # In units of each gradient's length, since a gradient far shorter than the others counts too.
     squares = ops.diagonal(gram)
     lengths = ops.sqrt(ops.where(squares > 0, squares, 1.0))
-    cosines = gram / lengths / ops.expand_dims(lengths, -1)
+    cosines = cosines_of(gram, lengths)
     inner = weights * lengths
     size = ops.maximum(ops.max(ops.absolute(inner), axis=-1, keepdims=True), 1e-30)
     inner = inner / size

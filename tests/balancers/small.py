@@ -16,7 +16,7 @@ def a_model(optimizer="sgd", cls=None, **compile_args):
     model = mtlkeras.build_model(keras.Input((4,), name="x"), body, heads)
     if cls is not None:
         model = cls(model.inputs[0], model.output)
-    model.compile(optimizer, run_eagerly=True, **compile_args)
+    model.compile(optimizer, **{"run_eagerly": True, **compile_args})
     return model
 
 

@@ -4,10 +4,13 @@ import keras
 import numpy as np
 import pytest
 import scipy.optimize
+from keras import ops
 
 import mtlkeras
+from mtlkeras._backend import compiled
 from mtlkeras.balancers import MoDo, SDMGrad
 from mtlkeras.balancers._solvers import onto_simplex
+from mtlkeras.balancers.base import Problem
 from tests.balancers.test_levels import labels, starting_weights, step, task_changes
 from tests.support import examples, tiny_model
 
@@ -29,24 +32,35 @@ def test_modo_takes_a_step_to_the_shortest_combination():
 
 
 @pytest.mark.parametrize("strength", [0.1, 1.0, 10.0])
-@pytest.mark.parametrize("seed", range(5))
-def test_sdmgrad_solves_its_problem_where_both_halves_agree(seed, strength):
-    one, _ = pair(seed)
-    gram = one @ one.T / (one @ one.T).max()
-    found = np.asarray(SDMGrad(strength=strength, steps=400).weights(gram))
-    preferred = np.full(3, 1 / 3)
-
-    def length(w):
-        return (w + strength * preferred) @ gram @ (w + strength * preferred)
-
-    best = scipy.optimize.minimize(
-        length,
-        preferred,
-        bounds=[(0, 1)] * 3,
-        constraints={"type": "eq", "fun": lambda w: w.sum() - 1},
-        tol=1e-12,
+def test_sdmgrad_solves_its_problem_where_both_halves_agree(strength):
+    balancer, preferred, ones = (
+        SDMGrad(strength=strength, steps=40),
+        np.full(3, 1 / 3, "float32"),
+        np.ones(3, "float32"),
     )
-    np.testing.assert_allclose(found, (best.x + strength * preferred) / (1 + strength), atol=2e-3)
+
+    def go_on(gram, simplex):
+        weights, memory = balancer.solve(Problem(ones, ones, preferred, {"simplex": simplex}, gram=gram))
+        return weights, memory["simplex"]
+
+    go_on = compiled(go_on)
+    for seed in range(5):
+        one, _ = pair(seed)
+        gram, simplex = one @ one.T / (one @ one.T).max(), preferred
+        for _ in range(10):  # Steps go on from the weights of the batch before.
+            found, simplex = go_on(ops.convert_to_tensor(gram), ops.convert_to_tensor(simplex))
+
+        def length(w, gram=gram):
+            return (w + strength * preferred) @ gram @ (w + strength * preferred)
+
+        best = scipy.optimize.minimize(
+            length,
+            preferred,
+            bounds=[(0, 1)] * 3,
+            constraints={"type": "eq", "fun": lambda w: w.sum() - 1},
+            tol=1e-12,
+        )
+        np.testing.assert_allclose(found, (best.x + strength * preferred) / (1 + strength), atol=2e-3)
 
 
 def test_sdmgrad_of_great_strength_is_the_preferred_combination():
@@ -92,7 +106,7 @@ def test_regularizers_count_once():
     found = []
     for balancer in (None, SDMGrad(strength=1e6)):
         keras.utils.set_random_seed(0)
-        model = tiny_model(l2=0.1, optimizer=keras.optimizers.SGD(0.1), balancer=balancer)
+        model = tiny_model(l2=0.1, optimizer=keras.optimizers.SGD(0.1), balancer=balancer, run_eagerly=True)
         zero = {task: np.full_like(values, mtlkeras.MISSING) for task, values in y.items()}
         model.fit(x, zero, batch_size=8, verbose=0)
         found.append(model.trunk.get_weights())
@@ -102,7 +116,7 @@ def test_regularizers_count_once():
 
 def test_a_batch_of_one_row_trains():
     x, y = examples(3)
-    model = tiny_model(balancer=MoDo())
+    model = tiny_model(balancer=MoDo(), run_eagerly=True)
     logs = model.fit(x, y, batch_size=2, verbose=0).history
     assert all(np.isfinite(values).all() for values in logs.values())
 

@@ -230,8 +230,5 @@ def test_accumulation_is_warned_of_or_refused():
             with pytest.warns(UserWarning, match="gradient_accumulation_steps=4 .* labels are missing"):
                 a_model(optimizer, balancer=balancer)
         for level in LEVELS:
-            with (
-                pytest.warns(UserWarning, match="gradient_accumulation_steps"),
-                pytest.raises(ValueError, match="does not go with gradient_accumulation_steps"),
-            ):
+            with pytest.raises(ValueError, match="does not go with gradient_accumulation_steps"):
                 a_model(optimizer, balancer=MGDA(at=level))
