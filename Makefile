@@ -10,23 +10,32 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALLED := $(VENV)/.installed
 
-# Two processes: each holds TensorFlow (0.6 GiB), and most of a test is single-threaded tracing.
+# Two processes: each holds TensorFlow (0.6 GiB), and most of a test is single-threaded tracing. Each takes
+# one half of the tests in their order, so that what a module builds once is built once, and who is done
+# first takes from the other.
 TEST_WORKERS ?= 2
+PYTEST := $(BIN)/python -m pytest
+SHARED := -n $(TEST_WORKERS) --dist worksteal --durations 10
 # What must hold on every backend; data, exports and the command line need TensorFlow. JAX compiles
 # most operations of a test to run them once, so that compiling them well does not pay.
 JAX_TESTS := $(wildcard $(addprefix tests/,test_specs.py test_objective.py test_build_model.py test_logs.py \
-	test_bad_inputs.py backend heads layers metrics trunks \
+	backend heads layers metrics trunks \
 	$(addprefix balancers/test_,by_losses.py by_elements.py by_pairs.py levels.py)))
+# The core in a minute: what is computed, logged, saved and refused, without data, recipes, searches.
+QUICK_TESTS := $(addprefix tests/,test_objective.py test_logs.py test_specs.py test_build_model.py test_package.py \
+	backend heads/test_losses.py metrics layers/test_crf.py trunks/test_mlp_trunk.py \
+	$(addprefix balancers/test_,by_losses.py by_elements.py) training/test_divergence.py)
 
 # TensorFlow's greeting about instruction sets and oneDNN; warnings and errors still show.
 export TF_CPP_MIN_LOG_LEVEL ?= 1
 
-.PHONY: help demo test test-slow lint format bench docs clean
+.PHONY: help demo test test-quick test-slow lint format bench docs clean
 
 help:
 	@echo "make demo       train the digits recipe, print its table, leave a SavedModel (about 3 minutes at first)"
 	@echo "make test       all tests on TensorFlow, then the backend-neutral ones on JAX"
-	@echo "make test-slow  the tests that train for longer"
+	@echo "make test-quick the core on TensorFlow, for the inner loop (about a minute)"
+	@echo "make test-slow  the tests that train for longer, and those marked eager in TensorFlow's graphs"
 	@echo "make lint       ruff and mypy;  make format  rewrites the code style"
 	@echo "make bench      step time and import time against plain Keras"
 	@echo "make docs       writes the reference from the docstrings to docs/reference"
@@ -43,10 +52,12 @@ $(INSTALLED): requirements.txt pyproject.toml
 			$(PYTHON) -m pip --python $(BIN)/python install --quiet pip; }; \
 	fi
 	@echo "[2/3] installing the packages of requirements.txt (about 500 MB to download, one to three minutes)"
-	@$(PIP) install --progress-bar off -r requirements.txt 2>&1 | tee $(VENV)/install.log | awk ' \
+	@$(PIP) install --no-compile --progress-bar off -r requirements.txt 2>&1 | tee $(VENV)/install.log | awk ' \
 		/(Downloading|Using cached) .* MB\)/ { print "      " $$(NF-2), $$(NF-1), $$NF; fflush() } \
 		/^Installing collected/ { print "      unpacking"; fflush() }' \
 		|| { tail -n 20 $(VENV)/install.log; exit 1; }
+	@# pip compiles on one core what it installs. Some packages hold files that are not meant to compile.
+	@$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
 	@echo "[3/3] installing mtlkeras itself"
 	@$(PIP) install --no-deps --editable . >> $(VENV)/install.log 2>&1 || { tail -n 20 $(VENV)/install.log; exit 1; }
 	@touch $@
@@ -57,12 +68,16 @@ demo: $(INSTALLED)
 
 test: $(INSTALLED)
 	@echo "[1/2] all tests on TensorFlow"
-	@KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -n $(TEST_WORKERS)
+	@KERAS_BACKEND=tensorflow $(PYTEST) $(SHARED)
 	@echo "[2/2] the backend-neutral tests on JAX"
-	@KERAS_BACKEND=jax JAX_DISABLE_MOST_OPTIMIZATIONS=1 $(BIN)/python -m pytest -n $(TEST_WORKERS) -m "not slow and not tensorflow and not data" $(JAX_TESTS)
+	@KERAS_BACKEND=jax JAX_DISABLE_MOST_OPTIMIZATIONS=1 $(PYTEST) $(SHARED) -m "not slow and not tensorflow and not data" $(JAX_TESTS)
+
+test-quick: $(INSTALLED)
+	@KERAS_BACKEND=tensorflow $(PYTEST) $(SHARED) -q $(QUICK_TESTS)
 
 test-slow: $(INSTALLED)
-	@KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -m slow
+	@KERAS_BACKEND=tensorflow $(PYTEST) -m slow
+	@KERAS_BACKEND=tensorflow MTLKERAS_TEST_TRACED=1 $(PYTEST) $(SHARED) -m "eager and not slow"
 
 lint: $(INSTALLED)
 	@$(BIN)/ruff check .

@@ -1,4 +1,8 @@
-"""What every test shares: quiet backends, two logical CPUs, seeds, and the folder of data sets."""
+"""What every test shares: quiet backends, two logical CPUs, seeds, and the folder of data sets.
+
+Tests marked `eager` run TensorFlow's functions step by step, since tracing a step costs as much as running
+it forty times; they trace as users do under MTLKERAS_TEST_TRACED=1, as `make test-slow` sets it.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +16,10 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
-import keras
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+TRACED = os.environ.get("MTLKERAS_TEST_TRACED", "") not in ("", "0")
 
 
 def _set_up_tensorflow() -> None:
@@ -30,11 +34,21 @@ def _set_up_tensorflow() -> None:
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 
 
-if keras.backend.backend() == "tensorflow":
-    _set_up_tensorflow()
+def pytest_configure(config: pytest.Config) -> None:
+    """Sets up the backend, in each process that runs tests; the one that hands them out needs none."""
+    if config.getoption("numprocesses", None) and not hasattr(config, "workerinput"):
+        return
+    import keras
+
+    # Tracing makes objects by the hundred thousand, few of them garbage: looked for less often.
+    gc.set_threshold(20_000, 20, 20)
+    if keras.backend.backend() == "tensorflow":
+        _set_up_tensorflow()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    import keras
+
     backend = keras.backend.backend()
     if backend == "tensorflow":
         return
@@ -44,9 +58,31 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(skip)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item):
+    """Runs a test that is marked `eager`, with its fixtures, without TensorFlow's graphs.
+
+    `eager(False)` takes a test out of a module that is marked.
+    """
+    import keras
+
+    mark = item.get_closest_marker("eager")
+    if TRACED or mark is None or mark.args == (False,) or keras.backend.backend() != "tensorflow":
+        return (yield)
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    try:
+        return (yield)
+    finally:
+        tf.config.run_functions_eagerly(False)
+
+
 @pytest.fixture(autouse=True)
 def fresh_keras():
     """Starts each test with the same seed, counters of layer names and global policy."""
+    import keras
+
     keras.utils.clear_session(free_memory=False)
     keras.config.set_dtype_policy("float32")
     keras.utils.set_random_seed(0)

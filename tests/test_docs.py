@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import doctest
 import importlib.util
 import inspect
 import re
@@ -47,12 +49,33 @@ def _documented():
 EXAMPLES = {name: doc for name, doc in _documented() if doc and "```python" in doc}
 
 
+def _dialogues():
+    """Yields (place, text) of all that shows what an interpreter answers, documented publicly or not."""
+    for path in GUIDES:
+        yield path.relative_to(ROOT), path.read_text(encoding="utf-8")
+    for path in sorted((ROOT / "mtlkeras").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)):
+                yield f"{path.relative_to(ROOT)}:{getattr(node, 'name', '')}", ast.get_docstring(node) or ""
+
+
+DIALOGUES = {str(place): text for place, text in _dialogues() if ">>> " in text}
+
+
 def _run(text: str, source: str, namespace: dict) -> None:
     for block in BLOCK.findall(text):
         exec(compile(textwrap.dedent(block), source, "exec"), namespace)
 
 
-@pytest.mark.parametrize("path", GUIDES, ids=lambda path: path.name)
+# Guides that take a few steps of a large graph.
+FEW_STEPS = ("pretraining.md", "sequences.md", "text.md")
+GUIDES_TO_RUN = [
+    pytest.param(path, id=path.name, marks=[pytest.mark.eager] if path.name in FEW_STEPS else [])
+    for path in GUIDES
+]
+
+
+@pytest.mark.parametrize("path", GUIDES_TO_RUN)
 def test_guide_runs(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     _run(path.read_text(encoding="utf-8"), str(path), {"__name__": path.stem})
@@ -64,10 +87,30 @@ def test_guide_links_to_what_exists(path):
     assert [link for link in LINK.findall(text) if not (path.parent / link).exists()] == []
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
+# What is measured, and what is repeated a hundred times, is traced.
+MANY_STEPS = ("mtlkeras.training.measure_steps", "mtlkeras.layers.HMM")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name in MANY_STEPS else [pytest.mark.eager]) for name in EXAMPLES]
+)
 def test_docstring_example_runs(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     _run(EXAMPLES[name], name, {"np": np, "keras": keras, "mtlkeras": mtlkeras})
+
+
+@pytest.mark.parametrize("place", DIALOGUES)
+def test_interpreter_answers_as_shown(place):
+    names = {"np": np, "keras": keras, "mtlkeras": mtlkeras}
+    test = doctest.DocTestParser().get_doctest(DIALOGUES[place], names, place, None, 0)
+    assert test.examples
+    said: list[str] = []
+    failed, _ = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(test, out=said.append)
+    assert not failed, "".join(said)
+
+
+def test_a_dialogue_was_found():
+    assert any(place.startswith("mtlkeras/metrics/") for place in DIALOGUES)
 
 
 def _has_docstring(value) -> bool:

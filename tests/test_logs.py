@@ -8,6 +8,8 @@ import mtlkeras
 from mtlkeras.heads import Classification
 from tests.support import all_heads, examples, tiny_model
 
+pytestmark = pytest.mark.eager
+
 EXPECTED = {
     "loss", "kind_loss", "kind_accuracy", "size_loss", "size_mae", "marks_loss", "marks_accuracy",
     "grade_loss", "grade_accuracy", "grade_mae",

@@ -9,6 +9,8 @@ import mtlkeras
 from mtlkeras.heads import Classification, Regression
 from tests.support import all_heads, examples, sigmoid, softmax, tiny_model
 
+pytestmark = pytest.mark.eager
+
 
 def linear_model(**compile_args):
     """Heads straight on five numbers, so that gradients have a closed form."""
