@@ -111,7 +111,7 @@ class TaskObjective:
         values, mask = self._values(targets, mask, outputs)
         values = self._only_legal(values, targets, mask)
         if class_weight is not None:
-            values = values * of_classes(class_weight, targets)
+            values = values * self.head.weigh_classes(targets, ops.convert_to_tensor(class_weight))
         if by_label is not None and len(values.shape) == 2:
             values = ops.where(mask, values * by_label, 0.0)
         elif by_label is not None and len(mask.shape) == 1:
@@ -163,10 +163,3 @@ class TaskObjective:
         if self._loss is None:
             return self.head.loss(targets, self.layer.scores_for(outputs), self.layer), mask
         return self._loss(targets, mask, outputs)
-
-
-def of_classes(weights: Any, targets: Any) -> Any:
-    """Returns the weight of each label, for weights by class of shape `(classes,)`."""
-    floats = "int" not in str(targets.dtype)
-    indices = ops.argmax(targets, axis=-1) if floats else ops.maximum(targets, 0)
-    return ops.take(ops.convert_to_tensor(weights), indices)

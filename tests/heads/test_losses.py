@@ -6,6 +6,7 @@ import pytest
 from keras import ops
 
 from mtlkeras.heads import Classification, MultiLabel, Ordinal, Regression
+from mtlkeras.label_arrays import label_array
 from tests.support import sigmoid, softmax
 
 SCORES = np.array([[0.5, -1.0, 2.0], [30.0, -40.0, 0.0], [0.0, 0.0, 0.0]], "float32")
@@ -263,4 +264,4 @@ def test_labels_of_the_wrong_shape_are_told(head, shape, expected):
 )
 def test_labels_outside_of_what_a_head_knows_are_told(head, labels, expected):
     with pytest.raises(ValueError, match=expected):
-        head.check(labels)
+        label_array("task", head, labels)

@@ -11,7 +11,7 @@ import pytest
 import mtlkeras
 from mtlkeras.heads import Classification, MultiLabel, Ordinal, Regression, Tagging
 from mtlkeras.objective import TaskObjective
-from mtlkeras.task_metrics import TaskMetrics, resolve_metrics
+from mtlkeras.task_metrics import MetricsOfTasks, TaskMetrics
 
 sk = pytest.importorskip("sklearn.metrics")
 
@@ -276,7 +276,7 @@ def names_of(head):
 @pytest.mark.parametrize("task", HEADS)
 def test_every_name_equals_scikit_learn(task, objectives):
     head = HEADS[task]
-    metrics = {task: resolve_metrics(head, list(names_of(head)))}
+    metrics = {task: MetricsOfTasks().resolve(objectives[task].view, list(names_of(head)))}
     kept = TaskMetrics({task: objectives[task]}, metrics)
     update = updater(kept, task)
     assert not any(float(v) for v in kept.result().values())  # 0 before the first label.
