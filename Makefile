@@ -22,7 +22,7 @@ JAX_TESTS := $(wildcard $(addprefix tests/,test_specs.py test_objective.py test_
 	backend heads layers metrics trunks \
 	$(addprefix balancers/test_,by_losses.py by_elements.py by_pairs.py levels.py)))
 # The core in a minute: what is computed, logged, saved and refused, without data, recipes, searches.
-QUICK_TESTS := $(addprefix tests/,test_objective.py test_logs.py test_specs.py test_build_model.py test_package.py \
+QUICK_TESTS := $(addprefix tests/,test_objective.py test_logs.py test_specs.py test_build_model.py \
 	backend heads/test_losses.py metrics layers/test_crf.py trunks/test_mlp_trunk.py \
 	$(addprefix balancers/test_,by_losses.py by_elements.py) training/test_divergence.py)
 

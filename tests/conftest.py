@@ -96,6 +96,7 @@ def small_heap():
 
     There are millions of such objects in the end, and KerasTuner collects for each trial.
     """
+    gc.freeze()
     yield
     gc.collect()
     gc.freeze()

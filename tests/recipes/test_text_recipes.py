@@ -38,6 +38,19 @@ def recipe(request, data_dir, monkeypatch):
     return Recipe(find_recipe(request.param))
 
 
+@pytest.fixture(scope="module")
+def report():
+    """What the data of a split are, read once: `report(recipe, split)`."""
+    found: dict = {}
+
+    def of(recipe, split):
+        if (recipe.name, split) not in found:
+            found[recipe.name, split] = describe(recipe.data(split, 512))
+        return found[recipe.name, split]
+
+    return of
+
+
 @pytest.mark.parametrize("recipe", FOLDERS, indirect=True)
 def test_a_step_of_training(recipe):
     x, y = next(iter(recipe.data("valid", 8)))
@@ -69,17 +82,17 @@ def test_tasks_of_ud_ewt_are_a_flag(recipe):
 
 
 @pytest.mark.parametrize("recipe", SENTENCES, indirect=True)
-def test_splits_have_the_published_sizes(recipe):
-    found = tuple(describe(recipe.data(split, 512)).examples for split in ("train", "valid", "test"))
+def test_splits_have_the_published_sizes(recipe, report):
+    found = tuple(report(recipe, split).examples for split in ("train", "valid", "test"))
     assert found == SENTENCES[recipe.name]
 
 
 @pytest.mark.parametrize("recipe", ["ud_ewt"], indirect=True)
-def test_words_and_tags_are_those_of_the_treebank(recipe):
-    report = describe(recipe.data("test", 512)).tasks
-    assert sum(report["upos"].counts.values()) == 25_094
-    assert [len(report[task].classes) for task in ("upos", "xpos", "genre")] == [17, 49, 5]
-    assert describe(recipe.data("train", 512)).tasks["upos"].counts["NOUN"] == 34_751
+def test_words_and_tags_are_those_of_the_treebank(recipe, report):
+    tasks = report(recipe, "test").tasks
+    assert sum(tasks["upos"].counts.values()) == 25_094
+    assert [len(tasks[task].classes) for task in ("upos", "xpos", "genre")] == [17, 49, 5]
+    assert report(recipe, "train").tasks["upos"].counts["NOUN"] == 34_751
 
 
 @pytest.mark.parametrize("recipe", ["snips"], indirect=True)
