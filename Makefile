@@ -18,8 +18,8 @@ PYTEST := $(BIN)/python -m pytest
 SHARED := -n $(TEST_WORKERS) --dist worksteal --durations 10
 # What must hold on every backend; data, exports and the command line need TensorFlow. JAX compiles
 # most operations of a test to run them once, so that compiling them well does not pay.
-JAX_TESTS := $(wildcard $(addprefix tests/,test_specs.py test_objective.py test_build_model.py test_logs.py \
-	backend heads layers metrics trunks \
+JAX_TESTS := $(wildcard $(addprefix tests/,test_specs.py test_spec_fields.py test_objective.py test_build_model.py test_logs.py \
+	labels backend heads layers metrics trunks \
 	$(addprefix balancers/test_,by_losses.py by_elements.py by_pairs.py levels.py)))
 # The core in a minute: what is computed, logged, saved and refused, without data, recipes, searches.
 QUICK_TESTS := $(addprefix tests/,test_objective.py test_logs.py test_specs.py test_build_model.py \

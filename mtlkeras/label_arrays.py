@@ -14,6 +14,12 @@ from mtlkeras.heads._labels import NumberLabels
 from mtlkeras.heads.base import Head
 
 
+_UNEVEN = (
+    "the rows differ in length: pad them to one length with -1. For tags, mtlkeras.data.TagEncoder pads them "
+    "and turns names into ids."
+)
+
+
 def label_array(task: str, head: Head, value: Any) -> np.ndarray:
     """Returns one task's labels in the shape and type of its head, each checked.
 
@@ -132,10 +138,7 @@ def as_array(value: Any, names: Iterable[Any] | None) -> np.ndarray:
     try:
         array = value if isinstance(value, np.ndarray) else np.asarray(value)
     except ValueError:
-        raise ValueError(
-            "the rows differ in length. Pad them to one length with -1; mtlkeras.data.TagEncoder does so for "
-            "tags."
-        ) from None
+        raise ValueError(_UNEVEN) from None
     if array.dtype.kind == "O":
         array = _from_objects(array, names)
     if array.dtype.kind == "V" and array.dtype.names is None:  # bfloat16 and its like are NumPy's guests.
@@ -155,10 +158,7 @@ def _from_objects(array: np.ndarray, names: Iterable[Any] | None) -> np.ndarray:
         if isinstance(value, (str, bytes)):
             raise _is_text(value, names)
         if isinstance(value, (list, tuple, np.ndarray)):
-            raise ValueError(
-                "the rows differ in length. Pad them to one length with -1; mtlkeras.data.TagEncoder does so "
-                "for tags, and turns names into ids."
-            )
+            raise ValueError(_UNEVEN)
     whole = all(isinstance(value, (int, np.integer, np.bool_)) for value in known)
     result = np.full(array.shape, MISSING if whole else np.nan, np.int64 if whole else np.float64)
     try:

@@ -209,7 +209,7 @@ def hmmlearn_problem(kind: str, states: int):
 def test_agrees_with_hmmlearn_from_the_same_start(kind):
     from hmmlearn import hmm as peers
 
-    iterations = 6
+    iterations = 10
     x, mask, lengths, values = hmmlearn_problem(kind, 3)
     options = dict(n_iter=iterations, tol=-np.inf, init_params="")
     if kind == "discrete":
@@ -225,6 +225,7 @@ def test_agrees_with_hmmlearn_from_the_same_start(kind):
     ours.set_probabilities(**values)
     flat = x[mask] if kind == "gaussian" else x[mask][:, None]
 
+    np.testing.assert_allclose(ours.fit_em(x, mask, iterations=0), [peer.score(flat, lengths)], rtol=1e-5)
     history = ours.fit_em(x, mask, iterations=iterations, tolerance=-np.inf)
     peer.fit(flat, lengths)
     np.testing.assert_allclose(history[:iterations], list(peer.monitor_.history), rtol=1e-5)

@@ -98,11 +98,7 @@ def test_after_a_kill_at_any_write_no_ended_trial_is_run_again(kind, snapshots, 
     assert set(expected.values()) == {"COMPLETED"}
     assert kind == "hyperband" or len(expected) == TRIALS
     monkeypatch.undo()
-<<<<<<< HEAD
     for copy in copies[:: 3 if kind == "bayesian" else 1]:  # Its draws take longer.
-=======
-    for copy in copies[:: 19 if kind == "bayesian" else 1]:  # Its draws take seconds.
->>>>>>> wt-tests
         done = {trial for trial, status in statuses(copy).items() if status == "COMPLETED"}
         again, trained = oracle(kind, copy), []
         again.reload()
