@@ -13,7 +13,6 @@ from mtlkeras._missing import MISSING
 from mtlkeras.heads._labels import NumberLabels
 from mtlkeras.heads.base import Head
 
-
 _UNEVEN = (
     "the rows differ in length: pad them to one length with -1. For tags, mtlkeras.data.TagEncoder pads them "
     "and turns names into ids."
@@ -147,7 +146,7 @@ def as_array(value: Any, names: Iterable[Any] | None) -> np.ndarray:
         raise _is_text(array.flat[0] if array.size else "", names)
     if array.dtype.kind not in "buif":
         raise ValueError(f"expected numbers, received the type {array.dtype}.")
-    return array
+    return array.astype("float32") if array.dtype == "float16" else array  # Which holds every marker.
 
 
 def _from_objects(array: np.ndarray, names: Iterable[Any] | None) -> np.ndarray:

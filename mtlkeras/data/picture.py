@@ -166,6 +166,7 @@ def fit_picture(picture: Any, size: tuple[int, int] | None, channels: int | None
     """
     import tensorflow as tf
 
+    picture = tf.convert_to_tensor(picture)
     if channels is not None and channels != picture.shape[-1]:
         picture = _converted(tf, picture, picture.shape[-1], channels)
     if size is not None and tuple(picture.shape[-3:-1]) != tuple(size):

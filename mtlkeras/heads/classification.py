@@ -82,12 +82,12 @@ class Classification(Head):
             raise ValueError(
                 f"{type(self).__name__}: num_classes must be at least 2; received {self.num_classes}."
             )
-        check_class_names("Classification", self.class_names, self.num_classes, "class_names")
+        check_class_names(type(self).__name__, self.class_names, self.num_classes, "class_names")
         if not 0 <= self.label_smoothing < 1:
             raise ValueError(
                 f"{type(self).__name__}: label_smoothing must be in [0, 1); received {self.label_smoothing}."
             )
-        check_gamma("Classification", self.focal_gamma)
+        check_gamma(type(self).__name__, self.focal_gamma)
         check_class_weight(self)
 
     @property

@@ -11,10 +11,10 @@ from mtlkeras.layers.chain import (
     IMPOSSIBLE,
     Chain,
     Steps,
+    are_scores,
     best_paths,
     expectations,
     finite_scores,
-    is_score,
     known_score,
     log_partition_if,
     path_score,
@@ -199,7 +199,7 @@ class CRF(keras.layers.Layer):
                 f"{self._owner}: expected logits of shape (batch, time, {self.num_tags}); "
                 f"received {tuple(logits.shape)}."
             )
-        return read_steps(self._owner, mask, ops.cast(logits, "float32"), is_score)
+        return read_steps(self._owner, mask, ops.cast(logits, "float32"), are_scores)
 
     def _chain(self, steps: Steps, constrained: bool) -> Chain:
         # Sums, since a custom gradient takes tensors and a variable converts to itself.

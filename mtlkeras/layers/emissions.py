@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from mtlkeras.layers.chain import IMPOSSIBLE, as_int32, int32, is_score
+from mtlkeras.layers.chain import IMPOSSIBLE, are_scores, as_int32, int32
 
 _SPREAD = 0.5  # Of the first weights, which must differ between the states for anything to be learnt.
 
@@ -57,7 +57,7 @@ class Emissions:
 
     def is_right(self, x: Any) -> Any:
         """Returns where observations, as `read` gives them, can be; bool of their shape."""
-        return is_score(x)
+        return are_scores(x)
 
     def log_probabilities(self, x: Any) -> Any:
         """Returns log p(observation | state), float32 of shape `(batch, time, states)`."""

@@ -13,6 +13,9 @@ from mtlkeras.specs import spec
 from mtlkeras.trunks.base import Trunk
 from tests.support import all_heads, examples, tiny_model
 
+# What they compute is the same in graphs, where most of their time would go into tracing.
+pytestmark = pytest.mark.eager
+
 LEVELS = ("representation", "parameters")
 COUNT = 6
 

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 # The others of their kind are slow for what they add.
-FAST = ("uneven", "adam_clipped", "rlw", "GradVac_representation", "PCGrad_parameters")
+FAST = ("uneven", "GradVac_representation", "PCGrad_parameters")
 CASES = [pytest.param(c, marks=() if c in FAST else pytest.mark.slow) for c in cases.CASES]
 
 
@@ -98,7 +98,9 @@ def test_two_workers_equal_one_device(tmp_path):
 
 
 @pytest.mark.tensorflow  # Once in a run of all tests, whatever their backend is.
-@pytest.mark.parametrize("names", [FAST[:2], pytest.param(tuple(cases.CASES), marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "names", [("uneven", "adam_clipped"), pytest.param(tuple(cases.CASES), marks=pytest.mark.slow)]
+)
 def test_two_jax_devices_equal_one(tmp_path, names):
     pytest.importorskip("jax")
     flags = "--xla_force_host_platform_device_count=2"

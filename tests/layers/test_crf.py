@@ -16,6 +16,9 @@ from tests.brute_force import Paths, Potentials
 from tests.layers.chain_support import LENGTH, ROWS, finite_differences, numbers, random_masks, stateless
 from tests.layers.chain_support import gradients as gradients_of
 
+# What they compute is the same in graphs, where most of their time would go into tracing.
+pytestmark = pytest.mark.eager
+
 BIO = ("O", "B-a", "I-a", "B-b", "I-b")
 BIOES = ("O", "B-a", "I-a", "E-a", "S-a")
 TAGS = {"BIO": BIO, "BIOES": BIOES}

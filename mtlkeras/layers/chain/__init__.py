@@ -8,10 +8,10 @@ exist: the others are left out as if the sequence were closed up, wherever they 
 from mtlkeras.layers.chain.compact import Compact, compact
 from mtlkeras.layers.chain.inputs import (
     Steps,
+    are_scores,
     as_int32,
     check_states,
     finite_scores,
-    is_score,
     known_values,
     read_states,
     read_steps,
@@ -37,7 +37,7 @@ __all__ = [
     "expectations",
     "finite_scores",
     "int32",
-    "is_score",
+    "are_scores",
     "known_score",
     "known_values",
     "log_partition",

@@ -75,24 +75,27 @@ def read_steps(owner: str, mask: Any, values: Any, is_right: Callable[[Any], Any
         mask: Shape `(batch, time)`, of bool or of numbers that are 0 where there is no step; `None`
             for all steps.
         values: Tensor of shape `(batch, time, ...)`.
-        is_right: Tells of values which mean something, bool of their shape.
+        is_right: Tells of values which mean something, bool of their shape, or of `(batch, time)`.
 
     Raises:
         ValueError: If the mask does not fit the values.
     """
     rows, time = (None if size else ops.shape(values)[axis] for axis, size in enumerate(values.shape[:2]))
     mask, values = _not_empty(read_mask(owner, mask, values)), _not_empty(values)
-    there = ops.reshape(mask, (*ops.shape(mask), *[1] * (len(values.shape) - 2)))
-    right = ops.logical_or(ops.logical_not(there), is_right(values))
-    sound = ops.all(right, axis=tuple(range(1, len(values.shape))))
-    keep = ops.logical_and(there, ops.reshape(sound, (-1, *[1] * (len(values.shape) - 1))))
+    right = is_right(values)
+    if len(right.shape) > 2:
+        right = ops.all(right, axis=tuple(range(2, len(right.shape))))
+    sound = ops.all(ops.logical_or(ops.logical_not(mask), right), axis=1)
+    keep = ops.logical_and(mask, sound[:, None])
+    keep = ops.reshape(keep, (*ops.shape(keep), *[1] * (len(values.shape) - 2)))
     return Steps(ops.where(keep, values, ops.zeros_like(values)), compact(mask), sound, (rows, time))
 
 
-def is_score(x: Any) -> Any:
-    """Returns where numbers are scores, neither NaN nor `+inf`."""
-    # Never as the opposite of `>=`, for which TensorFlow's optimizer takes this when it is negated.
-    return x < float("inf")
+def are_scores(x: Any) -> Any:
+    """Returns at which steps of `(batch, time, n)` no number is NaN or `+inf`, bool of `(batch, time)`."""
+    # The sum is either where one of them is, also beside `-inf`. Never as the opposite of `>=`, for which
+    # TensorFlow's optimizer takes this when it is negated.
+    return ops.sum(x, axis=-1) < float("inf")
 
 
 def finite_scores(scores: Any) -> Any:
