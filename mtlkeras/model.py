@@ -140,7 +140,6 @@ class MultiTaskModel(Trainer, keras.Model):
         }
         # Past Keras' tracking, which would log the metrics in it a second time, without their task.
         object.__setattr__(self, "_task_config", task_config)
-        object.__setattr__(self, "_ranks", {})
 
     def _set_balancing(self, balancing: Balancing | None) -> None:
         check_optimizer_knows(self.optimizer, balancing, self.balancing)
@@ -430,23 +429,11 @@ class MultiTaskModel(Trainer, keras.Model):
         """Returns data for a step, `"train"` or `"test"`, whose labels and weights are checked."""
         x = model_inputs(self, x)
         if y is None:
-            return ways_in.check_source(x, self.heads, functools.partial(self._see_ranks, step)), y, None
+            return ways_in.check_source(x, self.heads, functools.partial(self.see_ranks, step)), y, None
         y, sample_weight = ways_in.check_arrays(y, sample_weight, self.heads)
         _check_rows(x, y)
-        self._see_ranks(step, y, sample_weight)
+        self.see_ranks(step, y, sample_weight)
         return x, y, sample_weight
-
-    def _see_ranks(self, step: str, y: Any, sample_weight: Any) -> None:
-        """Has a step traced anew if labels or weights come with another rank than before.
-
-        TensorFlow would take the rank for unknown from then on.
-        """
-        if not self.compiled:
-            return  # Keras tells.
-        ranks = [len(a.shape) for a in keras.tree.flatten((y, sample_weight)) if a is not None]
-        if self._ranks.get(step, ranks) != ranks:
-            setattr(self, f"{step}_function", None)
-        self._ranks[step] = ranks
 
     @contextlib.contextmanager
     def _class_weights(self, class_weight: Any) -> Any:

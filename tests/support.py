@@ -71,3 +71,8 @@ def softmax(scores: np.ndarray) -> np.ndarray:
 
 def sigmoid(scores: np.ndarray) -> np.ndarray:
     return 1.0 / (1.0 + np.exp(-scores))
+
+
+# For models that take few steps: TensorFlow is quicker without a graph, and JAX, which compiles each
+# operation by itself, with one.
+EAGERLY = keras.backend.backend() == "tensorflow"

@@ -55,7 +55,7 @@ def test_text_trunk_with_every_head(name, tmp_path):
     check_text_trunk(TRUNKS[name], (), tmp_path)
 
 
-@pytest.mark.parametrize("name", slow_but("bert", "cnn_attention", "dpcnn"))
+@pytest.mark.parametrize("name", slow_but("bert"))
 def test_text_trunk_with_a_label_and_tags(name, tmp_path):
     check_text_trunk(TRUNKS[name], ("kind", "slot"), tmp_path)
 

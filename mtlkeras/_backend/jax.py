@@ -107,6 +107,9 @@ class Trainer:
         with self._running():
             return super().predict(*args, **kwargs)  # type: ignore[misc]
 
+    def see_ranks(self, step: str, y: Any, sample_weight: Any) -> None:
+        """A step is compiled anew for other ranks by itself."""
+
     def train_step(self, state: Any, data: Any) -> Any:
         data = _spread(data, self._batch_sharding)
         with self._metrics_see(state):

@@ -101,6 +101,17 @@ class Trainer:
         with strategy.scope():
             self._symbolic_build(data_batch=data_batch)  # type: ignore[attr-defined]
 
+    def see_ranks(self, step: str, y: Any, sample_weight: Any) -> None:
+        """Has a step, `"train"` or `"test"`, traced anew for labels or weights of another rank than before.
+
+        TensorFlow would take the rank for unknown from then on.
+        """
+        known = self.__dict__.setdefault("_ranks", {})
+        ranks = [len(a.shape) for a in tf.nest.flatten((y, sample_weight)) if a is not None]
+        if known.get(step, ranks) != ranks:
+            setattr(self, f"{step}_function", None)
+        known[step] = ranks
+
     def train_step(self, data: Any) -> Any:
         if replica_count() > 1:
             with tf.control_dependencies(empty_parts.check_not_empty(self, data)):

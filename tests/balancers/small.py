@@ -6,6 +6,7 @@ from keras import ops
 
 import mtlkeras
 from mtlkeras.heads import Classification, Regression
+from tests.support import EAGERLY
 
 
 def a_model(optimizer="sgd", cls=None, **compile_args):
@@ -16,7 +17,7 @@ def a_model(optimizer="sgd", cls=None, **compile_args):
     model = mtlkeras.build_model(keras.Input((4,), name="x"), body, heads)
     if cls is not None:
         model = cls(model.inputs[0], model.output)
-    model.compile(optimizer, **{"run_eagerly": True, **compile_args})
+    model.compile(optimizer, **{"run_eagerly": EAGERLY, **compile_args})
     return model
 
 

@@ -8,7 +8,7 @@ import mtlkeras
 from mtlkeras.balancers import COSMOS, DWA, FAMO, GLS, IMTLL, RLW, STCH, Fixed, Uncertainty
 from mtlkeras.balancers.base import Problem
 from mtlkeras.heads import Classification, Regression
-from tests.support import examples, tiny_model
+from tests.support import EAGERLY, examples, tiny_model
 
 LOSSES = np.array([0.5, 2.0, 8.0])
 # Of the losses above; the first five as TorchJD 0.18 has them.
@@ -96,7 +96,9 @@ def test_rlw_of_uniform_draws():
 
 def test_dwa_follows_the_exact_means_of_two_epochs():
     x, y = examples(23, missing=0.4)
-    model = tiny_model(optimizer=keras.optimizers.SGD(0.5), balancer=DWA(temperature=0.5), run_eagerly=True)
+    model = tiny_model(
+        optimizer=keras.optimizers.SGD(0.5), balancer=DWA(temperature=0.5), run_eagerly=EAGERLY
+    )
     logs = model.fit(x, y, batch_size=10, epochs=4, verbose=0).history
     losses = np.array([logs[f"{task}_loss"] for task in model.heads])
     weights = np.array([logs[f"{task}_weight"] for task in model.heads])
@@ -133,7 +135,7 @@ def test_step_follows_the_weighted_gradients():
     found = []
     for arguments in ({"balancer": Fixed({"kind": 3.0, "size": 0.5})}, {}):
         weights = {} if arguments else {"loss_weights": {"kind": 3.0, "size": 0.5}}
-        model = tiny_model(optimizer=keras.optimizers.SGD(0.5), run_eagerly=True, **arguments, **weights)
+        model = tiny_model(optimizer=keras.optimizers.SGD(0.5), run_eagerly=EAGERLY, **arguments, **weights)
         model.set_weights(start + ([model.get_weights()[-1]] if arguments else []))
         model.fit(x, y, batch_size=6, shuffle=False, verbose=0)
         found.append(model.get_weights())
@@ -143,7 +145,9 @@ def test_step_follows_the_weighted_gradients():
 
 def test_loss_is_logged_without_the_balancer():
     x, y = examples(12)
-    model = tiny_model(optimizer=keras.optimizers.SGD(0.0), balancer=Fixed({"kind": 9.0}), run_eagerly=True)
+    model = tiny_model(
+        optimizer=keras.optimizers.SGD(0.0), balancer=Fixed({"kind": 9.0}), run_eagerly=EAGERLY
+    )
     logs = model.fit(x, y, batch_size=6, verbose=0, validation_data=(x, y)).history
     total = sum(logs[f"{task}_loss"][0] for task in model.heads)
     np.testing.assert_allclose(logs["loss"][0], total, rtol=1e-5)
@@ -157,7 +161,7 @@ def test_another_compile_replaces_the_balancer():
     assert any("log_variance" in v.path for v in model.trainable_variables)
     plain = tiny_model().count_params()
     assert model.count_params() > plain
-    model.compile("sgd", run_eagerly=True)
+    model.compile("sgd", run_eagerly=EAGERLY)
     assert model.count_params() == plain and model.balancing is None
     assert "kind_weight" not in model.fit(x, y, verbose=0).history
 

@@ -12,7 +12,7 @@ from mtlkeras.balancers import MoDo, SDMGrad
 from mtlkeras.balancers._solvers import onto_simplex
 from mtlkeras.balancers.base import Problem
 from tests.balancers.test_levels import labels, starting_weights, step, task_changes
-from tests.support import examples, tiny_model
+from tests.support import EAGERLY, examples, tiny_model
 
 
 def pair(seed, count=3):
@@ -106,7 +106,9 @@ def test_regularizers_count_once():
     found = []
     for balancer in (None, SDMGrad(strength=1e6)):
         keras.utils.set_random_seed(0)
-        model = tiny_model(l2=0.1, optimizer=keras.optimizers.SGD(0.1), balancer=balancer, run_eagerly=True)
+        model = tiny_model(
+            l2=0.1, optimizer=keras.optimizers.SGD(0.1), balancer=balancer, run_eagerly=EAGERLY
+        )
         zero = {task: np.full_like(values, mtlkeras.MISSING) for task, values in y.items()}
         model.fit(x, zero, batch_size=8, verbose=0)
         found.append(model.trunk.get_weights())
@@ -116,7 +118,7 @@ def test_regularizers_count_once():
 
 def test_a_batch_of_one_row_trains():
     x, y = examples(3)
-    model = tiny_model(balancer=MoDo(), run_eagerly=True)
+    model = tiny_model(balancer=MoDo(), run_eagerly=EAGERLY)
     logs = model.fit(x, y, batch_size=2, verbose=0).history
     assert all(np.isfinite(values).all() for values in logs.values())
 

@@ -11,7 +11,7 @@ from mtlkeras.heads import Classification, Regression
 from mtlkeras.sharing import HardSharing
 from mtlkeras.specs import spec
 from mtlkeras.trunks.base import Trunk
-from tests.support import all_heads, examples, tiny_model
+from tests.support import EAGERLY, all_heads, examples, tiny_model
 
 # What they compute is the same in graphs, where most of their time would go into tracing.
 pytestmark = pytest.mark.eager
@@ -26,7 +26,7 @@ def one_layer_model(heads=None, optimizer=None, **compile_args):
     body = keras.Model(inputs, keras.layers.Dense(4, use_bias=False, name="shared")(inputs))
     model = mtlkeras.build_model(keras.Input((COUNT,), name="x"), body, heads or all_heads())
     # Op by op, since a single step is to be seen: tracing would take most of the time.
-    compile_args.setdefault("run_eagerly", True)
+    compile_args.setdefault("run_eagerly", EAGERLY)
     model.compile(optimizer or keras.optimizers.SGD(1.0), **compile_args)
     return model
 
@@ -140,7 +140,7 @@ def test_weights_are_kept_between_the_steps_that_compute_them(at):
     for every in (1, 3):
         keras.utils.set_random_seed(0)
         model = tiny_model(
-            optimizer=keras.optimizers.SGD(0.1), balancer=CAGrad(at=at, every=every), run_eagerly=True
+            optimizer=keras.optimizers.SGD(0.1), balancer=CAGrad(at=at, every=every), run_eagerly=EAGERLY
         )
         found = []
         record = keras.callbacks.LambdaCallback(
@@ -170,7 +170,7 @@ def test_named_layers_give_the_gram_matrix_and_all_shared_ones_follow():
         inner = [layer.name for layer in models[name].trunk.layers if layer.trainable_variables]
         if balancer is not None:
             balancer = balancer.replace(layers=(inner[-1],))
-        models[name].compile(keras.optimizers.SGD(0.1), balancer=balancer, run_eagerly=True)
+        models[name].compile(keras.optimizers.SGD(0.1), balancer=balancer, run_eagerly=EAGERLY)
     model = models["last"]
     before = {v.path: np.asarray(v) for v in model.trunk.trainable_variables}
     model.fit(x, {k: y[k] for k in model.heads}, verbose=0)
@@ -187,7 +187,7 @@ def test_part_of_the_batch_that_repeats_gives_the_weights_of_all(at):
     for fraction in (1.0, 0.5):
         keras.utils.set_random_seed(0)
         balancer = NashMTL(at=at, gram_fraction=fraction)
-        model = tiny_model(optimizer=keras.optimizers.SGD(0.1), balancer=balancer, run_eagerly=True)
+        model = tiny_model(optimizer=keras.optimizers.SGD(0.1), balancer=balancer, run_eagerly=EAGERLY)
         logs = model.fit(x, y, batch_size=16, shuffle=False, verbose=0).history
         found.append(np.array([logs[f"{task}_weight"][0] for task in model.heads]))
     # At the representation, half of the rows have half of the squared lengths.
@@ -213,7 +213,7 @@ def test_several_tensors_are_one_representation():
     heads = {"kind": Classification(3), "size": Regression(num_targets=2, at="conv")}
     keras.utils.set_random_seed(0)
     model = mtlkeras.build_model((6, 6, 1), TwoEnds(), heads)
-    model.compile(keras.optimizers.SGD(0.1), balancer=PCGrad(seed=1), run_eagerly=True)
+    model.compile(keras.optimizers.SGD(0.1), balancer=PCGrad(seed=1), run_eagerly=EAGERLY)
     logs = model.fit(x, {task: y[task] for task in heads}, verbose=0).history
     # Tensors that no two tasks read give orthogonal gradients, which have nothing in conflict.
     both = [layer for layer in model.layers if layer.name == "gradient_fork"][0].keys
@@ -255,7 +255,9 @@ def test_batches_taken_apart_by_task_train_as_whole_ones(every):
     for apart in (False, True):
         keras.utils.set_random_seed(0)
         balancer = CAGrad(at="parameters", one_task_each=apart, every=every)
-        model = tiny_model(l2=0.01, optimizer=keras.optimizers.SGD(0.1), balancer=balancer, run_eagerly=True)
+        model = tiny_model(
+            l2=0.01, optimizer=keras.optimizers.SGD(0.1), balancer=balancer, run_eagerly=EAGERLY
+        )
         # The last batch, of four rows, has no label of the first task.
         history = model.fit(x, y, batch_size=5, epochs=2, shuffle=False, verbose=0).history
         found[apart] = model.get_weights(), history
@@ -272,7 +274,7 @@ def test_taking_apart_refuses_what_it_cannot_do():
         CAGrad(one_task_each=True)
     balancer = CAGrad(at="parameters", one_task_each=True)
     with pytest.raises(Exception, match="an example with labels of several tasks"):
-        tiny_model(balancer=balancer, run_eagerly=True).fit(x, y, verbose=0)
+        tiny_model(balancer=balancer, run_eagerly=EAGERLY).fit(x, y, verbose=0)
     model = mtlkeras.build_model((6, 6, 1), mtlkeras.trunks.ResNet(depth=8, width=4), all_heads())
     with pytest.raises(ValueError, match="batch normalisation"):
         model.compile(balancer=balancer)
@@ -289,7 +291,7 @@ def model_mixed_behind_its_fork(balancer):
     mixed = sum(f.vector for f in features.values())
     outputs = {task: head.attach(Features(vector=mixed), task) for task, head in heads.items()}
     model = mtlkeras.MultiTaskModel(inputs, outputs)
-    model.compile(keras.optimizers.SGD(1.0), balancer=balancer, run_eagerly=True)
+    model.compile(keras.optimizers.SGD(1.0), balancer=balancer, run_eagerly=EAGERLY)
     return model
 
 
@@ -300,7 +302,7 @@ def test_tasks_that_meet_behind_the_fork_are_told_apart():
     for weights in ({"kind": 1.0, "size": 0.0}, {"kind": 0.0, "size": 1.0}, None):
         model = model_mixed_behind_its_fork(None if weights else MGDA(at="parameters"))
         if weights:
-            model.compile(keras.optimizers.SGD(1.0), loss_weights=weights, run_eagerly=True)
+            model.compile(keras.optimizers.SGD(1.0), loss_weights=weights, run_eagerly=EAGERLY)
         start = model.trunk.get_weights()[0]
         logs = model.fit(x, y, batch_size=COUNT, verbose=0).history
         changes.append((model.trunk.get_weights()[0] - start).ravel())

@@ -93,7 +93,7 @@ def crossing():
             yield pytest.param(name, way, marks=() if quick else pytest.mark.slow)
 
 
-@pytest.mark.parametrize("name, way", crossing())
+@pytest.mark.parametrize("name, way", list(crossing()))
 def test_loss_of_any_type_through_any_way(made, name, way):
     model, x, outputs = made
     if way == "dataset" and (name in OTHERS or keras.backend.backend() != "tensorflow"):

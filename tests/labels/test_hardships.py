@@ -8,7 +8,7 @@ import mtlkeras
 from mtlkeras import balancers
 from tests.labels import toys
 from tests.labels.test_every_type_and_way import Batches
-from tests.support import all_heads, examples, tiny_model
+from tests.support import EAGERLY, all_heads, examples, tiny_model
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def test_any_floatx_trains_and_tells_the_loss(floatx):
     keras.config.set_floatx(floatx)
     keras.config.set_dtype_policy(floatx)
     try:
-        model = toys.model(heads, run_eagerly=True)
+        model = toys.model(heads, run_eagerly=EAGERLY)
         x = toys.inputs()
         y = {task: value for task, value in toys.labels(missing=True).items() if task in heads}
         logs = model.fit(x, y, verbose=0).history
@@ -85,7 +85,7 @@ def test_any_floatx_with_a_balancer(floatx, at):
     keras.config.set_dtype_policy(floatx)
     try:
         balancer = balancers.DWA() if at is None else balancers.PCGrad(seed=1, at=at)
-        model = tiny_model(balancer=balancer, run_eagerly=True)
+        model = tiny_model(balancer=balancer, run_eagerly=EAGERLY)
         x, y = examples(8, missing=0.3)
         logs = model.fit(x, y, verbose=0, batch_size=8).history
         assert all(np.isfinite(values).all() for values in logs.values()), logs
@@ -97,7 +97,7 @@ def test_counts_do_not_saturate_in_half_precision():
     """A count in float16 ends at 2048."""
     keras.config.set_floatx("float16")
     try:
-        model = tiny_model({"kind": all_heads()["kind"]}, run_eagerly=True)
+        model = tiny_model({"kind": all_heads()["kind"]}, run_eagerly=EAGERLY)
         x = np.zeros((5000, 6, 6, 1), "float32")
         answer = int(model.predict(x[:1], verbose=0)["kind"][0].argmax())
         y = np.where(np.arange(5000) % 4 == 0, answer, (answer + 1) % 3)
@@ -146,7 +146,7 @@ def test_one_data_set_serves_several_models_and_calls():
     x = toys.inputs()
     data = Batches(x, {"kind": toys.labels()["kind"].astype("int32")})
     heads = {"kind": toys.heads()["kind"]}
-    one, two = toys.model(heads, run_eagerly=True), toys.model(heads, run_eagerly=True)
+    one, two = toys.model(heads, run_eagerly=EAGERLY), toys.model(heads, run_eagerly=EAGERLY)
     two.set_weights(one.get_weights())
     found = [m.evaluate(data, verbose=0) for m in (one, two, one)]
     assert found[0] == found[1] == found[2]

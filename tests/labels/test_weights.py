@@ -6,6 +6,7 @@ import pytest
 
 from tests.labels import toys
 from tests.labels.test_every_type_and_way import Batches, dataset, generated
+from tests.support import EAGERLY
 
 ROWS = 6
 TASKS = ("kind", "size", "marks", "grade", "tags", "crf")
@@ -18,7 +19,7 @@ def labels(missing=False):
 @pytest.fixture(scope="module")
 def made():
     heads = {task: toys.heads()[task] for task in TASKS}
-    model = toys.model(heads, run_eagerly=True)
+    model = toys.model(heads, run_eagerly=EAGERLY)
     x = toys.inputs()
     return model, x, model.predict(x, verbose=0)
 

@@ -37,6 +37,7 @@ def sentences() -> tuple[np.ndarray, np.ndarray]:
     return words, tags
 
 
+@pytest.mark.slow
 def test_learns_in_fit():
     words, tags = sentences()
     model = Tagger(constraints="BIO", tags=TAGS, constrain_training=True)
