@@ -46,17 +46,20 @@ class TaskObjective:
         Raises:
             ValueError: If the labels' shape does not fit the head.
         """
-        y = ops.convert_to_tensor(y)
-        if self.view.of_steps and len(y.shape) > 1 and None in (y.shape[1], outputs.shape[1]):
-            told = (
-                f"Labels of task '{self.task}': their steps are not as many as the outputs': pad both alike."
-            )
-            y = check_same_length(y, outputs, told)
+        y = self._of_one_length(y, outputs)
         try:
             mask = self.head.labelled(y)
             return self.head.targets(y, mask), self.head.within(mask, outputs)
         except ValueError as error:
             raise ValueError(f"Labels of task '{self.task}': {error}") from None
+
+    def _of_one_length(self, y: Any, outputs: Any) -> Any:
+        """Returns labels as a tensor, those of sequences only if they have as many steps as the outputs."""
+        y = ops.convert_to_tensor(y)
+        if self.view.of_steps and len(y.shape) > 1 and None in (y.shape[1], outputs.shape[1]):
+            told = "they have not as many steps as the outputs: pad both alike."
+            return check_same_length(y, outputs, f"Labels of task '{self.task}': {told}")
+        return y
 
     def judged(self, y: Any, outputs: Any, targets: Any, mask: Any) -> tuple[Any, Any]:
         """Returns what `labels` does for measures of right and wrong.
@@ -70,7 +73,7 @@ class TaskObjective:
             mask: Second result of `labels`.
         """
         form = self.head.label_form
-        unseen = form.unseen(form.arranged(ops.convert_to_tensor(y)))
+        unseen = form.unseen(form.arranged(self._of_one_length(y, outputs)))
         if unseen is None:
             return targets, mask
         return ops.where(unseen, _NO_CLASS, targets), ops.logical_or(mask, self.head.within(unseen, outputs))
@@ -108,8 +111,11 @@ class TaskObjective:
             mask = ops.logical_and(mask, ops.not_equal(by_label, 0.0))
             if self.view.of_steps:
                 targets = ops.where(mask, targets, MISSING)
+        legal = self.head.label_form.legal(targets)
+        if legal is not None:
+            targets = ops.where(legal, targets, ops.zeros_like(targets))
         values, mask = self._values(targets, mask, outputs)
-        values = self._only_legal(values, targets, mask)
+        values = self._only_legal(values, legal, mask)
         if class_weight is not None:
             values = values * self.head.weigh_classes(targets, ops.convert_to_tensor(class_weight))
         if by_label is not None and len(values.shape) == 2:
@@ -134,13 +140,12 @@ class TaskObjective:
         counted = mask if len(values.shape) == 2 else ops.any(mask, axis=-1)
         return ops.where(counted, values, 0.0), counted
 
-    def _only_legal(self, values: Any, targets: Any, mask: Any) -> Any:
+    def _only_legal(self, values: Any, legal: Any, mask: Any) -> Any:
         """Returns the values with NaN for labels that the head does not know.
 
         Labels are checked on the way in; in a loop of the caller's own, a loss that is no number is
         better than one that looks like one.
         """
-        legal = self.head.label_form.legal(targets)
         if legal is None:
             return values
         if len(legal.shape) == 2 and len(mask.shape) == 2:
