@@ -71,6 +71,22 @@ def class_weight_tensor(head: Any, class_weight: Any) -> Any:
     return ops.convert_to_tensor(class_weight_vector(head, class_weight))
 
 
+class WeighedClasses:
+    """What heads with a `class_weight` by class have in common; comes before the head's base."""
+
+    num_classes: int
+    class_weight: Any
+
+    @property
+    def balanced(self) -> int:
+        """Number of classes if their weights are balanced, else 0."""
+        return self.num_classes if is_balanced(self.class_weight, "class_weight") else 0
+
+    def class_weights(self, class_weight: Any) -> np.ndarray:
+        """Returns one weight a class, float32; see `class_weight_vector`."""
+        return class_weight_vector(self, class_weight)
+
+
 def weighed(head: Any, values: Any, targets: Any, layer: Any) -> Any:
     """Returns losses times the weight of the label's class, if the head has such weights."""
     if head.class_weight is None:

@@ -5,16 +5,9 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import keras
-import numpy as np
 from keras import ops
 
-from mtlkeras.heads._class_weights import (
-    check_class_weight,
-    class_weight_tensor,
-    class_weight_vector,
-    is_balanced,
-    weighed,
-)
+from mtlkeras.heads._class_weights import WeighedClasses, check_class_weight, class_weight_tensor, weighed
 from mtlkeras.heads._focal import check_gamma, focal_crossentropy
 from mtlkeras.heads._labels import ClassLabels
 from mtlkeras.heads.base import Head, check_class_names
@@ -23,7 +16,7 @@ from mtlkeras.specs import spec
 
 
 @spec
-class Classification(Head):
+class Classification(WeighedClasses, Head):
     """Classifies each example into one of `num_classes` classes.
 
     The output is the softmax of the logits, shape `(batch, num_classes)`; the loss is the
@@ -120,13 +113,6 @@ class Classification(Head):
             else:
                 values = ops.categorical_crossentropy(rows, scores, from_logits=True)
         return weighed(self, values, targets, layer)
-
-    @property
-    def balanced(self) -> int:
-        return self.num_classes if is_balanced(self.class_weight, "class_weight") else 0
-
-    def class_weights(self, class_weight: Any) -> np.ndarray:
-        return class_weight_vector(self, class_weight)
 
     def weigh_classes(self, targets: Any, class_weight: Any) -> Any:
         weights = class_weight_tensor(self, class_weight)

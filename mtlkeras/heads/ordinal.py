@@ -5,16 +5,9 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import keras
-import numpy as np
 from keras import ops
 
-from mtlkeras.heads._class_weights import (
-    check_class_weight,
-    class_weight_tensor,
-    class_weight_vector,
-    is_balanced,
-    weighed,
-)
+from mtlkeras.heads._class_weights import WeighedClasses, check_class_weight, class_weight_tensor, weighed
 from mtlkeras.heads._labels import ClassLabels
 from mtlkeras.heads.base import Head, check_class_names
 from mtlkeras.layers.output import OrdinalOutput
@@ -24,7 +17,7 @@ from mtlkeras.specs import spec
 
 
 @spec
-class Ordinal(Head):
+class Ordinal(WeighedClasses, Head):
     """Predicts one of several ordered classes by cumulative logits.
 
     One score s per example and ordered thresholds t_1 < ... < t_(K-1) give
@@ -107,13 +100,6 @@ class Ordinal(Head):
         )
         values = ops.sum(ops.binary_crossentropy(above, scores, from_logits=True), axis=-1)
         return weighed(self, values, targets, layer)
-
-    @property
-    def balanced(self) -> int:
-        return self.num_classes if is_balanced(self.class_weight, "class_weight") else 0
-
-    def class_weights(self, class_weight: Any) -> np.ndarray:
-        return class_weight_vector(self, class_weight)
 
     def weigh_classes(self, targets: Any, class_weight: Any) -> Any:
         return ops.take(class_weight_tensor(self, class_weight), targets)

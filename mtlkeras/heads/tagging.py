@@ -4,23 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from keras import ops
 
-from mtlkeras.heads._class_weights import (
-    check_class_weight,
-    class_weight_tensor,
-    class_weight_vector,
-    is_balanced,
-    weighed,
-)
+from mtlkeras.heads._class_weights import WeighedClasses, check_class_weight, class_weight_tensor, weighed
 from mtlkeras.heads._softmax_steps import SoftmaxSteps
 from mtlkeras.heads.sequence import SequenceHead
 from mtlkeras.specs import spec
 
 
 @spec
-class Tagging(SoftmaxSteps, SequenceHead):
+class Tagging(WeighedClasses, SoftmaxSteps, SequenceHead):
     """Gives each step of a sequence one of `tags`, by the softmax of its own logits.
 
     The output has shape `(batch, time, tags)`, with rows of zeros where the trunk's mask has no
@@ -73,13 +66,6 @@ class Tagging(SoftmaxSteps, SequenceHead):
     def loss(self, targets: Any, scores: Any, layer: Any) -> Any:
         values = super().loss(targets, scores, layer)
         return weighed(self, values, targets, layer)
-
-    @property
-    def balanced(self) -> int:
-        return self.num_classes if is_balanced(self.class_weight, "class_weight") else 0
-
-    def class_weights(self, class_weight: Any) -> np.ndarray:
-        return class_weight_vector(self, class_weight)
 
     def weigh_classes(self, targets: Any, class_weight: Any) -> Any:
         return ops.take(class_weight_tensor(self, class_weight), ops.maximum(targets, 0))

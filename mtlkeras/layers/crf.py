@@ -206,7 +206,10 @@ class CRF(keras.layers.Layer):
         scores = [finite_scores(weight + 0.0) for weight in (self.transitions, self.start, self.end)]
         if constrained and self._forbidden is not None:
             scores = [score + forbidden for score, forbidden in zip(scores, self._forbidden, strict=True)]
-        return Chain(ops.maximum(steps.values, IMPOSSIBLE), *scores)
+        # Logits are far larger than all else, and few forbid: no copy of them where none does.
+        logits = steps.values
+        forbids = ops.min(logits) < IMPOSSIBLE
+        return Chain(ops.cond(forbids, lambda: ops.maximum(logits, IMPOSSIBLE), lambda: logits), *scores)
 
     def get_config(self) -> dict[str, Any]:
         return {
