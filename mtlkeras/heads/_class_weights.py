@@ -74,13 +74,11 @@ def class_weight_tensor(head: Any, class_weight: Any) -> Any:
 class WeighedClasses:
     """What heads with a `class_weight` by class have in common; comes before the head's base."""
 
-    num_classes: int
-    class_weight: Any
-
     @property
     def balanced(self) -> int:
         """Number of classes if their weights are balanced, else 0."""
-        return self.num_classes if is_balanced(self.class_weight, "class_weight") else 0
+        count, weights = self.num_classes, self.class_weight  # type: ignore[attr-defined]
+        return count if is_balanced(weights, "class_weight") else 0
 
     def class_weights(self, class_weight: Any) -> np.ndarray:
         """Returns one weight a class, float32; see `class_weight_vector`."""
