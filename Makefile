@@ -16,11 +16,12 @@ INSTALLED := $(VENV)/.installed
 TEST_WORKERS ?= 2
 PYTEST := $(BIN)/python -m pytest
 SHARED := -n $(TEST_WORKERS) --dist worksteal --durations 10
-# What must hold on every backend; data, exports and the command line need TensorFlow. JAX compiles
-# most operations of a test to run them once, so that compiling them well does not pay.
+# What must hold on every backend; data, exports and the command line need TensorFlow.
 JAX_TESTS := $(wildcard $(addprefix tests/,test_specs.py test_spec_fields.py test_objective.py test_build_model.py test_logs.py \
 	labels backend heads layers metrics trunks \
 	$(addprefix balancers/test_,by_losses.py by_elements.py by_pairs.py levels.py)))
+# JAX compiles most operations of a test to run them once, so that compiling them well does not pay.
+JAX_QUICKLY := KERAS_BACKEND=jax JAX_DISABLE_MOST_OPTIMIZATIONS=1 XLA_FLAGS=--xla_cpu_use_fusion_emitters=false
 # The core in a minute: what is computed, logged, saved and refused, without data, recipes, searches.
 QUICK_TESTS := $(addprefix tests/,test_objective.py test_logs.py test_specs.py test_build_model.py \
 	backend heads/test_losses.py metrics layers/test_crf.py trunks/test_mlp_trunk.py \
@@ -35,7 +36,7 @@ help:
 	@echo "make demo       train the digits recipe, print its table, leave a SavedModel (about 3 minutes at first)"
 	@echo "make test       all tests on TensorFlow, then the backend-neutral ones on JAX"
 	@echo "make test-quick the core on TensorFlow, for the inner loop (about a minute)"
-	@echo "make test-slow  the tests that train for longer, and those marked eager in TensorFlow's graphs"
+	@echo "make test-slow  the tests that train for longer, and all in graphs as users have them"
 	@echo "make lint       ruff and mypy;  make format  rewrites the code style"
 	@echo "make bench      step time and import time against plain Keras"
 	@echo "make docs       writes the reference from the docstrings to docs/reference"
@@ -70,14 +71,18 @@ test: $(INSTALLED)
 	@echo "[1/2] all tests on TensorFlow"
 	@KERAS_BACKEND=tensorflow $(PYTEST) $(SHARED)
 	@echo "[2/2] the backend-neutral tests on JAX"
-	@KERAS_BACKEND=jax JAX_DISABLE_MOST_OPTIMIZATIONS=1 $(PYTEST) $(SHARED) -m "not slow and not tensorflow and not data" $(JAX_TESTS)
+	@$(JAX_QUICKLY) $(PYTEST) $(SHARED) -m "not slow and not tensorflow and not data" $(JAX_TESTS)
 
 test-quick: $(INSTALLED)
 	@KERAS_BACKEND=tensorflow $(PYTEST) $(SHARED) -q $(QUICK_TESTS)
 
 test-slow: $(INSTALLED)
+	@echo "[1/3] what trains for longer, on TensorFlow"
 	@KERAS_BACKEND=tensorflow $(PYTEST) -m slow
-	@KERAS_BACKEND=tensorflow MTLKERAS_TEST_TRACED=1 $(PYTEST) $(SHARED) -m "eager and not slow"
+	@echo "[2/3] what takes longer to compile, on JAX"
+	@$(JAX_QUICKLY) $(PYTEST) $(SHARED) -m "slow and not tensorflow and not data" $(JAX_TESTS)
+	@echo "[3/3] all other tests on TensorFlow, traced and optimised as users' models are"
+	@KERAS_BACKEND=tensorflow MTLKERAS_TEST_TRACED=1 $(PYTEST) $(SHARED)
 
 lint: $(INSTALLED)
 	@$(BIN)/ruff check .

@@ -1,7 +1,8 @@
 """What every test shares: quiet backends, two logical CPUs, seeds, and the folder of data sets.
 
 Tests marked `eager` run TensorFlow's functions step by step, since tracing a step costs as much as running
-it forty times; they trace as users do under MTLKERAS_TEST_TRACED=1, as `make test-slow` sets it.
+it forty times, and graphs are not optimised; they are traced and optimised as users' are under
+MTLKERAS_TEST_TRACED=1, as `make test-slow` sets it.
 """
 
 from __future__ import annotations
@@ -19,6 +20,12 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+# Grappler's optimizers, but for the one that leaves out what is not asked for.
+GRAPPLER = (
+    "layout_optimizer", "constant_folding", "shape_optimization", "remapping", "arithmetic_optimization",
+    "dependency_optimization", "loop_optimization", "function_optimization", "debug_stripper",
+    "scoped_allocator_optimization", "implementation_selector", "auto_mixed_precision",
+)  # fmt: skip
 TRACED = os.environ.get("MTLKERAS_TEST_TRACED", "") not in ("", "0")
 
 
@@ -30,6 +37,8 @@ def _set_up_tensorflow() -> None:
         tf.config.threading.set_intra_op_parallelism_threads(1)
         tf.config.threading.set_inter_op_parallelism_threads(1)
     cpu = tf.config.list_physical_devices("CPU")[0]
+    if not TRACED:  # Graphs that run a few times are not worth rewriting them first.
+        tf.config.optimizer.set_experimental_options(dict.fromkeys(GRAPPLER, False))
     # Must precede the first operation: tests of tf.distribute mirror over CPU:0 and CPU:1.
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 
@@ -46,12 +55,16 @@ def pytest_configure(config: pytest.Config) -> None:
         _set_up_tensorflow()
 
 
+@pytest.hookimpl(tryfirst=True)  # Before pytest looks at `-m`.
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     import keras
 
     backend = keras.backend.backend()
     if backend == "tensorflow":
         return
+    for item in items:
+        if "slow_on_jax" in item.keywords:
+            item.add_marker("slow")
     skip = pytest.mark.skip(reason=f"needs the TensorFlow backend; this is {backend}")
     for item in items:
         if "tensorflow" in item.keywords:

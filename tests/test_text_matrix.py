@@ -11,6 +11,9 @@ from mtlkeras.trunks import BERT, DPCNN, LSTM, BiLSTM, CNNAttention
 from tests.support import all_heads, examples
 from tests.test_matrix import check_learns_and_travels
 
+# A graph takes longer to trace than all of a test's steps take without one.
+pytestmark = pytest.mark.eager
+
 WORDS = ("ant", "bee", "cat", "dog", "eel", "fox", "gnu", "hen")
 TAGS = ("O", "B-animal", "I-animal")
 COUNT, TIME = 8, 6
@@ -50,11 +53,14 @@ def sentences(seed=0):
     return np.where(np.arange(TIME) < np.array([6, 5, 4, 3, 2, 1, 6, 0])[:, None], ids, 0).astype("int32")
 
 
-@pytest.mark.parametrize("name", slow_but("bilstm"))
+@pytest.mark.slow  # Of which the next one shows a trunk's part, and tests/heads each head's.
+@pytest.mark.eager(False)
+@pytest.mark.parametrize("name", TRUNKS)
 def test_text_trunk_with_every_head(name, tmp_path):
     check_text_trunk(TRUNKS[name], (), tmp_path)
 
 
+@pytest.mark.eager(False)
 @pytest.mark.parametrize("name", slow_but("bert"))
 def test_text_trunk_with_a_label_and_tags(name, tmp_path):
     check_text_trunk(TRUNKS[name], ("kind", "slot"), tmp_path)

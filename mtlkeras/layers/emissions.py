@@ -146,7 +146,7 @@ class DiscreteEmissions(Emissions):
         self.logits.assign(log_normalised(counts, smoothing, ops.convert_to_numpy(self.logits)))
 
     def probabilities(self) -> dict[str, np.ndarray]:
-        return {"emissions": ops.convert_to_numpy(ops.softmax(self.logits, axis=1))}
+        return {"emissions": ops.convert_to_numpy(ops.exp(ops.log_softmax(self.logits, axis=1)))}
 
     def assign(self, values: dict[str, np.ndarray]) -> None:
         if "emissions" in values:

@@ -338,8 +338,9 @@ class HMM(keras.layers.Layer):
         """Returns the parameters: `"start"` `(states,)`, `"transitions"` `(from, to)`, with `final`
         also `"final"` `(states,)`; `"emissions"` `(states, symbols)` or `"means"` and `"variances"`
         `(states, features)`."""
-        transitions = ops.convert_to_numpy(ops.softmax(self.transition_logits, axis=1))
-        found = {"start": ops.convert_to_numpy(ops.softmax(self.start_logits))}
+        # Not `ops.softmax`, which warns of a single state.
+        transitions = ops.convert_to_numpy(ops.exp(ops.log_softmax(self.transition_logits, axis=1)))
+        found = {"start": ops.convert_to_numpy(ops.exp(ops.log_softmax(self.start_logits)))}
         found["transitions"] = transitions[:, : self.num_states]
         if self.final:
             found["final"] = transitions[:, -1]

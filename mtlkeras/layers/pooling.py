@@ -148,10 +148,11 @@ class AttentionPooling(_Pooling):
         inputs = ops.convert_to_tensor(inputs, self.compute_dtype)
         hidden = ops.tanh(ops.matmul(inputs, ops.cast(self.hidden, inputs.dtype)))
         scores = ops.sum(ops.cast(hidden, "float32") * ops.cast(self.scoring, "float32"), axis=-1)
+        # Not `ops.softmax`, which warns of a text of one token.
         if mask is None:
-            return ops.softmax(scores, axis=-1)
+            return ops.exp(ops.log_softmax(scores, axis=-1))
         there = ops.cast(mask, "bool")
-        weights = ops.softmax(ops.where(there, scores, -1e30), axis=-1)
+        weights = ops.exp(ops.log_softmax(ops.where(there, scores, -1e30), axis=-1))
         return ops.where(there, weights, 0.0)
 
     def call(self, inputs: Any, mask: Any = None) -> Any:

@@ -1,5 +1,7 @@
 """The step by gradients against sums of single tasks' gradients, at both levels."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -49,8 +51,9 @@ def step(start, y, heads=None, **compile_args):
     return changes, {name: value[0] for name, value in logs.items()}, model
 
 
-def starting_weights(heads=None):
-    model = one_layer_model(heads)
+def starting_weights():
+    keras.utils.set_random_seed(0)
+    model = one_layer_model()
     layers = [model.trunk, *(model.get_layer(f"{task}_logits") for task in model.heads)]
     return [layer.get_weights() for layer in layers]
 
@@ -64,17 +67,31 @@ def task_changes(start, y, weights=None):
     return np.stack(found)
 
 
+@functools.cache
+def problem(missing=0.0, unlabelled=None, weights=()):
+    """A start, labels and each task's own change of the trunk: once for all tests that ask for the same."""
+    start, y = starting_weights(), labels(missing)
+    y.pop(unlabelled, None)
+    return start, y, task_changes(start, y, dict(weights))
+
+
+@functools.cache
+def plain_step(missing=0.0, weights=()):
+    """The changes and logs of a step of `problem` without a balancer."""
+    start, y, _ = problem(missing, weights=weights)
+    return step(start, y, loss_weights=dict(weights))[:2]
+
+
 @pytest.mark.parametrize("at", LEVELS)
 @pytest.mark.parametrize("balancer", [MGDA, CAGrad, NashMTL, UPGrad, FairGrad], ids=lambda cls: cls.__name__)
 def test_step_is_the_weighted_sum_of_the_task_gradients(balancer, at):
-    start, y = starting_weights(), labels(missing=0.3)
-    weights = {"kind": 2.0, "size": 0.1}
-    alone = task_changes(start, y, weights)
-    changes, logs, model = step(start, y, balancer=balancer(at=at), loss_weights=weights)
+    weights = (("kind", 2.0), ("size", 0.1))
+    start, y, alone = problem(missing=0.3, weights=weights)
+    changes, logs, model = step(start, y, balancer=balancer(at=at), loss_weights=dict(weights))
     logged = np.array([logs[f"{task}_weight"] for task in model.heads])
     np.testing.assert_allclose(logged, balancer().weights(alone @ alone.T), rtol=2e-3, atol=2e-4)
     np.testing.assert_allclose(changes[0][0].ravel(), logged @ alone, atol=2e-6)
-    plain = step(start, y, loss_weights=weights)[0]
+    plain, _ = plain_step(missing=0.3, weights=weights)
     for mine, theirs in zip(changes[1:], plain[1:], strict=True):  # Heads go by their own gradients.
         for a, b in zip(mine, theirs, strict=True):
             np.testing.assert_allclose(a, b, atol=1e-6)
@@ -82,9 +99,7 @@ def test_step_is_the_weighted_sum_of_the_task_gradients(balancer, at):
 
 @pytest.mark.parametrize("at", LEVELS)
 def test_task_without_labels_has_weight_zero_and_leaves_the_gram_matrix(at):
-    start, y = starting_weights(), labels()
-    del y["size"]
-    alone = task_changes(start, y)
+    start, y, alone = problem(unlabelled="size")
     _, logs, model = step(start, y, balancer=CAGrad(at=at))
     assert logs["size_weight"] == 0.0
     there = [i for i, task in enumerate(model.heads) if task != "size"]
@@ -259,7 +274,7 @@ def test_batches_taken_apart_by_task_train_as_whole_ones(every):
             l2=0.01, optimizer=keras.optimizers.SGD(0.1), balancer=balancer, run_eagerly=EAGERLY
         )
         # The last batch, of four rows, has no label of the first task.
-        history = model.fit(x, y, batch_size=5, epochs=2, shuffle=False, verbose=0).history
+        history = model.fit(x, y, batch_size=5, shuffle=False, verbose=0).history
         found[apart] = model.get_weights(), history
     for whole, apart in zip(found[False][0], found[True][0], strict=True):
         np.testing.assert_allclose(apart, whole, atol=2e-6)
@@ -319,10 +334,9 @@ def test_one_graph_or_many_give_the_same_gradients(most, monkeypatch):
     from mtlkeras._backend import tensorflow_passes
 
     monkeypatch.setattr(tensorflow_passes, "MOST_UNROLLED", most)
-    start, y = starting_weights(), labels(missing=0.3)
+    start, y, alone = problem(missing=0.3)
     changes, logs, model = step(start, y, balancer=CAGrad(at="parameters"), run_eagerly=False)
     assert model.balancing.fork is not None
-    alone = task_changes(start, y)
     logged = np.array([logs[f"{task}_weight"] for task in model.heads])
     np.testing.assert_allclose(logged, CAGrad().weights(alone @ alone.T), rtol=2e-3, atol=2e-4)
     np.testing.assert_allclose(changes[0][0].ravel(), logged @ alone, atol=2e-6)

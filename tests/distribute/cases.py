@@ -94,16 +94,10 @@ def run(case, scope):
         model = tiny_model(
             l2=0.01, optimizer=optimizer(), loss_weights={"kind": 2.0}, balancer=BALANCERS.get(case)
         )
-        history = model.fit(
-            x,
-            y,
-            batch_size=BATCH,
-            epochs=EPOCHS,
-            shuffle=False,
-            verbose=0,
-            sample_weight=weight,
-            validation_data=(x, y),
-        ).history
+        fit = {"batch_size": BATCH, "epochs": EPOCHS, "shuffle": False, "verbose": 0, "sample_weight": weight}
+        if case in BALANCERS:  # Which take part in training only.
+            return _packed(model, model.fit(x, y, **fit).history, {})
+        history = model.fit(x, y, **fit, validation_data=(x, y)).history
         logs = model.evaluate(x, y, batch_size=BATCH, verbose=0, return_dict=True)
         outputs = model.predict(x, batch_size=BATCH, verbose=0)
     return _packed(model, {**history, **{f"end_{k}": v for k, v in logs.items()}}, outputs)

@@ -12,11 +12,15 @@ import keras
 import numpy as np
 
 import mtlkeras
-from mtlkeras.heads import Classification
+from mtlkeras.heads import Classification, Regression
 from tests.support import examples, tiny_model
 
 # Batch size, whether to shuffle, whether the model has batch normalisation.
 CASES = {"odd_batches": (5, False, False), "shuffled": (6, True, False), "batch_norm": (6, False, True)}
+
+
+def small_model(**compile_args):
+    return tiny_model({"kind": Classification(3), "size": Regression(num_targets=2)}, **compile_args)
 
 
 def train(scope, batch_size, shuffle, normalised):
@@ -31,7 +35,8 @@ def train(scope, batch_size, shuffle, normalised):
             model.compile(optimizer)
             x, y = x.reshape(13, 36), {"kind": y["kind"]}
         else:
-            model = tiny_model(optimizer=optimizer)
+            model = small_model(optimizer=optimizer)
+            y = {task: y[task] for task in model.heads}
     model.fit(x, y, batch_size=batch_size, epochs=3, shuffle=shuffle, verbose=0)  # Outside of the scope.
     return [*model.get_weights(), *model.predict(x, batch_size=batch_size, verbose=0).values()]
 
@@ -45,7 +50,7 @@ def difference(case):
 def parts():
     """On how many devices the outputs of a batch lie."""
     with keras.distribution.DataParallel().scope():
-        model = tiny_model()
+        model = small_model()
     model.predict(examples(4)[0], verbose=0)
     state = tuple([v.value for v in vs] for vs in (model.trainable_variables, model.non_trainable_variables))
     outputs, _ = model.predict_function(state, iter([(examples(4)[0],)]))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import mtlkeras
-from mtlkeras.heads import Classification
+from mtlkeras.heads import Classification, Regression
 from tests.distribute.test_equality import mirrored
 from tests.support import examples, tiny_model
 
@@ -62,11 +62,13 @@ def test_batch_normalisation_needs_a_row_on_every_replica():
 
 def test_last_batch_of_one_row_equals_one_device():
     x, y = examples(13, missing=0.2)
+    heads = {"kind": Classification(3), "size": Regression(num_targets=2)}
+    y = {task: y[task] for task in heads}
     found = []
     for scope in (contextlib.nullcontext, mirrored().scope):
         keras.utils.set_random_seed(0)
         with scope():
-            model = tiny_model(optimizer=keras.optimizers.SGD(0.1, momentum=0.9))
+            model = tiny_model(heads, optimizer=keras.optimizers.SGD(0.1, momentum=0.9))
         logs = model.fit(x, y, batch_size=12, epochs=3, shuffle=False, verbose=0, validation_data=(x, y))
         outputs = model.predict(x, batch_size=12, verbose=0)
         assert len(outputs["kind"]) == 13
@@ -93,6 +95,7 @@ def test_setting_that_replicas_cannot_do_is_refused(optimizer, arguments, messag
         two_replicas(lambda: keras.optimizers.SGD(0.1, **optimizer), **arguments)
 
 
+@pytest.mark.slow  # What fails is waited for.
 def test_several_steps_are_refused_where_they_fail():
     import tensorflow as tf
 

@@ -13,6 +13,7 @@ from mtlkeras.heads import Classification, CRFTagging, HMMTagging, Tagging
 from mtlkeras.layers import HMM
 from mtlkeras.metrics import ExactMatch
 from tests.brute_force import Paths, Potentials
+from tests.support import EAGERLY
 
 TAGS = ("O", "B-a", "I-a")
 HEADS = {
@@ -31,11 +32,6 @@ def trunk(units=6):
         "mask": keras.ops.greater(ids, 0),
     }
     return keras.Model(ids, outputs)
-
-
-# Without a graph where it is run once or twice: TensorFlow's takes seconds to trace. JAX would compile each
-# operation of its own instead.
-EAGERLY = keras.backend.backend() == "tensorflow"
 
 
 def model(heads, seed=0, run_eagerly=EAGERLY, **options):
@@ -138,27 +134,37 @@ def test_no_labels_give_no_loss(head):
     assert np.isfinite(history["loss"]).all()
 
 
-@pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
-def test_learns_saves_loads_and_clones(head, tmp_path):
+# One is the length of the others' way.
+@pytest.mark.parametrize("kind", ["crf", *(pytest.param(k, marks=pytest.mark.slow) for k in ("tagging", "hmm"))])
+def test_learns(kind):
     joint = [ExactMatch(("y", "kind"))]
-    built = model({"y": head, "kind": Classification(2)}, run_eagerly=False, joint_metrics=joint)
+    built = model({"y": HEADS[kind], "kind": Classification(2)}, run_eagerly=False, joint_metrics=joint)
     ids, _, mask = examples(rows=16)
-    tags = np.where(mask, ids % 2, -1)
-    labels = {"y": tags, "kind": ids[:, 0] % 2}
+    labels = {"y": np.where(mask, ids % 2, -1), "kind": ids[:, 0] % 2}
     history = built.fit(ids, labels, epochs=40, verbose=0).history
     assert history["y_accuracy"][-1] > 0.95 and history["exact_match"][-1] > 0.9
+
+
+@pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
+def test_saves_loads_and_clones(head, tmp_path):
+    joint = [ExactMatch(("y", "kind"))]
+    built = model({"y": head, "kind": Classification(2)}, joint_metrics=joint)
+    ids, tags, mask = examples(rows=16)
+    labels = {"y": tags, "kind": ids[:, 0] % 2}
     built.save(tmp_path / "model.keras")
     loaded = mtlkeras.load_model(tmp_path / "model.keras")
     loaded.run_eagerly = EAGERLY
     assert loaded.heads == built.heads
     np.testing.assert_array_equal(np.asarray(loaded(ids)["y"]), np.asarray(built(ids)["y"]))
-    assert loaded.evaluate(ids, labels, verbose=0, return_dict=True)["exact_match"] > 0.9
+    logs = [m.evaluate(ids, labels, verbose=0, return_dict=True) for m in (built, loaded)]
+    assert logs[0] == logs[1] and "exact_match" in logs[0]
     answers = loaded.predict_labels(ids, verbose=0)["y"]
     assert [len(a) for a in answers] == mask.sum(axis=1).tolist()
     clone = keras.models.clone_model(built)
     assert clone.heads == built.heads
 
 
+@pytest.mark.slow
 def test_the_parts_of_an_hmm_learn_what_they_stand_for():
     built = model({"y": HMMTagging(TAGS)}, run_eagerly=False)
     ids, _, mask = examples(rows=64, time=6)
@@ -196,7 +202,7 @@ def test_mixed_precision_computes_in_float32():
 def test_serves_names_with_any_length(tmp_path):
     import tensorflow as tf
 
-    built = model(HEADS)
+    built = model({kind: HEADS[kind] for kind in ("tagging", "crf")})
     built.export(tmp_path / "served")
     served = tf.saved_model.load(str(tmp_path / "served"))
     for time in (3, 9):
@@ -210,9 +216,25 @@ def test_serves_names_with_any_length(tmp_path):
             ]
             assert found == list(expected)
             assert set(rows[~mask]) <= {b""}
-        for task in ("crf", "hmm"):
-            chances = answers[f"{task}_probability"].numpy()
-            assert (chances[mask] > 0).all() and (chances <= 1.0001).all() and (chances[~mask] == 0).all()
+        chances = answers["crf_probability"].numpy()
+        assert (chances[mask] > 0).all() and (chances <= 1.0001).all() and (chances[~mask] == 0).all()
+
+
+@pytest.mark.slow  # By the same way as a CRF.
+@pytest.mark.tensorflow
+def test_an_hmm_serves_names_with_any_length(tmp_path):
+    import tensorflow as tf
+
+    built = model({"hmm": HEADS["hmm"]})
+    built.export(tmp_path / "served")
+    served = tf.saved_model.load(str(tmp_path / "served"))
+    for time in (3, 9):
+        ids, _, mask = examples(time=time, seed=time)
+        answers, expected = served.serve(tf.constant(ids)), built.predict_labels(ids, verbose=0)["hmm"]
+        for row, there, tags in zip(answers["hmm"].numpy(), mask, expected, strict=True):
+            assert tuple(tag.decode() for tag in row[there]) == tags
+        chances = answers["hmm_probability"].numpy()
+        assert (chances[mask] > 0).all() and (chances <= 1.0001).all() and (chances[~mask] == 0).all()
 
 
 BAD = {

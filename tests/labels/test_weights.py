@@ -55,7 +55,7 @@ def test_weights_through_any_way(made, by_label):
     given = {task: np.where(np.isnan(v), -1, v).astype("int32") for task, v in y.items()}
     ways = {
         "arrays": lambda: model.evaluate(
-            x, given, sample_weight=w, batch_size=4, verbose=0, return_dict=True
+            x, given, sample_weight=w, batch_size=3, verbose=0, return_dict=True
         ),
         "test_on_batch": lambda: model.test_on_batch(x, given, w, return_dict=True),
         "train_on_batch": lambda: model.train_on_batch(x, given, w, return_dict=True),
@@ -148,7 +148,7 @@ def test_class_weights_of_a_batch_and_of_a_fit(made):
     plain = toys.expected_losses(model, outputs, {task: y[task] for task in given})
     for _ in range(2):
         weighted = model.train_on_batch(x, given, class_weight=by_class, return_dict=True)
-        fitted = model.fit(x, given, class_weight=by_class, batch_size=4, verbose=0).history
+        fitted = model.fit(x, given, class_weight=by_class, batch_size=3, verbose=0).history
         after = model.train_on_batch(x, given, return_dict=True)
         for task, value in losses.items():
             np.testing.assert_allclose(weighted[f"{task}_loss"], value, rtol=1e-5, err_msg=task)

@@ -327,6 +327,7 @@ class Marginal(keras.Model):
         return -ops.mean(self.hmm.log_likelihood(y_pred, states=y))
 
 
+@pytest.mark.slow
 def test_learns_in_fit():
     rng = np.random.default_rng(0)
     y = np.cumsum(rng.integers(0, 2, (32, 8)), axis=1) % 3  # State n goes on, or to n + 1.
@@ -413,3 +414,13 @@ def test_bad_values_are_named():
     for message, call in cases.items():
         with pytest.raises(ValueError, match=message):
             call()
+
+
+def test_probabilities_of_a_single_state_and_symbol():
+    """Without a word, of which Keras has one for the softmax of a single number."""
+    found = HMM(1, num_symbols=1, final=False).probabilities()
+    assert {name: values.tolist() for name, values in found.items()} == {
+        "start": [1.0],
+        "transitions": [[1.0]],
+        "emissions": [[1.0]],
+    }

@@ -65,6 +65,13 @@ def test_attention_pooling_is_the_formula():
         np.testing.assert_allclose(pooled, expected @ x[there], atol=1e-6)
 
 
+def test_attention_to_a_single_step_is_whole_and_gives_no_warning():
+    layer = AttentionPooling()
+    np.testing.assert_array_equal(layer.attention_weights(X[:, :1]), 1.0)
+    there = np.arange(len(X))[:, None] % 2 == 0
+    np.testing.assert_array_equal(layer.attention_weights(X[:, :1], mask=there), there)
+
+
 def test_what_is_masked_is_not_seen_even_if_it_is_not_finite():
     x = X.copy()
     x[~MASK] = np.nan
