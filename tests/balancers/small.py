@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import pytest
 from keras import ops
 
 import mtlkeras
@@ -25,6 +26,18 @@ def a_batch(rows=8, seed=0):
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(rows, 4)).astype("float32")
     return x, {"kind": np.arange(rows) % 3, "size": rng.normal(size=rows).astype("float32")}
+
+
+# A family of balancers has one training step: with these it is seen in every run of the tests.
+OF_EACH_FAMILY = (
+    "DWA", "FAMO", "Uncertainty", "MGDA", "CAGrad", "PCGrad", "GradNorm", "CRMOGM", "MoDo", "GradDrop"
+)  # fmt: skip
+
+
+def slow_but_for_some(balancer):
+    """The balancer as a test's parameter, for tests of what its family does with its weights."""
+    quick = type(balancer).__name__ in OF_EACH_FAMILY
+    return pytest.param(balancer, marks=() if quick else pytest.mark.slow, id=repr(balancer))
 
 
 def numbers(variables):

@@ -10,7 +10,7 @@ from mtlkeras import balancers as known
 from mtlkeras._backend import compiled
 from mtlkeras.balancers._guard import is_sound, solved
 from mtlkeras.balancers.base import ElementBalancer, GramBalancer, LossBalancer, PairBalancer, Problem
-from tests.balancers.small import a_batch, a_model, numbers
+from tests.balancers.small import a_batch, a_model, numbers, slow_but_for_some
 from tests.balancers.test_every_balancer import CLASSES, made
 
 BY_MATRIX = [made(cls) for cls in CLASSES if issubclass(cls, (GramBalancer, PairBalancer))]
@@ -18,7 +18,7 @@ BY_MATRIX += [known.MGDA(normalization=n) for n in ("length", "loss", "loss_leng
 BY_MATRIX += [known.AlignedMTL(scale="median"), known.AlignedMTL(scale="rmse"), known.FairGrad(a=5.0)]
 BY_MATRIX += [known.CAGrad(c=0.9, rescale=True), known.NashMTL(max_norm=None)]
 BY_MATRIX += [known.CRMOGM(balancer=known.CAGrad())]
-COUNTS = (1, 2, 8)
+COUNTS = (2, 8)
 
 
 def gram_matrices(count):
@@ -101,6 +101,13 @@ def test_weights_are_finite_or_those_of_no_balancer(balancer):
         np.testing.assert_array_equal(weights[present == 0], 0.0)
 
 
+@pytest.mark.parametrize("balancer", BY_MATRIX, ids=repr)
+def test_single_task_of_any_size_has_a_finite_weight(balancer):
+    for size in (0.0, -1e-9, 1e-30, 1.0, 1e30):
+        (weight,) = np.asarray(balancer.weights(np.full((1, 1), size)))
+        assert np.isfinite(weight), size
+
+
 def test_weights_of_what_is_not_finite_are_nan():
     for balancer in (known.CAGrad(), known.MoDo()):
         for gram in without_numbers(3):
@@ -153,7 +160,8 @@ def test_gradients_of_all_sizes(cls):
 def in_training():
     """Every balancer at the level it needs; those by the Gram matrix at both, in turn."""
     for i, cls in enumerate(CLASSES):
-        yield made(cls, at="parameters") if issubclass(cls, GramBalancer) and i % 2 else made(cls)
+        balancer = made(cls, at="parameters") if issubclass(cls, GramBalancer) and i % 2 else made(cls)
+        yield slow_but_for_some(balancer)
     yield known.CAGrad()
     yield known.CAGrad(at="parameters")
     yield known.MGDA(every=2)

@@ -12,8 +12,8 @@ from mtlkeras import balancers
 from mtlkeras.balancers.base import Balancer, GradientBalancer
 from mtlkeras.hyperparameters import HyperParameters
 from mtlkeras.specs import spec
-from tests.balancers.small import a_batch, a_model
-from tests.support import examples, tiny_model
+from tests.balancers.small import a_batch, a_model, slow_but_for_some
+from tests.support import EAGERLY, examples, tiny_model
 
 BASES = ("Balancer", "GradientBalancer", "GramBalancer", "LossBalancer", "ElementBalancer", "PairBalancer")
 PUBLIC = [getattr(balancers, name) for name in balancers.__all__ if name not in BASES]
@@ -37,11 +37,31 @@ def cases():
             yield pytest.param(made(cls, at="parameters"), marks=() if quick else pytest.mark.slow)
 
 
-@pytest.mark.parametrize("balancer", list(cases()), ids=repr)
-def test_balancer_trains_travels_and_goes_on(balancer, tmp_path):
+def batches():
+    """Two batches of which some labels are missing."""
     x, y = a_batch(24)
     y["kind"][::5], y["size"][1::3] = mtlkeras.MISSING, np.nan
-    model = a_model(keras.optimizers.SGD(0.01, momentum=0.9), balancer=balancer, run_eagerly=False)
+    return x, y
+
+
+@pytest.mark.tensorflow  # On JAX there is nothing but graphs.
+@pytest.mark.parametrize("balancer", [slow_but_for_some(made(cls)) for cls in CLASSES])
+def test_a_graph_takes_the_steps_that_there_are_without_one(balancer):
+    x, y = batches()
+    found = []
+    for eagerly in (True, False):
+        keras.utils.set_random_seed(0)
+        model = a_model(keras.optimizers.Adam(1e-3), balancer=balancer, run_eagerly=eagerly)
+        logs = model.fit(x, y, batch_size=12, epochs=2, shuffle=False, verbose=0).history
+        found.append((*model.get_weights(), *logs.values()))
+    for one, two in zip(*found, strict=True):
+        np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("balancer", list(cases()), ids=repr)
+def test_balancer_trains_travels_and_goes_on(balancer, tmp_path):
+    x, y = batches()
+    model = a_model(keras.optimizers.SGD(0.01, momentum=0.9), balancer=balancer)
     fit = {"batch_size": 12, "shuffle": False, "verbose": 0}
     logs = model.fit(x, y, epochs=2, **fit).history
     for task in model.heads:
@@ -49,7 +69,7 @@ def test_balancer_trains_travels_and_goes_on(balancer, tmp_path):
     model.save(tmp_path / "model.keras")
     again = mtlkeras.load_model(tmp_path / "model.keras")
     assert again.balancing.balancer == balancer
-    again.run_eagerly = True  # The same step, without its graph.
+    again.run_eagerly = EAGERLY
     for mine, theirs in zip(model.balancing.variables, again.balancing.variables, strict=True):
         np.testing.assert_array_equal(mine, theirs)
     one, two = model.fit(x, y, **fit).history, again.fit(x, y, **fit).history
@@ -124,7 +144,7 @@ def test_loss_that_spoils_all_weights_is_told():
 
 
 def test_training_goes_on_from_a_backup_as_if_never_stopped(tmp_path):
-    x, y = examples(24)
+    x, y = a_batch(24)
     found = []
     for stops in (False, True):
         keras.utils.set_random_seed(0)
@@ -132,7 +152,7 @@ def test_training_goes_on_from_a_backup_as_if_never_stopped(tmp_path):
         for epochs in (2, 4) if stops else (4,):
             keras.utils.set_random_seed(0)
             balancer = balancers.GradVac(seed=3, beta=0.3)
-            model = tiny_model(optimizer=keras.optimizers.Adam(0.01), balancer=balancer)
+            model = a_model(keras.optimizers.Adam(0.01), balancer=balancer)
             backup = mtlkeras.training.Backup(backups)
             fit = {"batch_size": 12, "shuffle": False, "verbose": 0, "callbacks": [backup]}
             model.fit(x, y, epochs=epochs, initial_epoch=backup.epoch, **fit)

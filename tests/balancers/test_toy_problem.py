@@ -19,6 +19,7 @@ def test_gradients_of_the_toy_problem():
         np.testing.assert_allclose(gradients, np.array(rises).T / 2e-6, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_plain_sum_is_stuck_where_pcgrad_goes_on():
     plain, surgery = (descend(weigher(name), STARTS[0], 16000)[-1] for name in (None, "PCGrad"))
     assert plain[3] > 3.0  # The second objective; its minimum is -20.

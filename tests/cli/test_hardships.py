@@ -91,6 +91,7 @@ def test_data_that_are_gone_are_named_and_the_run_goes_on_when_they_are_back(tin
     assert json.loads((in_tmp / "run/config.json").read_text())["status"] == "finished"
 
 
+@pytest.mark.slow  # TensorFlow takes its time to find that out.
 def test_a_trial_without_enough_memory_fails_alone(tiny, in_tmp, capsys):
     recipe = in_tmp / "large.py"
     recipe.write_text(tiny.read_text().replace("[4, 8], default=8", f"[8, {2**44}], default=8"))

@@ -11,6 +11,9 @@ from tests.labels.test_every_type_and_way import Batches
 from tests.support import EAGERLY, all_heads, examples, tiny_model
 
 
+pytestmark = pytest.mark.eager
+
+
 @pytest.fixture(scope="module")
 def made():
     return toys.model(), toys.inputs()
@@ -118,6 +121,7 @@ def test_numbers_too_large_for_floatx_are_told():
         keras.config.set_floatx("float32")
 
 
+@pytest.mark.eager(False)
 def test_the_call_after_an_error_within_a_step_works():
     class Breaks(keras.losses.Loss):
         broken = True
@@ -152,6 +156,7 @@ def test_one_data_set_serves_several_models_and_calls():
     assert found[0] == found[1] == found[2]
 
 
+@pytest.mark.eager(False)
 def test_lengths_that_only_the_step_knows_are_compared_there():
     heads = {task: toys.heads()[task] for task in ("tags", "kind")}
     model = mtlkeras.build_model((None, toys.WIDTH), toys.StepTrunk(), heads)

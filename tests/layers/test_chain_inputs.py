@@ -13,6 +13,9 @@ from mtlkeras.layers import CRF, HMM
 from tests.brute_force import Paths, Potentials
 from tests.layers.chain_support import gradient_function, numbers, stateless
 
+# What they compute is the same in graphs, where most of their time would go into tracing.
+pytestmark = pytest.mark.eager
+
 ROWS, TIME, TAGS, BEST = 6, 4, 3, 4
 NO_PATH = -1e29  # What cannot be has a lower score.
 CLOSE = dict(rtol=1e-5, atol=2e-5)
@@ -101,6 +104,7 @@ def check(answers: Answers, potentials: Potentials, x, tags, some, mask) -> int:
     return int((found["log_partition"] < NO_PATH).sum())
 
 
+@pytest.mark.eager(False)  # Answers the same graph thirty times.
 @settings(max_examples=30, derandomize=True, deadline=None)
 @given(
     st.integers(0, 10**6),
@@ -181,6 +185,7 @@ def test_a_logit_that_means_nothing_spoils_its_own_sequence_only(answers, value)
         np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
+@pytest.mark.eager(False)  # Where there is no graph these are errors.
 @pytest.mark.parametrize("wrong", [TAGS, 100, -2, -100])
 def test_tags_out_of_range_in_a_graph_spoil_their_own_sequence_only(answers, wrong):
     potentials, x, tags, some, mask = problem(9)
@@ -308,6 +313,7 @@ def test_tags_where_there_is_no_step_may_be_anything():
     assert tags.shape == (1, 30, 2)
 
 
+@pytest.mark.eager(False)  # As for tags.
 @pytest.mark.parametrize("kind", ["discrete", "gaussian", "scores"])
 def test_an_observation_that_means_nothing_spoils_its_own_sequence_only(kind):
     hmm = HMM(

@@ -293,6 +293,7 @@ def test_gold_tags_that_break_the_scheme_give_finite_losses(constrain_training):
     )
 
 
+@pytest.mark.eager(False)  # Six hundred steps.
 def test_long_sequences_lose_no_precision(monkeypatch):
     rng = np.random.default_rng(7)
     potentials = Potentials.random(rng, 4)

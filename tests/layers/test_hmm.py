@@ -56,6 +56,7 @@ def joint(paths: Paths, states: np.ndarray) -> float:
     return paths.log_likelihood(states) + paths.log_partition()
 
 
+@pytest.mark.eager
 @pytest.mark.parametrize(
     "kind, states, final", [("discrete", 3, True), ("gaussian", 3, False), ("scores", 1, False)]
 )
@@ -104,6 +105,7 @@ def fits(known: np.ndarray, states: int) -> np.ndarray:
     return (known < 0)[:, :, None] | (known[:, :, None] == np.arange(states))
 
 
+@pytest.mark.eager
 @pytest.mark.parametrize("kind, final", [("discrete", True), ("gaussian", False), ("scores", True)])
 def test_gradients_are_those_of_finite_differences(kind, final):
     rng = np.random.default_rng(1)
@@ -205,6 +207,7 @@ def hmmlearn_problem(kind: str, states: int):
     return x, mask, lengths, values
 
 
+@pytest.mark.eager
 @pytest.mark.parametrize("kind", ["discrete", "gaussian"])
 def test_agrees_with_hmmlearn_from_the_same_start(kind):
     from hmmlearn import hmm as peers
@@ -246,6 +249,7 @@ def test_agrees_with_hmmlearn_from_the_same_start(kind):
     np.testing.assert_array_equal(numbers(ours.decode(x, mask)[0])[mask], peer.predict(flat, lengths))
 
 
+@pytest.mark.eager
 def test_counts_are_exact():
     x = np.array([[0, 1, 2, 3], [3, 3, 0, 1], [2, -1, 0, 0]])
     states = np.array([[0, 0, 1, 1], [1, 1, 0, 0], [-1, 1, 1, 0]])
@@ -264,6 +268,7 @@ def test_counts_are_exact():
     np.testing.assert_allclose(found["emissions"][0], [3.5 / 6, 1.5 / 6, 0.5 / 6, 0.5 / 6], rtol=1e-6)
 
 
+@pytest.mark.eager
 def test_zero_counts_forbid_and_stay_finite():
     x = np.array([[0, 1, 0, 1], [0, 1, 0, 0]])
     hmm = HMM(3, num_symbols=3)
@@ -344,6 +349,7 @@ def test_learns_in_fit():
     )
 
 
+@pytest.mark.eager
 @pytest.mark.parametrize("kind", KINDS)
 def test_survives_a_keras_file_and_mixed_precision(kind, tmp_path):
     keras.config.set_dtype_policy("mixed_bfloat16")

@@ -29,6 +29,10 @@ SENTENCES = {
 }
 
 
+def slow_but(*quick, of):
+    return [pytest.param(name, marks=() if name in quick else pytest.mark.slow) for name in of]
+
+
 @pytest.fixture
 def recipe(request, data_dir, monkeypatch):
     """The recipe named by the test, with its data."""
@@ -51,7 +55,8 @@ def report():
     return of
 
 
-@pytest.mark.parametrize("recipe", FOLDERS, indirect=True)
+# One recipe a form of data and of trunk.
+@pytest.mark.parametrize("recipe", slow_but("snips_bert", "ud_ewt", "goemotions", of=FOLDERS), indirect=True)
 def test_a_step_of_training(recipe):
     x, y = next(iter(recipe.data("valid", 8)))
     hp = HyperParameters({"learning_rate": "1e-3"}, fixed={"epochs": 9, "steps_per_epoch": 9})
@@ -64,6 +69,7 @@ def test_a_step_of_training(recipe):
     assert {task: len(output) for task, output in model(x).items()} == dict.fromkeys(y, 8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trunk", ["cnn_attention", "dpcnn", "bilstm"])
 @pytest.mark.parametrize("recipe", ["goemotions"], indirect=True)
 def test_trunk_of_goemotions_is_a_flag(recipe, trunk):
@@ -81,7 +87,7 @@ def test_tasks_of_ud_ewt_are_a_flag(recipe):
         recipe.build(HyperParameters({"tasks": "ups"}))
 
 
-@pytest.mark.parametrize("recipe", SENTENCES, indirect=True)
+@pytest.mark.parametrize("recipe", slow_but("snips", "ud_ewt", of=SENTENCES), indirect=True)
 def test_splits_have_the_published_sizes(recipe, report):
     found = tuple(report(recipe, split).examples for split in ("train", "valid", "test"))
     assert found == SENTENCES[recipe.name]
