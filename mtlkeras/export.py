@@ -72,14 +72,22 @@ def _saved_model(model: Any, path: Path, verbose: bool = False, **kwargs: Any) -
     ]
     archive = keras.export.ExportArchive()
     archive.track(model)
+    raw = _raw(model)
+    serve = _serve(model, raw)
+    if keras.backend.backend() == "tensorflow":
+        from mtlkeras._backend.tensorflow import traced_once
+
+        # An archive traces each endpoint twice or more, and a chain is traced for seconds.
+        raw = traced_once(raw, signature[0])
+        serve = traced_once(_serve(model, raw), signature[0])
     encoder = text_encoder(model)
     if encoder is not None and takes_tokens(model):
         from mtlkeras._backend.text import add_text_endpoints
 
-        add_text_endpoints(archive, _serve(model), signature, encoder)
+        add_text_endpoints(archive, serve, signature, encoder)
     else:
-        archive.add_endpoint("serve", _serve(model), input_signature=signature, **kwargs)
-    archive.add_endpoint("serve_raw", _raw(model), input_signature=signature, **kwargs)
+        archive.add_endpoint("serve", serve, input_signature=signature, **kwargs)
+    archive.add_endpoint("serve_raw", raw, input_signature=signature, **kwargs)
     archive.write_out(str(path), verbose=verbose)
 
 
@@ -90,9 +98,9 @@ def _raw(model: Any) -> Callable:
     return serve_raw
 
 
-def _serve(model: Any) -> Callable:
+def _serve(model: Any, raw: Callable) -> Callable:
     def serve(inputs: Any) -> dict[str, Any]:
-        return decode_outputs(model, model(inputs, training=False))
+        return decode_outputs(model, raw(inputs))
 
     return serve
 

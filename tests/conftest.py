@@ -23,8 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # Grappler's optimizers, but for the one that leaves out what is not asked for.
 GRAPPLER = (
     "layout_optimizer", "constant_folding", "shape_optimization", "remapping", "arithmetic_optimization",
-    "dependency_optimization", "loop_optimization", "function_optimization", "debug_stripper",
-    "scoped_allocator_optimization", "implementation_selector", "auto_mixed_precision",
+    "dependency_optimization", "loop_optimization", "function_optimization", "implementation_selector",
 )  # fmt: skip
 TRACED = os.environ.get("MTLKERAS_TEST_TRACED", "") not in ("", "0")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -49,6 +50,17 @@ def make_strategy(name: str) -> tf.distribute.Strategy:
 def gather_names(names: tuple[str, ...], indices: Any) -> Any:
     """Returns a string tensor of the names at `indices`; empty at -1."""
     return tf.gather(tf.constant([*names, ""]), tf.where(indices < 0, len(names), tf.cast(indices, tf.int32)))
+
+
+def traced_once(function: Callable, signature: Any) -> Callable:
+    """Returns the function with a graph of its own, which what calls it shares.
+
+    Args:
+        function: Takes one structure of tensors.
+        signature: That structure, of `keras.InputSpec`.
+    """
+    specs = keras.tree.map_structure(lambda x: tf.TensorSpec(x.shape, x.dtype, x.name), signature)
+    return tf.function(function, input_signature=[specs], autograph=False).get_concrete_function()
 
 
 def check_at_most(values: Any, limit: int, length: int | None, message: str) -> Any:
