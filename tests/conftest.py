@@ -7,8 +7,11 @@ MTLKERAS_TEST_TRACED=1, as `make test-slow` sets it.
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
 # Read when TensorFlow is imported, so they come first.
@@ -42,6 +45,17 @@ def _set_up_tensorflow() -> None:
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 
 
+def _set_up_jax() -> None:
+    """Lets JAX compile once what several tests compile, as with a function made anew for each model."""
+    import jax
+
+    folder = tempfile.mkdtemp(prefix="mtlkeras-tests-jax-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    jax.config.update("jax_compilation_cache_dir", folder)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Sets up the backend, in each process that runs tests; the one that hands them out needs none."""
     if config.getoption("numprocesses", None) and not hasattr(config, "workerinput"):
@@ -52,6 +66,8 @@ def pytest_configure(config: pytest.Config) -> None:
     gc.set_threshold(20_000, 20, 20)
     if keras.backend.backend() == "tensorflow":
         _set_up_tensorflow()
+    elif keras.backend.backend() == "jax":
+        _set_up_jax()
 
 
 @pytest.hookimpl(tryfirst=True)  # Before pytest looks at `-m`.

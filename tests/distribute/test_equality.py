@@ -98,9 +98,7 @@ def test_two_workers_equal_one_device(tmp_path):
 
 
 @pytest.mark.tensorflow  # Once in a run of all tests, whatever their backend is.
-@pytest.mark.parametrize(
-    "names", [("uneven",), pytest.param(tuple(cases.CASES), marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("names", [("uneven",), pytest.param(tuple(cases.CASES), marks=pytest.mark.slow)])
 def test_two_jax_devices_equal_one(tmp_path, names):
     pytest.importorskip("jax")
     # As for all tests on JAX, compiling is what costs.

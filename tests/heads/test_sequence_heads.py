@@ -23,6 +23,10 @@ HEADS = {
 }
 
 
+# JAX compiles each head for seconds, for the same code around it.
+EACH = [pytest.param(h, id=k, marks=() if k == "crf" else pytest.mark.slow_on_jax) for k, h in HEADS.items()]
+
+
 def trunk(units=6):
     ids = keras.Input((None,), dtype="int32", name="ids")
     embedded = keras.layers.Embedding(20, units, name="embedding")(ids)
@@ -109,7 +113,7 @@ def test_loss_of_a_chain_is_the_mean_over_labelled_sequences(kind, enumerated):
     np.testing.assert_allclose(logs["loss"], (losses * weights)[counted].mean(), rtol=1e-4)
 
 
-@pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
+@pytest.mark.parametrize("head", EACH)
 def test_labels_and_padding_outside_of_the_sequence_change_nothing(head):
     built = model({"y": head})
     ids, tags, mask = examples()
@@ -125,7 +129,7 @@ def test_labels_and_padding_outside_of_the_sequence_change_nothing(head):
     )
 
 
-@pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
+@pytest.mark.parametrize("head", EACH)
 def test_no_labels_give_no_loss(head):
     built = model({"y": head, "kind": Classification(2)})
     ids, tags, _ = examples()
@@ -135,7 +139,9 @@ def test_no_labels_give_no_loss(head):
 
 
 # One is the length of the others' way.
-@pytest.mark.parametrize("kind", ["crf", *(pytest.param(k, marks=pytest.mark.slow) for k in ("tagging", "hmm"))])
+@pytest.mark.parametrize(
+    "kind", ["crf", *(pytest.param(k, marks=pytest.mark.slow) for k in ("tagging", "hmm"))]
+)
 def test_learns(kind):
     joint = [ExactMatch(("y", "kind"))]
     built = model({"y": HEADS[kind], "kind": Classification(2)}, run_eagerly=False, joint_metrics=joint)
@@ -145,7 +151,7 @@ def test_learns(kind):
     assert history["y_accuracy"][-1] > 0.95 and history["exact_match"][-1] > 0.9
 
 
-@pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
+@pytest.mark.parametrize("head", EACH)
 def test_saves_loads_and_clones(head, tmp_path):
     joint = [ExactMatch(("y", "kind"))]
     built = model({"y": head, "kind": Classification(2)}, joint_metrics=joint)

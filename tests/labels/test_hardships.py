@@ -10,7 +10,6 @@ from tests.labels import toys
 from tests.labels.test_every_type_and_way import Batches
 from tests.support import EAGERLY, all_heads, examples, tiny_model
 
-
 pytestmark = pytest.mark.eager
 
 
@@ -60,7 +59,9 @@ def _skip_where_jax_has_none(floatx):
         pytest.skip("JAX has float64 only in programs that ask for it as a whole.")
 
 
-@pytest.mark.parametrize("floatx", ["float64", "bfloat16", "float16"])
+@pytest.mark.parametrize(
+    "floatx", ["float64", "bfloat16", pytest.param("float16", marks=pytest.mark.slow_on_jax)]
+)
 def test_any_floatx_trains_and_tells_the_loss(floatx):
     _skip_where_jax_has_none(floatx)
     heads = {task: head for task, head in toys.heads().items() if task not in ("age", "pair", "hmm")}
@@ -81,7 +82,9 @@ def test_any_floatx_trains_and_tells_the_loss(floatx):
 
 
 @pytest.mark.parametrize("floatx", ["float64", "bfloat16"])
-@pytest.mark.parametrize("at", [None, "representation", "parameters"])
+@pytest.mark.parametrize(
+    "at", [None, "representation", pytest.param("parameters", marks=pytest.mark.slow_on_jax)]
+)
 def test_any_floatx_with_a_balancer(floatx, at):
     _skip_where_jax_has_none(floatx)
     keras.config.set_floatx(floatx)

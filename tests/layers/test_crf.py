@@ -22,6 +22,7 @@ pytestmark = pytest.mark.eager
 BIO = ("O", "B-a", "I-a", "B-b", "I-b")
 BIOES = ("O", "B-a", "I-a", "E-a", "S-a")
 TAGS = {"BIO": BIO, "BIOES": BIOES}
+SCHEMES = ["BIO", pytest.param("BIOES", marks=pytest.mark.slow_on_jax)]
 FORMS = ("probabilities", "wide")
 FULL = np.ones((ROWS, LENGTH), bool)
 
@@ -115,7 +116,7 @@ def compare(run, potentials: Potentials, x: np.ndarray, mask: np.ndarray, rng, t
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("states", [1, 3])
+@pytest.mark.parametrize("states", [pytest.param(1, marks=pytest.mark.slow_on_jax), 3])
 def test_agrees_with_all_paths(states, form, monkeypatch):
     crf, run = answers(states, form)
     use_form(form, monkeypatch)
@@ -154,7 +155,7 @@ def test_probabilities_hold_up_to_the_range_they_are_used_for(seed):
 
 @pytest.mark.parametrize("constrain_training", [False, True])
 @pytest.mark.parametrize("kind", ["normal", "gaps"])
-@pytest.mark.parametrize("scheme", TAGS)
+@pytest.mark.parametrize("scheme", SCHEMES)
 def test_is_exact_under_constraints(scheme, kind, constrain_training):
     rng = np.random.default_rng(3)
     tags = TAGS[scheme]
@@ -250,7 +251,7 @@ def test_what_stands_in_the_padding_does_not_matter(padding):
         np.testing.assert_array_equal(found, expected)
 
 
-@pytest.mark.parametrize("scheme", TAGS)
+@pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("scale", [1.0, 100.0])
 def test_no_decode_of_ten_thousand_breaks_the_scheme(scheme, scale):
     rng = np.random.default_rng(5)
@@ -275,7 +276,7 @@ def test_no_decode_of_ten_thousand_breaks_the_scheme(scheme, scale):
     assert decodes > 2.5 * rows
 
 
-@pytest.mark.parametrize("constrain_training", [False, True])
+@pytest.mark.parametrize("constrain_training", [pytest.param(False, marks=pytest.mark.slow_on_jax), True])
 def test_gold_tags_that_break_the_scheme_give_finite_losses(constrain_training):
     rng = np.random.default_rng(6)
     potentials, x, mask = Potentials.random(rng, 5), emissions(rng, 5, "normal"), random_masks(rng)
@@ -312,6 +313,7 @@ def test_long_sequences_lose_no_precision(monkeypatch):
     np.testing.assert_allclose(numbers(crf.log_partition(x)), expected, rtol=1e-6)
 
 
+@pytest.mark.slow_on_jax
 def test_agrees_with_pytorch_crf():
     case = json.loads((Path(__file__).parent / "pytorch_crf.json").read_text(encoding="utf-8"))
     given = {name: np.array(value) for name, value in case["given"].items()}

@@ -300,6 +300,7 @@ def test_gaussians_of_known_states_are_their_means_and_variances():
     np.testing.assert_allclose(hmm.probabilities()["variances"], hmm.min_variance, rtol=1e-5)
 
 
+@pytest.mark.slow_on_jax
 def test_known_states_name_what_em_finds():
     rng = np.random.default_rng(5)
     states = np.zeros((20, 20), "int64")

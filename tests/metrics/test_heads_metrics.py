@@ -302,7 +302,10 @@ def test_every_name_equals_scikit_learn(task, objectives):
                 )
 
 
-@pytest.mark.parametrize("task", ["two", "labels", "number", "grade", "tags"])
+@pytest.mark.parametrize(
+    "task",
+    ["two", "number", *(pytest.param(t, marks=pytest.mark.slow_on_jax) for t in ("labels", "grade", "tags"))],
+)
 def test_states_are_float32_under_any_floatx_and_count_past_2048(task):
     head = HEADS[task]
     y, p = (a[:12] for a in outputs_right(*example(task, 0), None))

@@ -128,6 +128,7 @@ def test_channels_of_googlenet():
     assert list(taps)[:3] == ["stem", "inception_3a", "inception_3b"]
 
 
+@pytest.mark.tensorflow
 def test_two_towers_see_half_of_the_channels():
     model, _ = model_of(AlexNet(width=96, fc_units=8), (28, 28, 1))
     shapes = [model.get_layer(f"conv_{number}").kernel.shape[2] for number in range(1, 6)]
@@ -145,6 +146,7 @@ def test_local_normalisation_stands_where_the_papers_have_it():
     assert places(GoogLeNet(width=4, normalization="batch")) == []
 
 
+@pytest.mark.tensorflow
 def test_layers_have_readable_names():
     names = [layer.name for layer in model_of(ResNet(depth=50, width=4), (28, 28, 1))[0].layers]
     assert {
@@ -155,6 +157,7 @@ def test_layers_have_readable_names():
     } <= set(names)
 
 
+@pytest.mark.tensorflow
 def test_bottleneck_width():
     features = ResNet(depth=50, width=4)(keras.Input((28, 28, 1)))
     assert [tap.shape[-1] for tap in features.taps.values()] == [4, 16, 32, 64, 128]
@@ -171,6 +174,7 @@ def test_a_residual_block_is_its_shortcut_plus_a_branch():
     np.testing.assert_array_equal(out["stage_2"], expected)
 
 
+@pytest.mark.tensorflow
 def test_shortcut_kinds_differ_in_parameters():
     # A projection from c to 2c channels has 2c² weights and a scale and offset for 2c channels.
     count = lambda shortcut: model_of(ResNet(depth=8, shortcut=shortcut), (8, 8, 1))[0].count_params()  # noqa: E731
@@ -340,7 +344,15 @@ def test_saves_and_loads(trunk, tmp_path):
         np.testing.assert_array_equal(before[kind], after[kind])
 
 
-@pytest.mark.parametrize("trunk", CASES[:4])
+# GoogLeNet's fifty convolutions are those of the others.
+TO_FIT = [
+    *CASES[:2],
+    pytest.param(SMALL[2], id=IDS[2], marks=[pytest.mark.tensorflow, pytest.mark.slow]),
+    CASES[3],
+]
+
+
+@pytest.mark.parametrize("trunk", TO_FIT)
 def test_every_weight_gets_a_gradient_and_the_loss_falls(trunk):
     keras.utils.set_random_seed(0)
     x, y = np.repeat(pixels((8, 8, 1)), 4, axis=0), np.repeat([0, 1], 4)

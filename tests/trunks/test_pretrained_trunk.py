@@ -216,6 +216,7 @@ def broken(path):
         (lambda tmp: Pretrained("VGG16", dropout=1.5), "dropout must be in"),
     ],
 )
+@pytest.mark.tensorflow
 def test_wrong_fields_and_inputs(make, message, tmp_path):
     with pytest.raises(ValueError, match=message):
         make(tmp_path)
