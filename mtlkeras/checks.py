@@ -80,19 +80,20 @@ def class_weights(class_weight: Any, heads: Mapping[str, Head]) -> dict[str, np.
     Raises:
         ValueError: For an unknown task or class, or a head without classes.
     """
+    by_class = (Mapping, list, tuple, np.ndarray)
     if class_weight is not None and not (
         isinstance(class_weight, Mapping)
-        and all(isinstance(v, Mapping) or v is None for v in class_weight.values())
+        and all(v is None or isinstance(v, by_class) for v in class_weight.values())
     ):
-        if len(heads) > 1 or not isinstance(class_weight, Mapping):
+        if len(heads) > 1 or not isinstance(class_weight, by_class):
             raise ValueError(
-                f"class_weight: expected a dict of {{class: weight}} by task "
+                f"class_weight: expected a dict of {{class: weight}}, or a weight for each class, by task "
                 f"({', '.join(map(repr, heads))}); received {class_weight!r}."
             )
         class_weight = {next(iter(heads)): class_weight}
     vectors = {}
     for task, value in by_task(class_weight, heads, "class_weight").items():
-        if not value:
+        if value is None or (isinstance(value, Mapping) and not value):
             continue
         try:
             vectors[task] = heads[task].class_weights(value)

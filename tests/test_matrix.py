@@ -72,6 +72,7 @@ def test_image_trunk_with_every_head(name, shape, tmp_path):
     check_learns_and_travels(model, x, first, last, tmp_path)
 
 
+@pytest.mark.slow
 def test_table_trunk_with_every_head(tmp_path):
     check_learns_and_travels(*fitted(MLP(depth=2, width=32, normalization="batch"), (12,)), tmp_path)
 

@@ -63,7 +63,7 @@ def test_text_trunk_with_every_head(name, tmp_path):
 @pytest.mark.eager(False)
 @pytest.mark.parametrize("name", slow_but("bert"))
 def test_text_trunk_with_a_label_and_tags(name, tmp_path):
-    check_text_trunk(TRUNKS[name], ("kind", "slot"), tmp_path)
+    check_text_trunk(TRUNKS[name], ("kind", "tag"), tmp_path)
 
 
 def check_text_trunk(trunk, tasks, tmp_path):

@@ -11,15 +11,14 @@ from mtlkeras.layers.chain import (
     IMPOSSIBLE,
     Chain,
     Steps,
-    are_scores,
     best_paths,
     expectations,
     finite_scores,
     known_score,
     log_partition_if,
     path_score,
+    read_scores,
     read_states,
-    read_steps,
     whole_number,
 )
 from mtlkeras.layers.chain import log_partition as chain_log_partition
@@ -199,17 +198,14 @@ class CRF(keras.layers.Layer):
                 f"{self._owner}: expected logits of shape (batch, time, {self.num_tags}); "
                 f"received {tuple(logits.shape)}."
             )
-        return read_steps(self._owner, mask, ops.cast(logits, "float32"), are_scores)
+        return read_scores(self._owner, mask, ops.cast(logits, "float32"))
 
     def _chain(self, steps: Steps, constrained: bool) -> Chain:
         # Sums, since a custom gradient takes tensors and a variable converts to itself.
         scores = [finite_scores(weight + 0.0) for weight in (self.transitions, self.start, self.end)]
         if constrained and self._forbidden is not None:
             scores = [score + forbidden for score, forbidden in zip(scores, self._forbidden, strict=True)]
-        # Logits are far larger than all else, and few forbid: no copy of them where none does.
-        logits = steps.values
-        forbids = ops.min(logits) < IMPOSSIBLE
-        return Chain(ops.cond(forbids, lambda: ops.maximum(logits, IMPOSSIBLE), lambda: logits), *scores)
+        return Chain(steps.values, *scores)
 
     def get_config(self) -> dict[str, Any]:
         return {

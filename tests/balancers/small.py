@@ -34,10 +34,19 @@ OF_EACH_FAMILY = (
 )  # fmt: skip
 
 
+# And with these, where each is compiled for seconds.
+ON_JAX = ("DWA", "CAGrad", "MoDo")
+
+
 def slow_but_for_some(balancer):
     """The balancer as a test's parameter, for tests of what its family does with its weights."""
-    quick = type(balancer).__name__ in OF_EACH_FAMILY
-    return pytest.param(balancer, marks=() if quick else pytest.mark.slow, id=repr(balancer))
+    marks = [] if type(balancer).__name__ in OF_EACH_FAMILY else [pytest.mark.slow]
+    return pytest.param(balancer, marks=[*marks, *slow_on_jax(balancer)], id=repr(balancer))
+
+
+def slow_on_jax(balancer):
+    """The marks of a balancer, for tests of its own solver."""
+    return [] if type(balancer).__name__ in ON_JAX else [pytest.mark.slow_on_jax]
 
 
 def numbers(variables):

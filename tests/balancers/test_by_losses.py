@@ -108,6 +108,7 @@ def test_dwa_follows_the_exact_means_of_two_epochs():
         np.testing.assert_allclose(weights[:, epoch], 4 * rates / rates.sum(), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_uncertainty_learns_the_noise_of_each_kind_of_head():
     # Heads that cannot learn: the optimum has a closed form in their losses.
     x, y = examples(40)

@@ -19,6 +19,9 @@ from mtlkeras.balancers import (
     Uncertainty,
 )
 from tests.balancers.small import a_batch, a_model, numbers
+from tests.support import EAGERLY
+
+pytestmark = pytest.mark.slow_on_jax
 
 LEVELS = ("representation", "parameters")
 
@@ -42,7 +45,7 @@ def test_optimizer_in_use_goes_on_with_another_balancer(tmp_path):
         Fixed(),
     ]
     for place, balancer in enumerate(neutral):  # Of which the first step is that without one.
-        model.compile(model.optimizer, balancer=balancer, run_eagerly=True)
+        model.compile(model.optimizer, balancer=balancer, run_eagerly=EAGERLY)
         assert model.optimizer is optimizer
         model.train_on_batch(x, y)
         other.train_on_batch(x, y)
@@ -67,7 +70,7 @@ def test_optimizer_in_use_does_not_know_what_a_balancer_trains(cls):
         model.train_on_batch(x, y)
         with pytest.raises(ValueError, match="what a balancer trains .* Pass a new one"):
             model.compile(model.optimizer, balancer=second)
-        model.compile(type(model.optimizer)(0.1), balancer=second, run_eagerly=True)
+        model.compile(type(model.optimizer)(0.1), balancer=second, run_eagerly=EAGERLY)
         model.train_on_batch(x, y)
 
 
@@ -176,7 +179,7 @@ def test_losses_that_layers_add_reach_the_gradient(balancer):
         body = keras.Model(inputs, Pull(factor)(keras.layers.Dense(3, name="shared")(inputs)))
         heads = {"kind": mtlkeras.heads.Classification(3), "size": mtlkeras.heads.Regression()}
         model = mtlkeras.build_model(keras.Input((4,), name="x"), body, heads)
-        model.compile(optimizers.SGD(1.0), balancer=balancer, run_eagerly=True)
+        model.compile(optimizers.SGD(1.0), balancer=balancer, run_eagerly=EAGERLY)
         model.train_on_batch(x, y)
         found.append(numbers(model.trunk.trainable_variables))
     # 2 mean(sum(xW + b)) has the gradient 2 mean(x) by each column of W, and 2 by b.

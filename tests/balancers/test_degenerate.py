@@ -10,8 +10,9 @@ from mtlkeras import balancers as known
 from mtlkeras._backend import compiled
 from mtlkeras.balancers._guard import is_sound, solved
 from mtlkeras.balancers.base import ElementBalancer, GramBalancer, LossBalancer, PairBalancer, Problem
-from tests.balancers.small import a_batch, a_model, numbers, slow_but_for_some
+from tests.balancers.small import a_batch, a_model, numbers, slow_but_for_some, slow_on_jax
 from tests.balancers.test_every_balancer import CLASSES, made
+from tests.support import EAGERLY
 
 BY_MATRIX = [made(cls) for cls in CLASSES if issubclass(cls, (GramBalancer, PairBalancer))]
 BY_MATRIX += [known.MGDA(normalization=n) for n in ("length", "loss", "loss_length")]
@@ -71,7 +72,7 @@ def cases(count):
             yield gram, np.append(every[1:], bad), present
 
 
-@pytest.mark.parametrize("balancer", BY_MATRIX, ids=repr)
+@pytest.mark.parametrize("balancer", [pytest.param(b, marks=slow_on_jax(b), id=repr(b)) for b in BY_MATRIX])
 def test_weights_are_finite_or_those_of_no_balancer(balancer):
     for count in COUNTS:
         memory = {
@@ -162,9 +163,9 @@ def in_training():
     for i, cls in enumerate(CLASSES):
         balancer = made(cls, at="parameters") if issubclass(cls, GramBalancer) and i % 2 else made(cls)
         yield slow_but_for_some(balancer)
-    yield known.CAGrad()
-    yield known.CAGrad(at="parameters")
-    yield known.MGDA(every=2)
+    yield slow_but_for_some(known.CAGrad())
+    yield slow_but_for_some(known.CAGrad(at="parameters"))
+    yield slow_but_for_some(known.MGDA(every=2))
 
 
 @pytest.fixture(scope="module")
@@ -174,7 +175,9 @@ def model():
 
 def restarted(model, balancer, optimizer=None):
     """Compiles anew, with what was remembered and trained so far lost."""
-    model.compile(optimizer or keras.optimizers.SGD(0.1, momentum=0.9), run_eagerly=True, balancer=balancer)
+    model.compile(
+        optimizer or keras.optimizers.SGD(0.1, momentum=0.9), run_eagerly=EAGERLY, balancer=balancer
+    )
     model.set_weights([np.where(np.isfinite(w), w, 0.1) for w in model.get_weights()])
     return model
 
@@ -185,7 +188,7 @@ def state(model):
     return numbers(kept + ([] if model.balancing is None else model.balancing.remembered))
 
 
-@pytest.mark.parametrize("balancer", list(in_training()), ids=repr)
+@pytest.mark.parametrize("balancer", list(in_training()))
 def test_batches_without_labels_and_without_numbers(model, balancer):
     restarted(model, balancer)
     x, y = a_batch()
@@ -226,14 +229,16 @@ def test_batches_without_labels_and_without_numbers(model, balancer):
 @pytest.mark.parametrize(
     "balancer",
     [
-        known.DWA(),
-        known.FAMO(),
-        known.GradNorm(),
-        known.GradNorm(at="parameters"),
-        known.DBMTL(),
-        known.MoDo(),
+        slow_but_for_some(balancer)
+        for balancer in (
+            known.DWA(),
+            known.FAMO(),
+            known.GradNorm(),
+            known.GradNorm(at="parameters"),
+            known.DBMTL(),
+            known.MoDo(),
+        )
     ],
-    ids=repr,
 )
 def test_step_that_loss_scaling_leaves_out_is_forgotten(model, balancer):
     scaling = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.1), initial_scale=64.0)

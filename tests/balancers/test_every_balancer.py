@@ -30,7 +30,7 @@ def made(cls, **fields):
 
 def cases():
     for cls in CLASSES:
-        yield made(cls)
+        yield slow_but_for_some(made(cls))
         if issubclass(cls, GradientBalancer) and made(cls).at == "representation":
             # The level is the same code for all: here one with memory, one without.
             quick = cls in (balancers.PCGrad, balancers.GradNorm)

@@ -85,7 +85,7 @@ def plain_step(missing=0.0, weights=()):
 @pytest.mark.parametrize("at", LEVELS)
 @pytest.mark.parametrize(
     "balancer",
-    [MGDA, CAGrad, *(pytest.param(b, marks=pytest.mark.slow_on_jax) for b in (NashMTL, UPGrad, FairGrad))],
+    [MGDA, CAGrad, *(pytest.param(b, marks=pytest.mark.slow) for b in (NashMTL, UPGrad, FairGrad))],
 )
 def test_step_is_the_weighted_sum_of_the_task_gradients(balancer, at):
     weights = (("kind", 2.0), ("size", 0.1))
@@ -266,7 +266,7 @@ def one_task_a_row(count=24):
 
 
 @pytest.mark.tensorflow
-@pytest.mark.parametrize("every", [1, 2])
+@pytest.mark.parametrize("every", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_batches_taken_apart_by_task_train_as_whole_ones(every):
     x, y = one_task_a_row()
     found = {}

@@ -7,6 +7,7 @@ from keras import optimizers
 from mtlkeras.balancers import Fixed, GradDrop, GramBalancer, PairBalancer
 from mtlkeras.specs import spec
 from tests.balancers.small import a_batch, a_model, numbers
+from tests.support import EAGERLY
 
 
 @spec
@@ -60,13 +61,18 @@ def excluded():
 OPTIMIZERS["excluded from decay"] = excluded
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+ON_JAX = ("EMA", "loss scaling", "several")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=() if n in ON_JAX else pytest.mark.slow_on_jax) for n in OPTIMIZERS]
+)
 def test_optimizer_does_what_it_does_without_a_balancer(name):
     x, y = a_batch()
     model, found = a_model(), []
     start = numbers(model.trainable_variables)
     for balancer in (None, *NEUTRAL):
-        model.compile(OPTIMIZERS[name](), run_eagerly=True, balancer=balancer)
+        model.compile(OPTIMIZERS[name](), run_eagerly=EAGERLY, balancer=balancer)
         for variable, value in zip(model.trainable_variables, start, strict=True):
             variable.assign(value)
         for _ in range(2):

@@ -97,7 +97,7 @@ def run(case, scope):
         fit = {"batch_size": BATCH, "epochs": EPOCHS, "shuffle": False, "verbose": 0, "sample_weight": weight}
         if case in BALANCERS:  # Which take part in training only.
             return _packed(model, model.fit(x, y, **fit).history, {})
-        history = model.fit(x, y, **fit, validation_data=(x, y)).history
+        history = model.fit(x, y, **fit).history
         logs = model.evaluate(x, y, batch_size=BATCH, verbose=0, return_dict=True)
         outputs = model.predict(x, batch_size=BATCH, verbose=0)
     return _packed(model, {**history, **{f"end_{k}": v for k, v in logs.items()}}, outputs)

@@ -97,17 +97,17 @@ def test_two_workers_equal_one_device(tmp_path):
         cases.assert_equal(found["files"], alone, "files")
 
 
+@pytest.mark.slow  # In short in test_jax_batches.py.
 @pytest.mark.tensorflow  # Once in a run of all tests, whatever their backend is.
-@pytest.mark.parametrize("names", [("uneven",), pytest.param(tuple(cases.CASES), marks=pytest.mark.slow)])
-def test_two_jax_devices_equal_one(tmp_path, names):
+def test_two_jax_devices_equal_one(tmp_path):
     pytest.importorskip("jax")
     # As for all tests on JAX, compiling is what costs.
     flags = "--xla_force_host_platform_device_count=2 --xla_cpu_use_fusion_emitters=false"
     path = tmp_path / "jax.npz"
     environment = {"KERAS_BACKEND": "jax", "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
     environment["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
-    _wait(_start(path, "jax", *names, **environment))
+    _wait(_start(path, "jax", *cases.CASES, **environment))
     results = cases.read(path)
-    for case in names:
+    for case in cases.CASES:
         largest = cases.assert_equal(results[case], results[f"alone_{case}"], case)
         print(f"jax {case}: {largest:.1e}")

@@ -60,6 +60,7 @@ def test_batch_normalisation_needs_a_row_on_every_replica():
         model.fit(np.ones((5, 4)), {"kind": np.zeros(5, int)}, batch_size=4, verbose=0)
 
 
+@pytest.mark.slow
 def test_last_batch_of_one_row_equals_one_device():
     x, y = examples(13, missing=0.2)
     heads = {"kind": Classification(3), "size": Regression(num_targets=2)}

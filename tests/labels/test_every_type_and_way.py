@@ -91,7 +91,7 @@ def crossing():
     through each other way, which bring what comes to the same function."""
     for name in (*WHOLE, *FLOATS, *OTHERS):
         for way in WAYS:
-            quick = way in ("test_on_batch", "dataset") or name in ("bool", "uint8", "float32", "list")
+            quick = way in ("test_on_batch", "dataset") or name in ("uint8", "float32")
             yield pytest.param(name, way, marks=() if quick else pytest.mark.slow)
 
 

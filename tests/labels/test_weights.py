@@ -137,6 +137,7 @@ def test_class_weights_of_a_batch_and_of_a_fit(made):
     given = {task: y[task].astype("int32") for task in ("kind", "grade", "tags")}
     by_class = {"kind": {"ant": 3.0, 1: 0.5}, "tags": {0: np.float32(0.0), np.int64(2): 4.0}}
     vectors = {"kind": np.array([3.0, 0.5, 1.0]), "tags": np.array([0.0, 1.0, 4.0]), "grade": np.ones(4)}
+    as_vectors = {task: values.tolist() if task == "kind" else values for task, values in vectors.items()}
     losses = {}
     for task, scale in vectors.items():
         index = given[task]
@@ -150,9 +151,12 @@ def test_class_weights_of_a_batch_and_of_a_fit(made):
         weighted = model.train_on_batch(x, given, class_weight=by_class, return_dict=True)
         fitted = model.fit(x, given, class_weight=by_class, batch_size=3, verbose=0).history
         after = model.train_on_batch(x, given, return_dict=True)
+        by_class = as_vectors  # A weight for each class is the same.
         for task, value in losses.items():
             np.testing.assert_allclose(weighted[f"{task}_loss"], value, rtol=1e-5, err_msg=task)
             np.testing.assert_allclose(fitted[f"{task}_loss"][0], value, rtol=1e-5, err_msg=task)
             np.testing.assert_allclose(after[f"{task}_loss"], plain[task], rtol=1e-5, err_msg=task)
+    with pytest.raises(ValueError, match="class_weight of task 'kind'.* 3 weights"):
+        model.fit(x, given, class_weight={"kind": [1.0, 2.0]}, verbose=0)
     with pytest.raises(ValueError, match="class_weight of task 'kind'"):
         model.train_on_batch(x, given, class_weight={"kind": {"bea": 2.0}})

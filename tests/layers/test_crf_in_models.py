@@ -76,6 +76,7 @@ def all_of_it():
 
 
 @pytest.mark.eager(False)
+@pytest.mark.slow
 @pytest.mark.tensorflow
 def test_one_graph_serves_batches_and_lengths_of_any_size():
     import tensorflow as tf

@@ -87,7 +87,7 @@ def test_tasks_of_ud_ewt_are_a_flag(recipe):
         recipe.build(HyperParameters({"tasks": "ups"}))
 
 
-@pytest.mark.parametrize("recipe", slow_but("snips", "ud_ewt", of=SENTENCES), indirect=True)
+@pytest.mark.parametrize("recipe", slow_but("snips", of=SENTENCES), indirect=True)
 def test_splits_have_the_published_sizes(recipe, report):
     found = tuple(report(recipe, split).examples for split in ("train", "valid", "test"))
     assert found == SENTENCES[recipe.name]

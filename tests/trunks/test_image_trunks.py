@@ -56,8 +56,11 @@ SIDES = {
 }
 
 
+SHAPES = [shape if shape != (32, 32, 5) else pytest.param(shape, marks=pytest.mark.slow) for shape in SIDES]
+
+
 # Sizes of maps do not depend on the backend, and building is slow on JAX.
-@pytest.mark.parametrize("shape", list(SIDES) if TENSORFLOW else [(28, 28, 2)], ids=str)
+@pytest.mark.parametrize("shape", SHAPES if TENSORFLOW else [(28, 28, 2)], ids=str)
 @pytest.mark.parametrize(
     "number", [pytest.param(i, id=case.id, marks=case.marks) for i, case in enumerate(CASES)]
 )

@@ -13,6 +13,7 @@ from mtlkeras.layers.chain.inputs import (
     check_states,
     finite_scores,
     known_values,
+    read_scores,
     read_states,
     read_steps,
     whole_number,
@@ -44,6 +45,7 @@ __all__ = [
     "log_partition_if",
     "path_score",
     "read_states",
+    "read_scores",
     "read_steps",
     "whole_number",
 ]

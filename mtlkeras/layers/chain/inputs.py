@@ -80,15 +80,42 @@ def read_steps(owner: str, mask: Any, values: Any, is_right: Callable[[Any], Any
     Raises:
         ValueError: If the mask does not fit the values.
     """
-    rows, time = (None if size else ops.shape(values)[axis] for axis, size in enumerate(values.shape[:2]))
-    mask, values = _not_empty(read_mask(owner, mask, values)), _not_empty(values)
-    right = is_right(values)
+    mask, right = read_mask(owner, mask, values), is_right(values)
     if len(right.shape) > 2:
         right = ops.all(right, axis=tuple(range(2, len(right.shape))))
-    sound = ops.all(ops.logical_or(ops.logical_not(mask), right), axis=1)
-    keep = ops.logical_and(mask, sound[:, None])
+    steps, keep = _steps(mask, right, values)
     keep = ops.reshape(keep, (*ops.shape(keep), *[1] * (len(values.shape) - 2)))
-    return Steps(ops.where(keep, values, ops.zeros_like(values)), compact(mask), sound, (rows, time))
+    values = _not_empty(values)
+    return dataclasses.replace(steps, values=ops.where(keep, values, ops.zeros_like(values)))
+
+
+def read_scores(owner: str, mask: Any, scores: Any) -> Steps:
+    """Returns steps for scores as a user gives them; see `read_steps`.
+
+    Logits are far larger than all else: where each of them is a score, as nearly always, they are not
+    copied, and stay what they are where there is no step, which nobody looks at.
+    """
+    mask, right = read_mask(owner, mask, scores), are_scores(scores)
+    steps, keep = _steps(mask, right, scores)
+
+    def copied() -> Any:
+        kept = ops.maximum(_not_empty(scores), IMPOSSIBLE)
+        return ops.where(keep[:, :, None], kept, ops.zeros_like(kept))
+
+    if 0 in scores.shape:
+        return dataclasses.replace(steps, values=copied())
+    # Of no number at all the least is infinity, and all are right.
+    as_they_are = ops.logical_and(ops.all(right), ops.min(scores, initial=float("inf")) >= IMPOSSIBLE)
+    as_they_are = ops.logical_and(as_they_are, ops.all(ops.equal(ops.shape(keep), ops.shape(mask))))
+    return dataclasses.replace(steps, values=ops.cond(as_they_are, lambda: scores, copied))
+
+
+def _steps(mask: Any, right: Any, values: Any) -> tuple[Steps, Any]:
+    """Returns steps still without values, and bool of `(batch, time)`: of which values anything is known."""
+    rows, time = (None if size else ops.shape(values)[axis] for axis, size in enumerate(values.shape[:2]))
+    mask, right = _not_empty(mask), _not_empty(right)
+    sound = ops.all(ops.logical_or(ops.logical_not(mask), right), axis=1)
+    return Steps(None, compact(mask), sound, (rows, time)), ops.logical_and(mask, sound[:, None])
 
 
 def are_scores(x: Any) -> Any:
