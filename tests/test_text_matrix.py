@@ -120,7 +120,7 @@ def test_mixed_precision_has_finite_losses(name, policy):
 
 
 @pytest.mark.tensorflow
-@pytest.mark.parametrize("kind", ["cnn", "bilstm"])
+@pytest.mark.parametrize("kind", ["cnn", pytest.param("bilstm", marks=pytest.mark.slow)])
 def test_strings_casings_and_characters(kind, tmp_path):
     encoder = TextEncoder.from_tokens(
         [WORDS, [w.upper() for w in WORDS]],

@@ -30,7 +30,7 @@ def a_batch(rows=8, seed=0):
 
 # A family of balancers has one training step: with these it is seen in every run of the tests.
 OF_EACH_FAMILY = (
-    "DWA", "FAMO", "Uncertainty", "MGDA", "CAGrad", "PCGrad", "GradNorm", "CRMOGM", "MoDo", "GradDrop"
+    "DWA", "FAMO", "Uncertainty", "CAGrad", "GradNorm", "MoDo", "GradDrop"
 )  # fmt: skip
 
 

@@ -343,14 +343,10 @@ def test_weights_stay_finite_near_singularity(balancer):
 
 
 DEGENERATE = {
-    "all zero": np.zeros((3, 4)),
-    "one zero": np.array([[1.0, 2, 3], [0, 0, 0], [1, -1, 0]]),
     "identical": np.tile([[1.0, 2.0, 3.0]], (4, 1)),
     "opposed": np.array([[1.0, 2.0, 3.0], [-1.0, -2.0, -3.0]]),
     "opposed, of other lengths": np.array([[1.0, 2.0, 3.0], [-1e3, -2e3, -3e3]]),
     "of rank 2": gradients(6, size=2),
-    "tiny": 1e-12 * A,
-    "huge": 1e12 * A,
     "tiny and huge": np.array([[1e-12], [1e12]]) * A,
     "far too many": gradients(20, size=6),
 }

@@ -95,6 +95,7 @@ def changes_of_halves():
     return halves
 
 
+@pytest.mark.slow_on_jax
 @pytest.mark.parametrize("balancer", [MoDo(gamma=0.5), SDMGrad(gamma=0.5)], ids=repr)
 def test_step_takes_the_products_of_the_halves_and_the_gradients_of_the_whole(balancer):
     (start, y, alone), halves = problem(missing=0.3), changes_of_halves()

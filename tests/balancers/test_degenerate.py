@@ -102,13 +102,14 @@ def test_weights_are_finite_or_those_of_no_balancer(balancer):
         np.testing.assert_array_equal(weights[present == 0], 0.0)
 
 
-@pytest.mark.parametrize("balancer", BY_MATRIX, ids=repr)
+@pytest.mark.parametrize("balancer", [pytest.param(b, marks=slow_on_jax(b), id=repr(b)) for b in BY_MATRIX])
 def test_single_task_of_any_size_has_a_finite_weight(balancer):
     for size in (0.0, -1e-9, 1e-30, 1.0, 1e30):
         (weight,) = np.asarray(balancer.weights(np.full((1, 1), size)))
         assert np.isfinite(weight), size
 
 
+@pytest.mark.slow_on_jax
 def test_weights_of_what_is_not_finite_are_nan():
     for balancer in (known.CAGrad(), known.MoDo()):
         for gram in without_numbers(3):
@@ -139,6 +140,7 @@ def test_losses_of_all_sizes_and_absent_tasks(cls):
                 assert all(np.isfinite(v).all() for v in answer.memory.values()), (losses, present)
 
 
+@pytest.mark.slow_on_jax
 @pytest.mark.parametrize(
     "cls", [c for c in CLASSES if issubclass(c, ElementBalancer)], ids=lambda c: c.__name__
 )
@@ -188,6 +190,14 @@ def state(model):
     return numbers(kept + ([] if model.balancing is None else model.balancing.remembered))
 
 
+def watched_step(model, x, y):
+    """A step as `fit` takes it with `StopOnNonFinite`; a `fit` that is broken off is waited for."""
+    watch = mtlkeras.training.StopOnNonFinite()
+    watch.set_model(model)
+    watch.on_epoch_begin(0)
+    watch.on_train_batch_end(0, model.train_on_batch(x, y, return_dict=True))
+
+
 @pytest.mark.parametrize("balancer", list(in_training()))
 def test_batches_without_labels_and_without_numbers(model, balancer):
     restarted(model, balancer)
@@ -217,12 +227,11 @@ def test_batches_without_labels_and_without_numbers(model, balancer):
 
     # Not left out: the weights are lost, as without a balancer, but not what is remembered.
     model.skip_non_finite = False
-    watch = mtlkeras.training.StopOnNonFinite()
     with pytest.raises(FloatingPointError, match="loss of task 'size' is NaN or infinite after step 1"):
-        model.fit(x, huge, batch_size=8, verbose=0, callbacks=[watch])
+        watched_step(model, x, huge)
     assert all(np.isfinite(part).all() for part in numbers(model.balancing.remembered))
     with pytest.raises(FloatingPointError, match="loss of task 'kind' and 'size' is NaN"):
-        model.fit(spoilt, y, batch_size=8, verbose=0, callbacks=[watch])
+        watched_step(model, spoilt, y)
     assert all(np.isfinite(part).all() for part in numbers(model.balancing.remembered))
 
 

@@ -19,6 +19,8 @@ from tests.support import EAGERLY, all_heads, examples, tiny_model
 pytestmark = pytest.mark.eager
 
 LEVELS = ("representation", "parameters")
+# For what both levels have from the optimizer or from the matrix.
+ANY_LEVEL = (pytest.param("representation", marks=pytest.mark.slow_on_jax), "parameters")
 COUNT = 6
 
 
@@ -85,7 +87,11 @@ def plain_step(missing=0.0, weights=()):
 @pytest.mark.parametrize("at", LEVELS)
 @pytest.mark.parametrize(
     "balancer",
-    [MGDA, CAGrad, *(pytest.param(b, marks=pytest.mark.slow) for b in (NashMTL, UPGrad, FairGrad))],
+    [
+        pytest.param(MGDA, marks=pytest.mark.slow_on_jax),
+        CAGrad,
+        *(pytest.param(b, marks=pytest.mark.slow) for b in (NashMTL, UPGrad, FairGrad)),
+    ],
 )
 def test_step_is_the_weighted_sum_of_the_task_gradients(balancer, at):
     weights = (("kind", 2.0), ("size", 0.1))
@@ -100,7 +106,7 @@ def test_step_is_the_weighted_sum_of_the_task_gradients(balancer, at):
             np.testing.assert_allclose(a, b, atol=1e-6)
 
 
-@pytest.mark.parametrize("at", LEVELS)
+@pytest.mark.parametrize("at", ANY_LEVEL)
 def test_task_without_labels_has_weight_zero_and_leaves_the_gram_matrix(at):
     start, y, alone = problem(unlabelled="size")
     _, logs, model = step(start, y, balancer=CAGrad(at=at))
@@ -111,7 +117,7 @@ def test_task_without_labels_has_weight_zero_and_leaves_the_gram_matrix(at):
     np.testing.assert_allclose(found, expected, rtol=2e-3, atol=2e-4)
 
 
-@pytest.mark.parametrize("at", LEVELS)
+@pytest.mark.parametrize("at", ANY_LEVEL)
 def test_clipping_sees_the_combined_gradient(at):
     start, y = starting_weights(), labels()
     free = step(start, y, balancer=MGDA(at=at))[0]
@@ -128,7 +134,7 @@ def test_clipping_sees_the_combined_gradient(at):
     assert sum((part**2).sum() for parts in clipped for part in parts) <= 0.01**2 * (1 + 1e-4)
 
 
-@pytest.mark.parametrize("at", LEVELS)
+@pytest.mark.parametrize("at", ANY_LEVEL)
 def test_loss_scaling_is_undone_before_the_gram_matrix(at):
     start, y = starting_weights(), labels()
     plain = step(start, y, balancer=NashMTL(at=at))
@@ -151,7 +157,7 @@ def test_overflow_leaves_the_state_of_the_balancer(at):
         np.testing.assert_array_equal(old, new)
 
 
-@pytest.mark.parametrize("at", LEVELS)
+@pytest.mark.parametrize("at", ANY_LEVEL)
 def test_weights_are_kept_between_the_steps_that_compute_them(at):
     x, y = examples(40)
     weights = {}
@@ -197,7 +203,7 @@ def test_named_layers_give_the_gram_matrix_and_all_shared_ones_follow():
     assert {id(v) for v in model.balancing.shared} == {id(v) for v in model.trunk.trainable_variables}
 
 
-@pytest.mark.parametrize("at", LEVELS)
+@pytest.mark.parametrize("at", ANY_LEVEL)
 def test_part_of_the_batch_that_repeats_gives_the_weights_of_all(at):
     x, y = examples(8)
     x, y = np.concatenate([x, x]), {task: np.concatenate([v, v]) for task, v in y.items()}
@@ -247,7 +253,7 @@ def test_single_task_has_weight_one_and_is_told():
     assert logs["kind_weight"] == [1.0, 1.0]
 
 
-@pytest.mark.parametrize("at", LEVELS)
+@pytest.mark.parametrize("at", ANY_LEVEL)
 def test_mixed_precision(at):
     keras.config.set_dtype_policy("mixed_float16")
     x, y = examples(16, missing=0.3)

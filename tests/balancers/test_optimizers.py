@@ -61,12 +61,16 @@ def excluded():
 OPTIMIZERS["excluded from decay"] = excluded
 
 
-ON_JAX = ("EMA", "loss scaling", "several")
+# Which differ in how they meet a balancer; the others are like one of them.
+QUICK = ("EMA", "AdamW", "global_clipnorm", "loss scaling", "several", "Adafactor", "schedule")
+ON_JAX = ("loss scaling", "several")
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=() if n in ON_JAX else pytest.mark.slow_on_jax) for n in OPTIMIZERS]
-)
+def marks(name):
+    return pytest.mark.slow if name not in QUICK else () if name in ON_JAX else pytest.mark.slow_on_jax
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=marks(name)) for name in OPTIMIZERS])
 def test_optimizer_does_what_it_does_without_a_balancer(name):
     x, y = a_batch()
     model, found = a_model(), []

@@ -16,7 +16,7 @@ from mtlkeras.heads import Classification, Regression
 from tests.support import examples, tiny_model
 
 # Batch size, whether to shuffle, whether the model has batch normalisation.
-CASES = {"odd_batches": (5, False, False), "shuffled": (6, True, False), "batch_norm": (6, False, True)}
+CASES = {"odd_batches": (5, True, False), "batch_norm": (6, False, True)}
 
 
 def small_model(**compile_args):

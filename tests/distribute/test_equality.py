@@ -38,6 +38,7 @@ def test_two_replicas_equal_one_device(case):
     print(f"mirrored {case}: {largest:.1e}")
 
 
+@pytest.mark.slow
 @pytest.mark.tensorflow
 def test_two_replicas_see_the_pipeline_of_one_device():
     alone = cases.run_from_files(contextlib.nullcontext)

@@ -58,6 +58,7 @@ def test_cluster_must_be_given(monkeypatch, config, message):
         strategy("multi_worker")
 
 
+@pytest.mark.slow
 @pytest.mark.tensorflow
 def test_run_on_two_replicas_is_that_of_one(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -184,6 +184,17 @@ BAD = {
     "longer tags": ({"tags": np.zeros((6, 4), "int32")}, "task 'tags'.*4 steps, the outputs 3"),
     "shorter tags": ({"tags": np.zeros((6, 2), "int32")}, "task 'tags'.*2 steps, the outputs 3"),
 }
+# A pipeline that is broken off is waited for, half a second each time.
+OF_EACH_FORM = (
+    "class too high",
+    "class in part",
+    "yes of 255",
+    "infinite number",
+    "row of 255",
+    "tag too high",
+    "rank",
+    "longer tags",
+)
 BAD_WAYS = [way for way in WAYS if way not in ("lists", "fit")]
 
 
@@ -194,7 +205,8 @@ def test_bad_labels_are_told_whatever_the_way(made, way):
         pytest.skip("A tf.data.Dataset is TensorFlow's.")
     good = {"kind": np.zeros(6, "int32")}
     expected = -np.log(outputs["kind"][:, 0]).mean()
-    for title, (y, told) in BAD.items():
+    some = BAD if way != "dataset" else {title: BAD[title] for title in OF_EACH_FORM}
+    for title, (y, told) in some.items():
         with pytest.raises(ValueError, match=told):
             WAYS[way](model, x, y)
             pytest.fail(f"Nothing was said of: {title}")

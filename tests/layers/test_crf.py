@@ -127,7 +127,9 @@ def test_agrees_with_all_paths(states, form, monkeypatch):
     compare(run, potentials, x, mask, rng)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    "seed", [0, pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("kind", ["emissions", "transitions", "both"])
 def test_is_exact_where_probabilities_would_underflow(kind, seed):
     rng, states = np.random.default_rng(seed), 3
@@ -139,7 +141,9 @@ def test_is_exact_where_probabilities_would_underflow(kind, seed):
     compare(run, potentials, x, mask, rng)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    "seed", [0, pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow)]
+)
 def test_probabilities_hold_up_to_the_range_they_are_used_for(seed):
     rng, states = np.random.default_rng(seed), 3
     potentials = Potentials.random(rng, states)
@@ -154,7 +158,7 @@ def test_probabilities_hold_up_to_the_range_they_are_used_for(seed):
 
 
 @pytest.mark.parametrize("constrain_training", [False, True])
-@pytest.mark.parametrize("kind", ["normal", "gaps"])
+@pytest.mark.parametrize("kind", ["normal", pytest.param("gaps", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_is_exact_under_constraints(scheme, kind, constrain_training):
     rng = np.random.default_rng(3)
@@ -188,7 +192,16 @@ def gradients(crf: CRF, x: np.ndarray, loss) -> list[np.ndarray]:
     return gradients_of([crf.transitions, crf.start, crf.end], loss, x)
 
 
-@pytest.mark.parametrize("case", ["probabilities", "wide", "gaps", "unknown tags", "constrained", "broken"])
+@pytest.mark.parametrize(
+    "case",
+    [
+        "probabilities",
+        "wide",
+        "unknown tags",
+        "constrained",
+        *(pytest.param(c, marks=pytest.mark.slow_on_jax) for c in ("gaps", "broken")),
+    ],
+)
 def test_gradients_are_those_of_finite_differences(case, monkeypatch):
     use_form(case, monkeypatch)
     rng = np.random.default_rng(1)

@@ -58,7 +58,12 @@ def joint(paths: Paths, states: np.ndarray) -> float:
 
 @pytest.mark.eager
 @pytest.mark.parametrize(
-    "kind, states, final", [("discrete", 3, True), ("gaussian", 3, False), ("scores", 1, False)]
+    "kind, states, final",
+    [
+        ("discrete", 3, True),
+        ("gaussian", 3, False),
+        pytest.param("scores", 1, False, marks=pytest.mark.slow_on_jax),
+    ],
 )
 def test_agrees_with_all_paths(kind, states, final):
     rng = np.random.default_rng(states)
@@ -106,7 +111,14 @@ def fits(known: np.ndarray, states: int) -> np.ndarray:
 
 
 @pytest.mark.eager
-@pytest.mark.parametrize("kind, final", [("discrete", True), ("gaussian", False), ("scores", True)])
+@pytest.mark.parametrize(
+    "kind, final",
+    [
+        pytest.param("discrete", True, marks=pytest.mark.slow_on_jax),
+        ("gaussian", False),
+        pytest.param("scores", True, marks=pytest.mark.slow_on_jax),
+    ],
+)
 def test_gradients_are_those_of_finite_differences(kind, final):
     rng = np.random.default_rng(1)
     hmm = random_hmm(kind, 3, rng, final=final)
@@ -155,7 +167,11 @@ def exact_likelihood(hmm: HMM, kind: str, x, mask, known) -> float:
     return total
 
 
-CLIMBS = [("discrete", 2, False), ("discrete", 4, True), ("gaussian", 3, False)]
+CLIMBS = [
+    pytest.param("discrete", 2, False, marks=pytest.mark.slow),
+    ("discrete", 4, True),
+    ("gaussian", 3, False),
+]
 
 
 @pytest.mark.parametrize("kind, states, final", CLIMBS)
@@ -208,7 +224,7 @@ def hmmlearn_problem(kind: str, states: int):
 
 
 @pytest.mark.eager
-@pytest.mark.parametrize("kind", ["discrete", "gaussian"])
+@pytest.mark.parametrize("kind", ["discrete", pytest.param("gaussian", marks=pytest.mark.slow_on_jax)])
 def test_agrees_with_hmmlearn_from_the_same_start(kind):
     from hmmlearn import hmm as peers
 
@@ -268,6 +284,7 @@ def test_counts_are_exact():
     np.testing.assert_allclose(found["emissions"][0], [3.5 / 6, 1.5 / 6, 0.5 / 6, 0.5 / 6], rtol=1e-6)
 
 
+@pytest.mark.slow_on_jax
 @pytest.mark.eager
 def test_zero_counts_forbid_and_stay_finite():
     x = np.array([[0, 1, 0, 1], [0, 1, 0, 0]])

@@ -38,7 +38,11 @@ def counts(labels, classes):
     return np.bincount(labels[labels >= 0], minlength=classes).tolist()
 
 
-@pytest.mark.parametrize("recipe", ["adult", "tox21", "coffee_leaf", "clothing"], indirect=True)
+@pytest.mark.parametrize(
+    "recipe",
+    ["adult", "tox21", "coffee_leaf", pytest.param("clothing", marks=pytest.mark.slow)],
+    indirect=True,
+)
 def test_a_step_of_training_reaches_every_weight(recipe):
     x, y = next(iter(recipe.data("valid", 16)))
     hp = HyperParameters({"learning_rate": "1e-2"}, fixed={"epochs": 9, "steps_per_epoch": 9})

@@ -93,6 +93,7 @@ def test_splits_have_the_published_sizes(recipe, report):
     assert found == SENTENCES[recipe.name]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["ud_ewt"], indirect=True)
 def test_words_and_tags_are_those_of_the_treebank(recipe, report):
     tasks = report(recipe, "test").tasks

@@ -83,6 +83,7 @@ def test_goes_on_to_the_same_weights_and_logs(tmp_path, parts):
     assert (resumed.plateau.wait, resumed.plateau.best) == (whole.plateau.wait, whole.plateau.best)
 
 
+@pytest.mark.slow
 def test_early_stopping_remembers(tmp_path):
     whole = Training(tmp_path / "whole.npz", 40, patience=2)
     length = len(whole.history["loss"])

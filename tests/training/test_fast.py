@@ -28,6 +28,7 @@ def data(batches=6):
     return mtlkeras.data.load(rows, {"y": "y"}, "x", batch_size=8)
 
 
+@pytest.mark.slow
 def test_undoes_the_steps_and_sorts_by_time():
     measured, untouched = model(), model()
     untouched.set_weights(measured.get_weights())

@@ -189,6 +189,7 @@ def test_shortcut_kinds_differ_in_parameters():
 # Fields.
 
 
+@pytest.mark.slow_on_jax
 @pytest.mark.parametrize("kind", KINDS if TENSORFLOW else [AlexNet, ResNet])
 def test_penalties_are_those_of_all_kernels(kind):
     small = {"fc_units": 16} if "fc_units" in kind.field_names() else {}
@@ -199,6 +200,7 @@ def test_penalties_are_those_of_all_kernels(kind):
     np.testing.assert_allclose(float(sum(model.losses)), expected, rtol=1e-4)
 
 
+@pytest.mark.slow_on_jax
 @pytest.mark.parametrize("trunk", CASES[:4])
 def test_dropout_acts_in_training_only(trunk):
     rate = 0.5
@@ -216,6 +218,7 @@ def test_no_dropout_layer_without_dropout():
     assert not any(isinstance(layer, keras.layers.Dropout) for layer in model.layers)
 
 
+@pytest.mark.slow_on_jax
 @pytest.mark.parametrize(
     "normalization, layer",
     [

@@ -74,6 +74,7 @@ def weights_file(request, plain, tmp_path_factory):
     return path
 
 
+@pytest.mark.slow_on_jax
 def test_weights_from_a_file_give_the_networks_own_outputs(weights_file, expected):
     model, _ = model_of(SMALL.replace(weights=str(weights_file)))
     outputs = call(model, pixels())

@@ -88,7 +88,9 @@ def snapshots(tmp_path, monkeypatch):
     return folder, copies
 
 
-@pytest.mark.parametrize("kind", ["random", "grid", "bayesian", "hyperband"])
+@pytest.mark.parametrize(
+    "kind", ["bayesian", "hyperband", *(pytest.param(k, marks=pytest.mark.slow) for k in ("random", "grid"))]
+)
 def test_after_a_kill_at_any_write_no_ended_trial_is_run_again(kind, snapshots, monkeypatch):
     folder, copies = snapshots
     first = oracle(kind, folder)
