@@ -144,8 +144,10 @@ class ParameterBalancing(GradientBalancing):
 
         Inner products of parts of a sum are not those of the sum.
         """
-        count = len(self.tasks)
-        return [sum_over_replicas(ops.reshape(ops.cast(g, "float32"), (count, -1))) for g in gradients]
+        # Sizes are the variables': TensorFlow may not know those of a gradient in a graph.
+        shapes = [(len(self.tasks), math.prod(v.shape)) for v in self.chosen]
+        pairs = zip(gradients, shapes, strict=True)
+        return [sum_over_replicas(ops.reshape(ops.cast(g, "float32"), shape)) for g, shape in pairs]
 
     def _weighted(self, weights: Any, rows: list[Any]) -> list[Any]:
         own = ops.expand_dims(weights, 0)

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from mtlkeras.balancers import CRMOGM, DBMTL, MGDA, CAGrad, ExcessMTL, GradDrop, MoCo, PCGrad
+from mtlkeras.balancers import CRMOGM, DBMTL, MGDA, CAGrad, ExcessMTL, GradDrop, MoCo, MoDo, PCGrad
 from mtlkeras.balancers._solvers import onto_simplex
 from mtlkeras.balancers.base import Problem
+from tests.labels import toys
 
 LOSSES = np.array([0.5, 2.0, 4.0], "float32")
 
@@ -142,3 +143,15 @@ def test_crmogm_averages_the_weights_of_the_other_balancer():
     assert CRMOGM(balancer=PCGrad(seed=4)).seed == 4 and not hasattr(CRMOGM(balancer=MGDA()), "seed")
     with pytest.raises(ValueError, match="by the Gram matrix"):
         CRMOGM(balancer=MoCo())
+
+
+@pytest.mark.slow_on_jax
+@pytest.mark.parametrize("balancer", [GradDrop(), DBMTL(), CAGrad(at="parameters"), MoDo()], ids=repr)
+def test_shared_layers_over_steps_of_batches_of_any_size(balancer):
+    """Of whose gradients TensorFlow does not know the shape in a graph."""
+    heads = {task: toys.heads()[task] for task in ("kind", "size")}
+    model = toys.model(heads, balancer=balancer)
+    x, y = toys.inputs(), {task: toys.labels()[task] for task in heads}
+    for size in (1, 4, 6):
+        logs = model.fit(x, y, batch_size=size, verbose=0).history
+        assert all(np.isfinite(values).all() for values in logs.values())
