@@ -87,8 +87,8 @@ def class_weights(class_weight: Any, heads: Mapping[str, Head]) -> dict[str, np.
     ):
         if len(heads) > 1 or not isinstance(class_weight, by_class):
             raise ValueError(
-                f"class_weight: expected by task ({', '.join(map(repr, heads))}) a dict of {{class: weight}}, "
-                f"a weight for each class, or 'balanced'; received {class_weight!r}."
+                f"class_weight: expected by task ({', '.join(map(repr, heads))}) a dict of {{class: weight}}"
+                f", a weight for each class, or 'balanced'; received {class_weight!r}."
             )
         class_weight = {next(iter(heads)): class_weight}
     vectors = {}
