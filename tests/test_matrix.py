@@ -8,6 +8,9 @@ import mtlkeras
 from mtlkeras.trunks import MLP, VGG, AlexNet, GoogLeNet, Pretrained, ResNet
 from tests.support import all_heads, examples
 
+# What each part does is in trunks/, heads/, test_export.py and recipes/, in every run of the tests.
+pytestmark = pytest.mark.slow
+
 SMALL = {"normalization": "batch", "dropout": 0.0}
 TRUNKS = {
     "alexnet": AlexNet(width=12, fc_units=32, **SMALL),
@@ -16,13 +19,7 @@ TRUNKS = {
     "resnet": ResNet(depth=8, width=8),
     "resnet_imagenet": ResNet(depth=18, width=8),
 }
-# The others add a minute each; that they learn and travel at all is in trunks/test_image_trunks.py.
-QUICK = [("resnet", (28, 28, 1))]
-CASES = [
-    pytest.param(name, shape, marks=() if (name, shape) in QUICK else pytest.mark.slow)
-    for name in TRUNKS
-    for shape in ((28, 28, 1), (64, 64, 3))
-]
+CASES = [(name, shape) for name in TRUNKS for shape in ((28, 28, 1), (64, 64, 3))]
 COUNT = 8
 
 
@@ -72,12 +69,10 @@ def test_image_trunk_with_every_head(name, shape, tmp_path):
     check_learns_and_travels(model, x, first, last, tmp_path)
 
 
-@pytest.mark.slow
 def test_table_trunk_with_every_head(tmp_path):
     check_learns_and_travels(*fitted(MLP(depth=2, width=32, normalization="batch"), (12,)), tmp_path)
 
 
-@pytest.mark.slow
 def test_pretrained_trunk_with_every_head(tmp_path):
     trunk = Pretrained("MobileNetV2", weights=None)
     model, x, first, last = fitted(trunk, (64, 64, 3))

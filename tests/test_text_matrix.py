@@ -53,7 +53,7 @@ def sentences(seed=0):
     return np.where(np.arange(TIME) < np.array([6, 5, 4, 3, 2, 1, 6, 0])[:, None], ids, 0).astype("int32")
 
 
-@pytest.mark.slow  # Of which the next one shows a trunk's part, and tests/heads each head's.
+@pytest.mark.slow
 @pytest.mark.eager(False)
 @pytest.mark.parametrize("name", TRUNKS)
 def test_text_trunk_with_every_head(name, tmp_path):
@@ -61,7 +61,8 @@ def test_text_trunk_with_every_head(name, tmp_path):
 
 
 @pytest.mark.eager(False)
-@pytest.mark.parametrize("name", slow_but("bert"))
+@pytest.mark.slow  # In parts below, in trunks/test_bert.py and heads/test_sequence_heads.py.
+@pytest.mark.parametrize("name", TRUNKS)
 def test_text_trunk_with_a_label_and_tags(name, tmp_path):
     check_text_trunk(TRUNKS[name], ("kind", "tag"), tmp_path)
 

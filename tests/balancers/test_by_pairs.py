@@ -111,6 +111,7 @@ def test_step_takes_the_products_of_the_halves_and_the_gradients_of_the_whole(ba
         np.testing.assert_allclose(logs[name], value, rtol=1e-4, err_msg=name)
 
 
+@pytest.mark.slow_on_jax
 def test_regularizers_count_once():
     x, y = examples(8)
     found = []

@@ -166,7 +166,6 @@ def in_training():
         balancer = made(cls, at="parameters") if issubclass(cls, GramBalancer) and i % 2 else made(cls)
         yield slow_but_for_some(balancer)
     yield slow_but_for_some(known.CAGrad())
-    yield slow_but_for_some(known.CAGrad(at="parameters"))
     yield slow_but_for_some(known.MGDA(every=2))
 
 

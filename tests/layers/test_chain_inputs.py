@@ -305,6 +305,7 @@ def test_what_a_crf_cannot_take_is_named(message):
     assert "CRF" in str(error.value)
 
 
+@pytest.mark.slow_on_jax
 def test_tags_where_there_is_no_step_may_be_anything():
     crf, mask = CRF(TAGS), np.array([[True, False]])
     found = crf.log_likelihood(np.zeros((1, 2, TAGS)), np.array([[1, 99]]), mask)

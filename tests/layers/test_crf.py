@@ -264,6 +264,7 @@ def test_what_stands_in_the_padding_does_not_matter(padding):
         np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.slow_on_jax
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("scale", [1.0, 100.0])
 def test_no_decode_of_ten_thousand_breaks_the_scheme(scheme, scale):
@@ -289,6 +290,7 @@ def test_no_decode_of_ten_thousand_breaks_the_scheme(scheme, scale):
     assert decodes > 2.5 * rows
 
 
+@pytest.mark.slow_on_jax
 @pytest.mark.parametrize("constrain_training", [pytest.param(False, marks=pytest.mark.slow_on_jax), True])
 def test_gold_tags_that_break_the_scheme_give_finite_losses(constrain_training):
     rng = np.random.default_rng(6)
@@ -307,6 +309,7 @@ def test_gold_tags_that_break_the_scheme_give_finite_losses(constrain_training):
     )
 
 
+@pytest.mark.slow_on_jax
 @pytest.mark.eager(False)  # Six hundred steps.
 def test_long_sequences_lose_no_precision(monkeypatch):
     rng = np.random.default_rng(7)

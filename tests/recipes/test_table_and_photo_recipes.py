@@ -58,6 +58,7 @@ def test_a_step_of_training_reaches_every_weight(recipe):
     assert {task: len(output) for task, output in model(x).items()} == dict.fromkeys(y, 16)
 
 
+@pytest.mark.slow
 @use("adult")
 def test_adult_splits(recipe):
     sizes = {

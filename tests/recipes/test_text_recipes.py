@@ -56,7 +56,7 @@ def report():
 
 
 # One recipe a form of data and of trunk.
-@pytest.mark.parametrize("recipe", slow_but("snips_bert", "ud_ewt", "goemotions", of=FOLDERS), indirect=True)
+@pytest.mark.parametrize("recipe", slow_but("snips_bert", "goemotions", of=FOLDERS), indirect=True)
 def test_a_step_of_training(recipe):
     x, y = next(iter(recipe.data("valid", 8)))
     hp = HyperParameters({"learning_rate": "1e-3"}, fixed={"epochs": 9, "steps_per_epoch": 9})
@@ -77,6 +77,7 @@ def test_trunk_of_goemotions_is_a_flag(recipe, trunk):
     assert type(model.trunk.get_layer("features").trunk).__name__.lower() == trunk.replace("_", "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["ud_ewt"], indirect=True)
 def test_tasks_of_ud_ewt_are_a_flag(recipe):
     model = recipe.build(HyperParameters({"tasks": "feats,upos"}))

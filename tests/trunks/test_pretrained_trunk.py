@@ -119,6 +119,7 @@ def test_networks_with_preprocessing_of_their_own_take_whole_numbers():
     )
 
 
+@pytest.mark.tensorflow
 def test_inner_layers_are_taps():
     _, features = model_of(SMALL)
     vector = features.get("vector", at="block_6_expand_relu", asked_by="the test")
