@@ -127,6 +127,7 @@ def test_regularizers_count_once():
         np.testing.assert_allclose(paired, plain, atol=1e-6)
 
 
+@pytest.mark.slow_on_jax
 def test_a_batch_of_one_row_trains():
     x, y = examples(3)
     model = tiny_model(balancer=MoDo(), run_eagerly=EAGERLY)

@@ -129,6 +129,7 @@ def test_labels_and_padding_outside_of_the_sequence_change_nothing(head):
     )
 
 
+@pytest.mark.slow_on_jax
 @pytest.mark.parametrize("head", EACH)
 def test_no_labels_give_no_loss(head):
     built = model({"y": head, "kind": Classification(2)})
@@ -138,9 +139,13 @@ def test_no_labels_give_no_loss(head):
     assert np.isfinite(history["loss"]).all()
 
 
-# One is the length of the others' way.
+# One is the length of the others' way, and on TensorFlow the graph takes ten times as long to make.
 @pytest.mark.parametrize(
-    "kind", ["crf", *(pytest.param(k, marks=pytest.mark.slow) for k in ("tagging", "hmm"))]
+    "kind",
+    [
+        pytest.param(k, marks=pytest.mark.slow if k != "crf" or EAGERLY else ())
+        for k in ("crf", "tagging", "hmm")
+    ],
 )
 def test_learns(kind):
     joint = [ExactMatch(("y", "kind"))]

@@ -315,7 +315,9 @@ def test_tags_where_there_is_no_step_may_be_anything():
 
 
 @pytest.mark.eager(False)  # As for tags.
-@pytest.mark.parametrize("kind", ["discrete", pytest.param("gaussian", marks=pytest.mark.slow), "scores"])
+@pytest.mark.parametrize(
+    "kind", ["discrete", *(pytest.param(k, marks=pytest.mark.slow) for k in ("gaussian", "scores"))]
+)
 def test_an_observation_that_means_nothing_spoils_its_own_sequence_only(kind):
     hmm = HMM(
         2,

@@ -61,7 +61,7 @@ def joint(paths: Paths, states: np.ndarray) -> float:
     "kind, states, final",
     [
         ("discrete", 3, True),
-        ("gaussian", 3, False),
+        pytest.param("gaussian", 3, False, marks=pytest.mark.slow_on_jax),
         pytest.param("scores", 1, False, marks=pytest.mark.slow_on_jax),
     ],
 )
