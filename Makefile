@@ -79,7 +79,7 @@ test-quick: $(INSTALLED)
 
 test-slow: $(INSTALLED)
 	@echo "[1/3] what trains for longer, on TensorFlow"
-	@KERAS_BACKEND=tensorflow $(PYTEST) -m slow
+	@KERAS_BACKEND=tensorflow MTLKERAS_TEST_TRACED=1 $(PYTEST) -m slow
 	@echo "[2/3] what takes longer to compile, on JAX"
 	@$(JAX_QUICKLY) $(PYTEST) $(SHARED) -m "slow and not tensorflow and not data" $(JAX_TESTS)
 	@echo "[3/3] all other tests on TensorFlow, traced and optimised as users' models are"

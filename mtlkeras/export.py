@@ -12,6 +12,7 @@ from typing import Any
 
 import keras
 
+from mtlkeras._backend import traced_once
 from mtlkeras._errors import unknown_name
 from mtlkeras.text_inputs import takes_tokens, text_encoder
 
@@ -72,14 +73,9 @@ def _saved_model(model: Any, path: Path, verbose: bool = False, **kwargs: Any) -
     ]
     archive = keras.export.ExportArchive()
     archive.track(model)
-    raw = _raw(model)
-    serve = _serve(model, raw)
-    if keras.backend.backend() == "tensorflow":
-        from mtlkeras._backend.tensorflow import traced_once
-
-        # An archive traces each endpoint twice or more, and a chain is traced for seconds.
-        raw = traced_once(raw, signature[0])
-        serve = traced_once(_serve(model, raw), signature[0])
+    # An archive traces each endpoint twice or more, and a chain is traced for seconds.
+    raw = traced_once(_raw(model), signature[0])
+    serve = traced_once(_serve(model, raw), signature[0])
     encoder = text_encoder(model)
     if encoder is not None and takes_tokens(model):
         from mtlkeras._backend.text import add_text_endpoints

@@ -310,7 +310,7 @@ class MultiTaskModel(Trainer, keras.Model):
     def labels_by_task(self, y: Any) -> dict[str, Any]:
         """Returns labels as a dict, without tasks that have none."""
         if y is None:
-            raise ValueError(f"No labels: pass y as a dict by task ({', '.join(self.output)}).")
+            raise self._no_labels()
         return {
             task: value
             for task, value in checks.by_task(y, self.output, "labels").items()
@@ -423,6 +423,9 @@ class MultiTaskModel(Trainer, keras.Model):
         kept = self._compile_metrics
         return contextlib.nullcontext() if kept is None else kept.evaluation()
 
+    def _no_labels(self) -> ValueError:
+        return ValueError(f"No labels: pass y as a dict by task ({', '.join(self.output)}).")
+
     def _checked_data(
         self, step: str, x: Any, y: Any = None, sample_weight: Any = None
     ) -> tuple[Any, Any, Any]:
@@ -431,6 +434,8 @@ class MultiTaskModel(Trainer, keras.Model):
         if y is None:
             return ways_in.check_source(x, self.heads, functools.partial(self.see_ranks, step)), y, None
         y, sample_weight = ways_in.check_arrays(y, sample_weight, self.heads)
+        if not y:
+            raise self._no_labels()
         _check_rows(x, y)
         self.see_ranks(step, y, sample_weight)
         return x, y, sample_weight

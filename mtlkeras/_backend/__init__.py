@@ -13,6 +13,7 @@ if keras.backend.backend() == "tensorflow":
         make_strategy,
         replica_count,
         sum_over_replicas,
+        traced_once,
     )
     from mtlkeras._backend.tensorflow_scan import compiled, scan
 else:
@@ -26,6 +27,7 @@ else:
         matmul,
         replica_count,
         sum_over_replicas,
+        traced_once,
     )
     from mtlkeras._backend.jax_scan import compiled, scan  # type: ignore[assignment]
 
@@ -41,4 +43,5 @@ __all__ = [
     "replica_count",
     "scan",
     "sum_over_replicas",
+    "traced_once",
 ]

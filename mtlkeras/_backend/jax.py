@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -56,6 +56,11 @@ def make_strategy(name: str) -> _Devices:
         raise NotImplementedError("The strategy multi_worker needs the TensorFlow backend.")
     devices = keras.distribution.list_devices()
     return _Devices(devices[:1] if name == "one_device" else devices)
+
+
+def traced_once(function: Callable, signature: Any) -> Callable:
+    """Returns the function, which an export compiles once by itself."""
+    return function
 
 
 def check_at_most(values: Any, limit: int, length: int | None, message: str) -> Any:

@@ -37,6 +37,17 @@ def test_no_rows_to_learn_from_are_told(made):
             call(x[:0], y)
 
 
+@pytest.mark.parametrize("y", [{}, {"kind": None}])
+def test_labels_of_no_task_are_told(made, y):
+    model, x = made
+    for call in (model.fit, model.evaluate):
+        with pytest.raises(ValueError, match="No labels: pass y as a dict by task"):
+            call(x, y, verbose=0)
+    for call in (model.train_on_batch, model.test_on_batch):
+        with pytest.raises(ValueError, match="No labels: pass y as a dict by task"):
+            call(x, y)
+
+
 @pytest.mark.tensorflow
 def test_a_data_set_without_a_batch_is_told(made):
     import tensorflow as tf

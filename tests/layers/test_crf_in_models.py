@@ -75,20 +75,22 @@ def all_of_it():
     return functools.partial(tf.function, found, input_signature=signature, autograph=False), crf
 
 
+def drawn(rng, count, time):
+    """Logits, tags and a mask with gaps, as `all_of_it` takes them."""
+    logits = rng.normal(size=(count, time, 3)).astype("float32")
+    return logits, rng.integers(0, 3, (count, time), "int32"), rng.random((count, time)) < 0.7
+
+
 @pytest.mark.eager(False)
 @pytest.mark.slow
 @pytest.mark.tensorflow
 def test_one_graph_serves_batches_and_lengths_of_any_size():
-    import tensorflow as tf
-
     function, crf = all_of_it()
     rng = np.random.default_rng(0)
     plain = function()
     for rows, time in ((4, 7), (1, 1), (0, 3), (2, 0)):
-        logits = rng.normal(size=(rows, time, 3)).astype("float32")
-        tags, mask = rng.integers(0, 3, (rows, time)), rng.random((rows, time)) < 0.7
-        given = tf.constant(logits), tf.constant(tags, "int32"), tf.constant(mask)
-        found = plain(*given)
+        logits, tags, mask = drawn(rng, rows, time)
+        found = plain(logits, tags, mask)
         assert [tuple(x.shape) for x in found] == [(rows,), logits.shape, (rows, time), (rows,)]
         if rows != 4:
             continue
@@ -101,15 +103,8 @@ def test_one_graph_serves_batches_and_lengths_of_any_size():
 @pytest.mark.slow
 @pytest.mark.tensorflow
 def test_xla_gives_the_same():
-    import tensorflow as tf
-
     function, _ = all_of_it()
-    rng = np.random.default_rng(0)
-    given = (
-        tf.constant(rng.normal(size=(4, 7, 3)), "float32"),
-        tf.constant(rng.integers(0, 3, (4, 7)), "int32"),
-        tf.constant(rng.random((4, 7)) < 0.7),
-    )
+    given = drawn(np.random.default_rng(0), 4, 7)
     for a, b in zip(function(jit_compile=True)(*given), function()(*given), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
 
