@@ -172,8 +172,7 @@ def _check_dataset(dataset: Any, heads: Mapping[str, Head]) -> Any:
         if len(batch) == 3:
             failures += _weight_checks(batch[2], labels, heads)
         with tf.control_dependencies(failures):
-            labels = {task: tf.identity(value) for task, value in labels.items()}
-        return batch[0], labels, *batch[2:]
+            return batch[0], {task: _kept(heads[task], y) for task, y in labels.items()}, *batch[2:]
 
     def dense(value: Any) -> Any:
         if not isinstance(value, tf.RaggedTensor):
@@ -203,7 +202,7 @@ def _check_spec(task: str, head: Head, spec: Any) -> None:
 
 
 def _checked_labels(task: str, head: Head, y: Any) -> tuple[Any, Any]:
-    """Returns labels in the shape and type of a head, and the operation that fails if one cannot be."""
+    """Returns labels in the shape of a head, and the operation that fails if one cannot be."""
     import tensorflow as tf
 
     form = head.label_form
@@ -211,16 +210,40 @@ def _checked_labels(task: str, head: Head, y: Any) -> tuple[Any, Any]:
         y = form.arranged(y)
     except ValueError as error:
         raise ValueError(f"Labels of task '{task}': {error}") from None
-    wide = tf.cast(y, tf.float64)  # In which the labels of an unsigned type are no markers.
-    wrong = form.wrong(wide, SimpleNamespace(sum=tf.reduce_sum, any=tf.reduce_any))
+    kept, whole = form.kept_as(y), not y.dtype.is_floating
+    y = _with_room(y, kept == "int32")
+    wrong = form.wrong(y, SimpleNamespace(sum=tf.reduce_sum, any=tf.reduce_any))
     text = checks.framed(f"Labels of task '{task}': a label is outside {form.told}.")
-    check = tf.debugging.Assert(~tf.reduce_any(wrong), [text])
-    kept = form.kept_as(y)
-    if kept == "int32":
-        wide = tf.where(tf.math.is_nan(wide), tf.cast(MISSING, tf.float64), wide)
-    elif form.are_numbers and not y.dtype.is_floating:
-        wide = tf.where(wide == MISSING, tf.cast(np.nan, tf.float64), wide)
-    return tf.cast(wide, kept), check
+    # Without the branch of `tf.debugging.Assert`, which costs more than the check.
+    check = tf.raw_ops.Assert(condition=~tf.reduce_any(wrong), data=[text])
+    if kept == "int32" and y.dtype.is_floating:
+        y = tf.where(tf.math.is_nan(y), tf.cast(MISSING, y.dtype), y)
+    elif form.are_numbers and whole:
+        y = tf.where(y == MISSING, tf.cast(np.nan, y.dtype), y)
+    return y, check
+
+
+def _kept(head: Head, y: Any) -> Any:
+    """Returns checked labels in the type of a head, as an operation that waits for what comes before."""
+    import tensorflow as tf
+
+    kept = head.label_form.kept_as(y)
+    return tf.identity(y) if y.dtype == kept else tf.cast(y, kept)
+
+
+def _with_room(y: Any, as_classes: bool) -> Any:
+    """Returns labels of a pipeline in a type that holds every marker and is no slower than it must be.
+
+    Each operation on a small batch costs the same, so that whole numbers that are classes stay such where
+    they can. Those of an unsigned type are no markers, whatever their bits.
+    """
+    import tensorflow as tf
+
+    if y.dtype.is_floating:
+        return y if y.dtype in (tf.float32, tf.float64) else tf.cast(y, tf.float32)
+    if not as_classes or y.dtype in (tf.uint32, tf.uint64):
+        return tf.cast(y, tf.float64)
+    return y if y.dtype in (tf.int32, tf.int64) else tf.cast(y, tf.int32)
 
 
 def _weight_checks(weights: Any, labels: Mapping[str, Any], heads: Mapping[str, Head]) -> list[Any]:
@@ -233,6 +256,7 @@ def _weight_checks(weights: Any, labels: Mapping[str, Any], heads: Mapping[str, 
             continue
         arranged_weights(task, heads[task], weight, labels[task].shape)
         text = checks.framed(f"sample_weight of task '{task}': weights must be finite and not negative.")
-        good = tf.math.is_finite(tf.cast(weight, tf.float64)) & (tf.cast(weight, tf.float64) >= 0)
-        found.append(tf.debugging.Assert(tf.reduce_all(good), [text]))
+        wide = tf.cast(weight, tf.float64)
+        good = tf.reduce_all(tf.math.is_finite(wide) & (wide >= 0))
+        found.append(tf.raw_ops.Assert(condition=good, data=[text]))
     return found

@@ -69,7 +69,7 @@ class LabelForm:
         """Returns which arranged labels are neither missing nor what the head knows.
 
         Args:
-            y: A NumPy array, or a tensor of float64.
+            y: A NumPy array, or a tensor of TensorFlow of a type that holds every marker.
             xp: What has `sum` and `any` with `axis` and `keepdims` for it; beside them only operators
                 are used.
         """
@@ -212,7 +212,7 @@ class NumberLabels(LabelForm):
         return ops.where(mask, ops.cast(y, "float32"), 0.0)
 
     def wrong(self, y: Any, xp: Any = np) -> Any:
-        return (y == float("inf")) | (y == float("-inf"))
+        return abs(y) == float("inf")
 
     def kept_as(self, y: Any) -> str:
         return "float32"
@@ -279,6 +279,8 @@ def outside(y: Any, count: int, unseen: bool = False) -> Any:
         count: Number of classes.
         unseen: Whether `UNSEEN` is a label, too.
     """
-    # NaN is in no order and has no rest that equals 0, and is missing; infinity has a rest of NaN.
-    wrong = ((y < MISSING) | (y >= count) | (y % 1 != 0)) & (y == y)
+    wrong = (y < MISSING) | (y >= count)
+    if keras.backend.is_float_dtype(keras.backend.standardize_dtype(y.dtype)):
+        # NaN is in no order and has no rest that equals 0, and is missing; infinity has a rest of NaN.
+        wrong = (wrong | (y % 1 != 0)) & (y == y)
     return wrong & (y != UNSEEN) if unseen else wrong
