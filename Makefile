@@ -38,7 +38,7 @@ help:
 	@echo "make test       all tests on TensorFlow, then the backend-neutral ones on JAX"
 	@echo "make test-quick the core on TensorFlow, for the inner loop (about a minute)"
 	@echo "make test-slow  the tests that train for longer, and all in graphs as users have them"
-	@echo "make lint       ruff and mypy;  make format  rewrites the code style"
+	@echo "make lint       ruff, mypy and the order of imports;  make format  rewrites the code style"
 	@echo "make bench      step time and import time against plain Keras"
 	@echo "make docs       writes the reference from the docstrings to docs/reference"
 	@echo "Each sets up $(VENV) first if it is not there, with nothing but Python 3.11 and pip."
@@ -89,6 +89,7 @@ lint: $(INSTALLED)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo --no-cache
 
 format: $(INSTALLED)
 	@$(BIN)/ruff check --fix .

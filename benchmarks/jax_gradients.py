@@ -26,7 +26,7 @@ import numpy as np
 from jax import numpy as jnp
 from overhead import task_names
 
-from mtlkeras._backend import parameter_step_jax
+from mtlkeras._backends.jax import parameter_step as parameter_step_jax
 
 LOOP = parameter_step_jax._Pass.by_task
 

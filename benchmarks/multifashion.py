@@ -46,8 +46,8 @@ def by_hand(steps: int):
 
 
 def ours(steps: int, epochs: int):
-    from mtlkeras.hyperparameters import HyperParameters
-    from mtlkeras.recipe import Recipe, find_recipe
+    from mtlkeras._app.hyperparameters import HyperParameters
+    from mtlkeras._app.recipe import Recipe, find_recipe
 
     fixed = {"epochs": epochs, "steps_per_epoch": steps // epochs}
     return Recipe(find_recipe("multifashion")).build(HyperParameters(fixed=fixed))
@@ -69,7 +69,7 @@ def main() -> None:
 
     import keras
 
-    from mtlkeras.recipe import Recipe, find_recipe
+    from mtlkeras._app.recipe import Recipe, find_recipe
 
     recipe = Recipe(find_recipe("multifashion"))
     train, test = (

@@ -110,7 +110,7 @@ SPLITS = ("train", "test")
 
 
 def multifashion():
-    from mtlkeras.recipe import Recipe, find_recipe
+    from mtlkeras._app.recipe import Recipe, find_recipe
 
     return Recipe(find_recipe("multifashion"))
 
@@ -119,7 +119,7 @@ def accuracies(method: Method, seed: int, epochs: int, arrays: dict[str, tuple])
     """Trains once; returns each task's accuracy on the test split, in percent."""
     import keras
 
-    from mtlkeras.hyperparameters import HyperParameters
+    from mtlkeras._app.hyperparameters import HyperParameters
 
     recipe = multifashion()
     batches = {"batch_size": recipe.constant("BATCH_SIZE"), "verbose": 0}

@@ -10,10 +10,10 @@ from types import ModuleType
 # second on top of `import keras`.
 from mtlkeras import balancers, heads, layers, metrics, sharing, trunks
 from mtlkeras._missing import MISSING
-from mtlkeras.builder import build_model
+from mtlkeras._model.builder import build_model
+from mtlkeras._model.model import MultiTaskModel
+from mtlkeras._model.saving import load_model
 from mtlkeras.features import Features
-from mtlkeras.model import MultiTaskModel
-from mtlkeras.saving import load_model
 from mtlkeras.specs import Spec, spec
 
 __version__ = "0.1.0"

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
+
+# Frame the message of a check inside a data pipeline, which comes back within TensorFlow's own.
+_MARK, _END = "<label check> ", "</label check>"
 
 
 def near_match(name: object, known: Iterable[str]) -> str:
@@ -28,3 +32,14 @@ def unknown_name(what: str, name: object, known: Iterable[str], where: str) -> V
         f"Unknown {what} '{name}' in {where}.{near_match(name, known)} "
         f"Known {what}s: {', '.join(map(repr, known)) or 'none'}."
     )
+
+
+def framed(text: str) -> str:
+    """Returns a message that `label_error` finds in what TensorFlow makes of it."""
+    return f"{_MARK}{text}{_END}"
+
+
+def label_error(error: Exception) -> str | None:
+    """Returns the message of a failed label check inside a data pipeline, if it is one."""
+    found = re.search(f"{_MARK}(.*?{_END})", str(error), re.DOTALL)
+    return found.group(1).replace(_END, "").replace("\\'", "'") if found else None

@@ -84,7 +84,11 @@ class Features:
 
 
 def _offering(kind: str) -> str:
-    from mtlkeras import trunks  # Only for the message, and trunks import this module.
-
-    names = [name for name in trunks.__all__ if kind in getattr(getattr(trunks, name), "gives", ())]
+    # Trunks are above this module; Keras knows all that were imported.
+    known = keras.saving.get_custom_objects().values()
+    names = sorted(
+        cls.__name__
+        for cls in known
+        if kind in getattr(cls, "gives", ()) and cls.__module__.startswith("mtlkeras.")
+    )
     return f"Trunks that give a {kind}: {', '.join(names) or 'none yet'}."

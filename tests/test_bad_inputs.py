@@ -15,8 +15,8 @@ import pytest
 
 import mtlkeras
 from mtlkeras import balancers
+from mtlkeras._app.runs.search_parallel import Workers
 from mtlkeras.heads import Classification, MultiLabel
-from mtlkeras.runs.search_parallel import Workers
 from tests.data.toy_builder import ToyFruit
 from tests.support import TinyTrunk, examples, tiny_model
 
@@ -132,9 +132,9 @@ def build(hp):
 
 def searched(tmp_path: Path, widths: str = "[4, 8]", **options):
     """Searches a recipe; `run_dir` is within the case's folder."""
-    from mtlkeras.recipe import Recipe
-    from mtlkeras.runs.search import search
-    from mtlkeras.runs.search_plan import SearchOptions, prepare_search
+    from mtlkeras._app.recipe import Recipe
+    from mtlkeras._app.runs.search import search
+    from mtlkeras._app.runs.search_plan import SearchOptions, prepare_search
 
     path = tmp_path / "numbers.py"
     path.write_text(SEARCHED.replace("WIDTHS", widths))

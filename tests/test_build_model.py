@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import mtlkeras
-from mtlkeras.builder import as_inputs
+from mtlkeras._model.builder import as_inputs
 from mtlkeras.features import Features
 from mtlkeras.heads import Classification, Regression
 from tests.support import TinyTrunk, examples, tiny_model

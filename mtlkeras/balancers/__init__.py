@@ -13,7 +13,7 @@ from mtlkeras.balancers.base import (
     Weighed,
 )
 from mtlkeras.balancers.cagrad import CAGrad
-from mtlkeras.balancers.config import ConFIG
+from mtlkeras.balancers.conflict_free import ConFIG
 from mtlkeras.balancers.cosmos import COSMOS
 from mtlkeras.balancers.crmogm import CRMOGM
 from mtlkeras.balancers.dbmtl import DBMTL

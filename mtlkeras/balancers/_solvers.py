@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from keras import ops
 
-from mtlkeras._backend import SOLVER_DTYPE, matmul
+from mtlkeras._backends import SOLVER_DTYPE, matmul
 
 # Below this share of the largest eigenvalue a direction is rounding: inner products come in float32.
 ROUNDING = 1e-6

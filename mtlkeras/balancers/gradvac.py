@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from mtlkeras._backend import matmul
+from mtlkeras._backends import matmul
 from mtlkeras.balancers._solvers import answer, precise
 from mtlkeras.balancers.base import GramBalancer, Problem
 from mtlkeras.balancers.pcgrad import orders

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from keras import ops
 
-from mtlkeras._backend import matmul
+from mtlkeras._backends import matmul
 from mtlkeras.balancers._solvers import onto_simplex, times
 from mtlkeras.balancers.base import Combined, ElementBalancer, Problem, above_zero, at_least_zero
 from mtlkeras.specs import spec, tunable

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from mtlkeras._backend import matmul
+from mtlkeras._backends import matmul
 from mtlkeras.balancers._solvers import answer, precise
 from mtlkeras.balancers.base import GramBalancer, Problem
 from mtlkeras.specs import spec

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from mtlkeras._missing import MISSING
-from mtlkeras.data.columns import Column, word, words
-from mtlkeras.data.encoded import Encoded, RowName
+from mtlkeras.data._columns import Column, word, words
+from mtlkeras.data._encoded import Encoded, RowName
 from mtlkeras.data.labels import Label, find_kind, read_columns
 
 FEW = 20

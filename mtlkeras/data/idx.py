@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from mtlkeras.data.columns import Column, from_array
-from mtlkeras.data.rows import PICTURE, Rows
+from mtlkeras.data._columns import Column, from_array
+from mtlkeras.data._rows import PICTURE, Rows
 
 _DTYPES = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 _SPLITS = {"train": "train", "test": "t10k"}

@@ -11,9 +11,9 @@ import numpy as np
 
 from mtlkeras._errors import unknown_name
 from mtlkeras._missing import MISSING
-from mtlkeras.data.columns import Column, distinct, from_objects, numbers, word, words
-from mtlkeras.data.encoded import Encoded, RowName, meanings_of, not_a_class, unseen_id
-from mtlkeras.data.tags import encode_tags
+from mtlkeras.data._columns import Column, distinct, from_objects, numbers, word, words
+from mtlkeras.data._encoded import Encoded, RowName, meanings_of, not_a_class, unseen_id
+from mtlkeras.data._tags import encode_tags
 from mtlkeras.specs import Spec, spec
 
 KINDS = ("class", "number", "multi", "tags", "array")

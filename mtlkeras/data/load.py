@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mtlkeras.data._from_rows import load_rows
+from mtlkeras.data._from_tfds import load_tfds
+from mtlkeras.data._options import Options
+from mtlkeras.data._rows import Rows
+from mtlkeras.data._source import open_source
 from mtlkeras.data.doubts import DataWarning
-from mtlkeras.data.from_rows import load_rows
-from mtlkeras.data.from_tfds import load_tfds
 from mtlkeras.data.labels import Label, label_specs
-from mtlkeras.data.options import Options
 from mtlkeras.data.report import describe
-from mtlkeras.data.rows import Rows
-from mtlkeras.data.source import open_source
 from mtlkeras.text import TextEncoder
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from mtlkeras.data._sequences import grouped_by_length
 from mtlkeras.data.report import attach, find_all
-from mtlkeras.data.sequences import grouped_by_length
 
 _ORDER = "_mtlkeras_order"
 

@@ -62,7 +62,7 @@ def read_pictures(
     mtlkeras.data.read_pictures("leaf.png", image_size=32).shape  # (1, 32, 32, 3)
     ```
     """
-    from mtlkeras.data.options import Options
+    from mtlkeras.data._options import Options
 
     options = Options(image_size=image_size, channels=channels)
     paths = [Path(p) for p in ([paths] if isinstance(paths, (str, Path)) else paths)]

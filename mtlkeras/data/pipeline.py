@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from mtlkeras._missing import MISSING
-from mtlkeras.data.images import Pictures
-from mtlkeras.data.inputs import Inputs
-from mtlkeras.data.options import Options
+from mtlkeras.data._images import Pictures
+from mtlkeras.data._inputs import Inputs
+from mtlkeras.data._options import Options
+from mtlkeras.data._sequences import Sequences, joined
+from mtlkeras.data._sharding import shared_by_example
 from mtlkeras.data.order import EpochOrder, shuffled_range
-from mtlkeras.data.sequences import Sequences, joined
-from mtlkeras.data.sharding import shared_by_example
 
 
 def batches_of_rows(

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mtlkeras.data.encoded import Encoded
+from mtlkeras.data._encoded import Encoded
 
 _REPORT = "_mtlkeras_report"
 

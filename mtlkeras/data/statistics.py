@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from mtlkeras.data.columns import distinct, numbers
-from mtlkeras.data.options import Options
-from mtlkeras.data.rows import Rows
-from mtlkeras.data.source import open_source
-from mtlkeras.data.splits import choose_rows
+from mtlkeras.data._columns import distinct, numbers
+from mtlkeras.data._options import Options
+from mtlkeras.data._rows import Rows
+from mtlkeras.data._source import open_source
+from mtlkeras.data._splits import choose_rows
 
 
 @dataclasses.dataclass(frozen=True)

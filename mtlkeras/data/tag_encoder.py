@@ -10,7 +10,7 @@ import numpy as np
 
 from mtlkeras._errors import near_match
 from mtlkeras._missing import MISSING
-from mtlkeras.layers.tag_constraints import check_tags, split_tag
+from mtlkeras.layers._tag_constraints import check_tags, split_tag
 
 
 class Span(NamedTuple):

@@ -8,7 +8,7 @@ from keras import ops
 
 from mtlkeras._missing import MISSING
 from mtlkeras.heads.sequence import StepHead
-from mtlkeras.layers.chain import IMPOSSIBLE
+from mtlkeras.layers._chain import IMPOSSIBLE
 
 
 class SoftmaxSteps(StepHead):

@@ -12,10 +12,10 @@ from mtlkeras._missing import MISSING
 from mtlkeras.features import Features
 from mtlkeras.heads._labels import StepLabels
 from mtlkeras.heads.base import Head
-from mtlkeras.layers.chain import IMPOSSIBLE
-from mtlkeras.layers.entities import EntityReader, entity_spans
+from mtlkeras.layers._chain import IMPOSSIBLE
+from mtlkeras.layers._entities import EntityReader, entity_spans
+from mtlkeras.layers._tag_constraints import SCHEMES, check_tags
 from mtlkeras.layers.sequence_output import SequenceOutput
-from mtlkeras.layers.tag_constraints import SCHEMES, check_tags
 from mtlkeras.metrics import EntityScore, TokenAccuracy
 
 _ENTITY_METRICS = ("f1", "precision", "recall")

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from mtlkeras.layers.chain import (
+from mtlkeras.layers._chain import (
     IMPOSSIBLE,
     Chain,
     Steps,
@@ -21,8 +21,8 @@ from mtlkeras.layers.chain import (
     read_states,
     whole_number,
 )
-from mtlkeras.layers.chain import log_partition as chain_log_partition
-from mtlkeras.layers.tag_constraints import allowed_transitions
+from mtlkeras.layers._chain import log_partition as chain_log_partition
+from mtlkeras.layers._tag_constraints import allowed_transitions
 
 
 @keras.saving.register_keras_serializable("mtlkeras")

@@ -9,7 +9,7 @@ import numpy as np
 from keras import ops
 
 from mtlkeras._errors import unknown_name
-from mtlkeras.layers.chain import (
+from mtlkeras.layers._chain import (
     IMPOSSIBLE,
     Chain,
     Steps,
@@ -23,9 +23,9 @@ from mtlkeras.layers.chain import (
     read_steps,
     whole_number,
 )
-from mtlkeras.layers.chain import log_partition as chain_log_partition
-from mtlkeras.layers.emissions import EMISSIONS, log_normalised
-from mtlkeras.layers.hmm_fitting import Expecting, Sequences, count
+from mtlkeras.layers._chain import log_partition as chain_log_partition
+from mtlkeras.layers._emissions import EMISSIONS, log_normalised
+from mtlkeras.layers._hmm_fitting import Expecting, Sequences, count
 
 
 @keras.saving.register_keras_serializable("mtlkeras")

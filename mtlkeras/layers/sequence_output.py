@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from mtlkeras.layers.chain import IMPOSSIBLE
+from mtlkeras.layers._chain import IMPOSSIBLE
 from mtlkeras.layers.crf import CRF
 from mtlkeras.layers.hmm import HMM
 from mtlkeras.layers.output import TaskOutput

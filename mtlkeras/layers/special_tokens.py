@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from mtlkeras._backend import check_at_most
+from mtlkeras._backends import check_at_most
 
 
 @keras.saving.register_keras_serializable("mtlkeras")

@@ -42,7 +42,7 @@ class EncodeText(keras.layers.Layer):
                 "Only the TensorFlow backend can look up strings inside a model. Make the input one of "
                 "whole numbers, and give it TextEncoder.encode(texts)."
             )
-        from mtlkeras._backend import text
+        from mtlkeras._backends.tensorflow import strings as text
 
         self.encoder = encoder
         self.supports_jit = False  # XLA knows no strings.
@@ -50,7 +50,7 @@ class EncodeText(keras.layers.Layer):
         self._letters = text.make_table(encoder.alphabet or (), FIRST, UNKNOWN)
 
     def call(self, inputs: Any) -> Any:
-        from mtlkeras._backend import text
+        from mtlkeras._backends.tensorflow import strings as text
 
         encoder = self.encoder
         raw = len(inputs.shape) == 1

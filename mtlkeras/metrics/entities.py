@@ -9,9 +9,9 @@ import keras
 from keras import ops
 
 from mtlkeras._errors import unknown_name
-from mtlkeras.layers.chain import compact
-from mtlkeras.layers.entities import EntityReader
-from mtlkeras.layers.tag_constraints import check_tags
+from mtlkeras.layers._chain import compact
+from mtlkeras.layers._entities import EntityReader
+from mtlkeras.layers._tag_constraints import check_tags
 
 MEASURES = ("f1", "precision", "recall")
 

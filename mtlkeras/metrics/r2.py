@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from mtlkeras._backend import sum_over_replicas
+from mtlkeras._backends import sum_over_replicas
 from mtlkeras.metrics._entries import as_rows, as_weights, mean_where
 
 

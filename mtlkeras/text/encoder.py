@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from mtlkeras.specs import Spec, spec
-from mtlkeras.text.splitting import CASINGS, casing, check_rule, split_text
+from mtlkeras.text._splitting import CASINGS, casing, check_rule, split_text
 
 PADDING, UNKNOWN, FIRST = 0, 1, 2
 """Ids of what fills up a batch, of a token that is not in the vocabulary, and of its first."""

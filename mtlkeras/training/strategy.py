@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mtlkeras import _backend
+from mtlkeras._backends import make_strategy
 from mtlkeras._errors import unknown_name
 
 STRATEGIES = ("one_device", "mirrored", "multi_worker")
@@ -41,4 +41,4 @@ def strategy(name: str) -> Any:
     """
     if name not in STRATEGIES:
         raise unknown_name("strategy", name, STRATEGIES, "strategy")
-    return _backend.make_strategy(name)
+    return make_strategy(name)

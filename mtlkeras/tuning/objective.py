@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from mtlkeras.tuning.directions import known_direction, log_directions, main_metrics
-from mtlkeras.tuning.packages import keras_tuner
+from mtlkeras.tuning._directions import known_direction, log_directions, main_metrics
+from mtlkeras.tuning._packages import keras_tuner
 
 
 def objective(model_or_heads: Any, names: str | Sequence[Any] | None = None) -> Any:

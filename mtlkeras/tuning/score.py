@@ -10,8 +10,8 @@ import keras
 import numpy as np
 
 from mtlkeras._errors import unknown_name
-from mtlkeras.tuning.directions import known_direction, log_directions, main_metrics
-from mtlkeras.tuning.packages import keras_tuner
+from mtlkeras.tuning._directions import known_direction, log_directions, main_metrics
+from mtlkeras.tuning._packages import keras_tuner
 
 KINDS = ("delta", "rank", "weighted")
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from mtlkeras._backend import matmul
+from mtlkeras._backends import matmul
 
 
 @pytest.mark.parametrize("transposed", [False, True])
@@ -21,7 +21,7 @@ def test_products_have_the_precision_of_float32(transposed):
 
 @pytest.mark.tensorflow
 def test_gpus_multiply_in_float64_where_they_would_round(monkeypatch):
-    from mtlkeras._backend import matmul_tensorflow
+    from mtlkeras._backends.tensorflow import products as matmul_tensorflow
 
     # Sums in float32 lose the ones beside the large numbers.
     a, b = np.array([[2.0**25, 1.0, -(2.0**25)]], "float32"), np.ones((3, 1), "float32")

@@ -8,7 +8,7 @@ import pytest
 from keras import ops
 from scipy import optimize
 
-from mtlkeras._backend import compiled
+from mtlkeras._backends import compiled
 from mtlkeras.balancers import (
     IMTLG,
     MGDA,

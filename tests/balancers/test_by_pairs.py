@@ -9,7 +9,7 @@ import scipy.optimize
 from keras import ops
 
 import mtlkeras
-from mtlkeras._backend import compiled
+from mtlkeras._backends import compiled
 from mtlkeras.balancers import MoDo, SDMGrad
 from mtlkeras.balancers._solvers import onto_simplex
 from mtlkeras.balancers.base import Problem

@@ -7,7 +7,7 @@ from keras import ops
 
 import mtlkeras
 from mtlkeras import balancers as known
-from mtlkeras._backend import compiled
+from mtlkeras._backends import compiled
 from mtlkeras.balancers._guard import is_sound, solved
 from mtlkeras.balancers.base import ElementBalancer, GramBalancer, LossBalancer, PairBalancer, Problem
 from tests.balancers.small import a_batch, a_model, numbers, slow_but_for_some, slow_on_jax

@@ -9,8 +9,8 @@ from keras import ops
 
 import mtlkeras
 from mtlkeras import balancers
+from mtlkeras._app.hyperparameters import HyperParameters
 from mtlkeras.balancers.base import Balancer, GradientBalancer
-from mtlkeras.hyperparameters import HyperParameters
 from mtlkeras.specs import spec
 from tests.balancers.small import a_batch, a_model, slow_but_for_some
 from tests.support import EAGERLY, examples, tiny_model

@@ -348,7 +348,7 @@ def test_tasks_that_meet_behind_the_fork_are_told_apart():
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("most", [0, 9])
 def test_one_graph_or_many_give_the_same_gradients(most, monkeypatch):
-    from mtlkeras._backend import tensorflow_passes
+    from mtlkeras._backends.tensorflow import passes as tensorflow_passes
 
     monkeypatch.setattr(tensorflow_passes, "MOST_UNROLLED", most)
     start, y, alone = problem(missing=0.3)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mtlkeras.cli import main
+from mtlkeras._app.cli import main
 
 TINY = '''"""Sixty-four points: which side they lie on, and how far out.
 
@@ -65,7 +65,7 @@ def no_pictures(request, monkeypatch) -> None:
     """Draws nothing, half of the time of a small run, in tests that do not ask for `pictures`."""
     if "pictures" not in request.fixturenames:
         for module in ("page", "search"):
-            monkeypatch.setattr(f"mtlkeras.report.{module}._draw_all", lambda *args: {})
+            monkeypatch.setattr(f"mtlkeras._app.report.{module}._draw_all", lambda *args: {})
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import shutil
 import pytest
 
 import mtlkeras.training.backup
-from mtlkeras.cli import main
+from mtlkeras._app.cli import main
 
 pytestmark = [
     pytest.mark.tensorflow,

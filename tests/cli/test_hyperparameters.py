@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import mtlkeras
-from mtlkeras.hyperparameters import HyperParameters
+from mtlkeras._app.hyperparameters import HyperParameters
 
 
 def _ask(hp):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import mtlkeras
-from mtlkeras.runs.inputs import read_inputs
+from mtlkeras._app.runs.inputs import read_inputs
 
 
 def _model(inputs):

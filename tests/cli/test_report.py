@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import mtlkeras
-from mtlkeras.report import markdown, task_table
-from mtlkeras.report.tables import split_name
+from mtlkeras._app.report import markdown, task_table
+from mtlkeras._app.report.tables import split_name
 
 RESULTS = {
     "valid": {"loss": 3.0, "a_loss": 1.0, "a_b_loss": 2.0, "a_accuracy": 0.5, "a_b_mae": 12345.678},
@@ -44,7 +44,7 @@ def test_markdown_is_aligned():
 
 def test_curves_have_a_panel_per_task_and_show_both_splits(tmp_path, monkeypatch):
     figure = pytest.importorskip("matplotlib.figure")
-    from mtlkeras.report.curves import draw_curves
+    from mtlkeras._app.report.curves import draw_curves
 
     drawn = []
     monkeypatch.setattr(figure.Figure, "savefig", lambda self, path, **_: drawn.append(self))
@@ -63,7 +63,7 @@ def test_curves_have_a_panel_per_task_and_show_both_splits(tmp_path, monkeypatch
 
 def test_picture_of_a_model_names_inputs_trunk_and_heads(tmp_path, monkeypatch):
     figure = pytest.importorskip("matplotlib.figure")
-    from mtlkeras.report.diagram import draw_model
+    from mtlkeras._app.report.diagram import draw_model
 
     drawn = []
     monkeypatch.setattr(figure.Figure, "savefig", lambda self, path, **_: drawn.append(self))

@@ -14,7 +14,7 @@ import time
 import numpy as np
 import pytest
 
-from mtlkeras.cli import main
+from mtlkeras._app.cli import main
 
 pytestmark = pytest.mark.tensorflow
 
@@ -65,7 +65,7 @@ def callbacks():
 # to import it takes longer than to train. Prints how each ended, and the status of the run then.
 KILLED = """
 import json, os, signal, sys
-import mtlkeras.cli
+import mtlkeras._app.cli
 
 def watch(event, args):
     global left
@@ -79,7 +79,7 @@ for left in map(int, sys.argv[2].split(",")):
     process = os.fork()
     if not process:
         sys.addaudithook(watch)
-        os._exit(mtlkeras.cli.main(sys.argv[3:]))
+        os._exit(mtlkeras._app.cli.main(sys.argv[3:]))
     _, code = os.waitpid(process, 0)
     with open(os.path.join(run, "config.json")) as file:
         print(os.waitstatus_to_exitcode(code), json.load(file)["status"], flush=True)
@@ -148,7 +148,7 @@ def test_killed_run_ends_like_a_whole_one(recipe, whole, tmp_path):
 @pytest.mark.slow
 def test_killed_at_twenty_random_moments(recipe, whole, tmp_path):
     draw = random.Random(0)
-    command = [sys.executable, "-m", "mtlkeras.cli", "train", str(recipe), "--resume", "--run-dir"]
+    command = [sys.executable, "-m", "mtlkeras", "train", str(recipe), "--resume", "--run-dir"]
     start = time.monotonic()
     subprocess.run([*command, str(tmp_path / "timed")], check=True, capture_output=True)
     takes = time.monotonic() - start

@@ -9,11 +9,11 @@ import keras
 import numpy as np
 import pytest
 
-from mtlkeras.cli import main
-from mtlkeras.recipe import Recipe
-from mtlkeras.runs.folder import create_run
-from mtlkeras.runs.options import TrainOptions
-from mtlkeras.runs.train import prepare
+from mtlkeras._app.cli import main
+from mtlkeras._app.recipe import Recipe
+from mtlkeras._app.runs.folder import create_run
+from mtlkeras._app.runs.options import TrainOptions
+from mtlkeras._app.runs.train import prepare
 
 from .conftest import said_by
 

@@ -18,10 +18,10 @@ from pathlib import Path
 import pytest
 
 import mtlkeras
-from mtlkeras.cli import main
-from mtlkeras.cli.tune import Lines, live_table
-from mtlkeras.report.search import best_so_far, mean_ranks, pareto_front
-from mtlkeras.runs.search_folder import TrialRow
+from mtlkeras._app.cli import main
+from mtlkeras._app.cli.tune import Lines, live_table
+from mtlkeras._app.report.search import best_so_far, mean_ranks, pareto_front
+from mtlkeras._app.runs.search_folder import TrialRow
 
 pytestmark = [
     pytest.mark.tensorflow,
@@ -253,7 +253,7 @@ def callbacks():
 
 
 def start(*words: object) -> subprocess.Popen:
-    command = [sys.executable, "-m", "mtlkeras.cli", "tune", *map(str, words)]
+    command = [sys.executable, "-m", "mtlkeras", "tune", *map(str, words)]
     environment = {**os.environ, "PYTHONPATH": str(Path(mtlkeras.__file__).parent.parent)}
     with open("said", "wb") as said:
         return subprocess.Popen(command, env=environment, stdout=said, stderr=said)

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import mtlkeras
-from mtlkeras.cli import main
-from mtlkeras.recipe import Recipe, recipes
+from mtlkeras._app.cli import main
+from mtlkeras._app.recipe import Recipe, recipes
 
 pytestmark = pytest.mark.tensorflow
 

@@ -9,7 +9,7 @@ import pandas
 import pytest
 
 from mtlkeras.data import DataWarning, Label, describe, load
-from mtlkeras.data.columns import from_array, from_cells, from_objects
+from mtlkeras.data._columns import from_array, from_cells, from_objects
 from mtlkeras.data.doubts import guess_of, label_doubts
 from mtlkeras.data.labels import encode
 

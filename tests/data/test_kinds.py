@@ -11,10 +11,10 @@ import pandas
 import pytest
 
 from mtlkeras.data import UNSEEN, Label
-from mtlkeras.data.arrays import from_arrays
-from mtlkeras.data.columns import from_array, from_cells, from_objects
+from mtlkeras.data._arrays import from_arrays
+from mtlkeras.data._columns import from_array, from_cells, from_objects
+from mtlkeras.data._table import from_frame, read_table
 from mtlkeras.data.labels import encode
-from mtlkeras.data.table import from_frame, read_table
 
 # Cells of a column by name, `None` where empty, and the kind that they show.
 COLUMNS = {

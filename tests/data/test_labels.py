@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mtlkeras.data import Label
-from mtlkeras.data.columns import from_array, from_cells, from_objects
+from mtlkeras.data._columns import from_array, from_cells, from_objects
 from mtlkeras.data.labels import encode, label_specs
 
 

@@ -13,9 +13,9 @@ import pytest
 import tensorflow as tf
 from PIL import Image, ImageOps
 
+from mtlkeras._app.runs.inputs import read_inputs
 from mtlkeras.data import load, read_pictures, to_arrays
 from mtlkeras.data.picture import decode_picture, fit_array, read_picture
-from mtlkeras.runs.inputs import read_inputs
 
 HEIGHT, WIDTH = 9, 13
 RNG = np.random.default_rng(0)

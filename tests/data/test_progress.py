@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from mtlkeras.data import progress
+from mtlkeras.data import _progress as progress
 
 
 class Terminal(io.StringIO):

@@ -106,7 +106,7 @@ def test_folder_of_a_prepared_set(builder):
 
 
 def test_too_many_to_count(builder, monkeypatch):
-    monkeypatch.setattr("mtlkeras.data.from_tfds._COUNTED", 3)
+    monkeypatch.setattr("mtlkeras.data._from_tfds._COUNTED", 3)
     dataset = load(builder, TASKS, split="train")
     assert by_number(dataset)[1]["warm"].tolist() == [0, 1, 1, 0, -1, 1, 0, 1, 1, 0, 1, 1]
     report = describe(dataset)

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from mtlkeras.cli import main
+from mtlkeras._app.cli import main
 from mtlkeras.training import strategy
 from tests.distribute.test_workers import RECIPE
 from tests.support import examples, tiny_model

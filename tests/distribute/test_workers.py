@@ -76,7 +76,7 @@ def _start_both(command, cwd):
 def test_run_of_two_workers_is_that_of_one(tmp_path):
     recipe = tmp_path / "points.py"
     recipe.write_text(RECIPE)
-    train = [sys.executable, "-m", "mtlkeras.cli", "train", str(recipe), "--run-dir"]
+    train = [sys.executable, "-m", "mtlkeras", "train", str(recipe), "--run-dir"]
     for output, code in _start_both([*train, "two", "--strategy", "multi_worker"], tmp_path):
         assert code == 0, output[-3000:]
     subprocess.run([*train, "one"], cwd=tmp_path, check=True, capture_output=True)
@@ -99,6 +99,6 @@ def test_run_of_two_workers_is_that_of_one(tmp_path):
 def test_plain_keras_still_fails_with_two_workers(tmp_path):
     results = _start_both([sys.executable, "-c", PLAIN], tmp_path)
     assert all(code != 0 for _, code in results), (
-        "Keras trains on several workers now: see whether mtlkeras/_backend/multi_worker.py can go."
+        "Keras trains on several workers now: see whether multi_worker.py of the TensorFlow backend can go."
     )
     assert any("PerReplica" in output for output, _ in results), results[0][0][-2000:]

@@ -9,10 +9,10 @@ import sys
 import pytest
 
 import mtlkeras
+from mtlkeras._app.recipe import Recipe, find_recipe
+from mtlkeras._app.runs.options import TrainOptions
+from mtlkeras._app.runs.train import prepare, train
 from mtlkeras.data import TagEncoder
-from mtlkeras.recipe import Recipe, find_recipe
-from mtlkeras.runs.options import TrainOptions
-from mtlkeras.runs.train import prepare, train
 
 pytestmark = [pytest.mark.slow, pytest.mark.tensorflow, pytest.mark.data]
 

@@ -8,7 +8,7 @@ import pytest
 from keras import ops
 
 import mtlkeras
-from mtlkeras.class_balance import ClassBalance, balance_classes
+from mtlkeras._model.class_balance import ClassBalance, balance_classes
 from mtlkeras.data import balanced_class_weights
 from mtlkeras.heads import Classification, MultiLabel, Ordinal, Regression, Tagging
 from mtlkeras.heads._class_weights import class_weight_vector

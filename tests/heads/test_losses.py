@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from keras import ops
 
+from mtlkeras._model.label_arrays import label_array
 from mtlkeras.heads import Classification, MultiLabel, Ordinal, Regression
-from mtlkeras.label_arrays import label_array
 from tests.support import sigmoid, softmax
 
 SCORES = np.array([[0.5, -1.0, 2.0], [30.0, -40.0, 0.0], [0.0, 0.0, 0.0]], "float32")

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from mtlkeras._backend import compiled
+from mtlkeras._backends import compiled
 
 LENGTH, ROWS = 6, 10
 

@@ -10,8 +10,8 @@ import pytest
 from keras import ops
 
 from mtlkeras.layers import CRF
-from mtlkeras.layers.chain import partition
-from mtlkeras.layers.tag_constraints import allowed_transitions
+from mtlkeras.layers._chain import partition
+from mtlkeras.layers._tag_constraints import allowed_transitions
 from tests.brute_force import Paths, Potentials
 from tests.layers.chain_support import LENGTH, ROWS, finite_differences, numbers, random_masks, stateless
 from tests.layers.chain_support import gradients as gradients_of

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from mtlkeras._backend import compiled
+from mtlkeras._backends import compiled
 from mtlkeras.layers import HMM
 from tests.brute_force import Paths, Potentials
 from tests.layers.chain_support import LENGTH, ROWS, finite_differences, gradients, numbers, random_masks

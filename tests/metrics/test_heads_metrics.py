@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import mtlkeras
+from mtlkeras._model.objective import TaskObjective
+from mtlkeras._model.task_metrics import MetricsOfTasks, TaskMetrics
 from mtlkeras.heads import Classification, MultiLabel, Ordinal, Regression, Tagging
-from mtlkeras.objective import TaskObjective
-from mtlkeras.task_metrics import MetricsOfTasks, TaskMetrics
 
 sk = pytest.importorskip("sklearn.metrics")
 

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from mtlkeras.recipe import Recipe, describe_recipe, find_recipe, recipes
+from mtlkeras._app.recipe import Recipe, describe_recipe, find_recipe, recipes
 
 GOOD = '''"""About it.
 

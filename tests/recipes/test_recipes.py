@@ -8,9 +8,9 @@ import json
 import numpy as np
 import pytest
 
-from mtlkeras.cli import main
-from mtlkeras.hyperparameters import HyperParameters
-from mtlkeras.recipe import Recipe, find_recipe
+from mtlkeras._app.cli import main
+from mtlkeras._app.hyperparameters import HyperParameters
+from mtlkeras._app.recipe import Recipe, find_recipe
 
 pytestmark = pytest.mark.tensorflow
 

@@ -6,9 +6,9 @@ import keras
 import numpy as np
 import pytest
 
+from mtlkeras._app.hyperparameters import HyperParameters
+from mtlkeras._app.recipe import Recipe, find_recipe
 from mtlkeras.data import describe
-from mtlkeras.hyperparameters import HyperParameters
-from mtlkeras.recipe import Recipe, find_recipe
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.data]
 

@@ -7,7 +7,7 @@ import pytest
 import mtlkeras
 from mtlkeras.data import TextEncoder
 from mtlkeras.layers import EncodeText
-from mtlkeras.text.splitting import CASINGS, casing, split_text
+from mtlkeras.text._splitting import CASINGS, casing, split_text
 
 TEXTS = [
     "Play  Ann's new song, now!",

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import mtlkeras
+from mtlkeras._model.pixel_inputs import check_pixels, is_unscaled, rescales
 from mtlkeras.heads import Classification
-from mtlkeras.pixel_inputs import check_pixels, is_unscaled, rescales
 from mtlkeras.trunks import ResNet
 from tests.support import TinyTrunk
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import scipy.optimize
 
-from mtlkeras.runs import search_tuner
-from mtlkeras.runs.search_tuner import HyperbandTuner, default_values, make_oracle, make_tuner
+from mtlkeras._app.runs import search_tuner
+from mtlkeras._app.runs.search_tuner import HyperbandTuner, default_values, make_oracle, make_tuner
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:keras_tuner")
 

@@ -7,7 +7,7 @@ import keras_tuner
 import pytest
 
 import mtlkeras
-from mtlkeras.tuning.directions import log_directions, main_metrics
+from mtlkeras.tuning._directions import log_directions, main_metrics
 from tests.support import all_heads, tiny_model
 
 DIRECTIONS = {

@@ -7,8 +7,8 @@ import re
 import keras_tuner
 import pytest
 
-from mtlkeras.recipe import Recipe
-from mtlkeras.runs.search_model import RecipeHyperModel, RunHyperParameters, TrialOptions, explore
+from mtlkeras._app.recipe import Recipe
+from mtlkeras._app.runs.search_model import RecipeHyperModel, RunHyperParameters, TrialOptions, explore
 
 pytestmark = [
     pytest.mark.tensorflow,

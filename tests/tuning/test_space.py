@@ -6,7 +6,7 @@ import keras_tuner
 import pytest
 
 import mtlkeras
-from mtlkeras.hyperparameters import HyperParameters
+from mtlkeras._app.hyperparameters import HyperParameters
 from mtlkeras.trunks import (
     BERT,
     DPCNN,

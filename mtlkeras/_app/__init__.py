@@ -1,0 +1,1 @@
+"""What runs recipes: the command line, runs and searches, their reports."""

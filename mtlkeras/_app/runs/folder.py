@@ -1,0 +1,235 @@
+"""The folder of a run: what is in it, and how it stays readable when a run breaks off."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mtlkeras._app.recipe import Recipe
+from mtlkeras._errors import near_match
+from mtlkeras._files import written_aside
+from mtlkeras._model.saving import load_model
+
+FORMAT = 1
+RUNS = "runs"
+"""Name of the folder, below the current one, that holds the runs."""
+
+
+_FIRST_FILES = {"recipe.py", ".config.json.part"}
+
+
+class RunFolder:
+    """The files of one run.
+
+    `config.json` says what was run and how far it came (`"status"`: running, finished,
+    interrupted or failed). It is there from the start; every file is written whole or not
+    at all.
+
+    Args:
+        path: The folder.
+    """
+
+    def __init__(self, path: Any) -> None:
+        self.path = Path(path)
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def file(self, name: str) -> Path:
+        """Returns the path of a file of the run."""
+        return self.path / name
+
+    @property
+    def model_file(self) -> Path:
+        """The model as of the best epoch."""
+        return self.file("model.keras")
+
+    @property
+    def state_file(self) -> Path:
+        """The whole state of training after the last epoch that was completed."""
+        return self.file("state.npz")
+
+    @contextlib.contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Keeps other processes from training into the folder; ends with the process at the latest.
+
+        Raises:
+            BlockingIOError: If another process is training into it.
+        """
+        import fcntl
+
+        # The recipe is written once, so the lock stays on the same file.
+        with self.file("recipe.py").open("r+") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise BlockingIOError(f"Another process is training into {self.path}.") from None
+            yield
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """What was run.
+
+        Raises:
+            ValueError: If the file is damaged or of a later version.
+        """
+        try:
+            config = json.loads(self.file("config.json").read_text(encoding="utf-8"))
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{self.file('config.json')} is damaged: {error}.") from error
+        if config.get("format") != FORMAT:
+            raise ValueError(
+                f"{self.path} is a run of format {config.get('format')}; this version reads format {FORMAT}."
+            )
+        return config
+
+    def write_config(self, **changes: Any) -> None:
+        """Adds or changes entries of `config.json`."""
+        before = self.config if self.file("config.json").exists() else {"format": FORMAT}
+        self.write_json("config.json", {**before, **changes})
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Writes a JSON file in one step."""
+        self.write_text(name, json.dumps(value, indent=2, default=_plain) + "\n")
+
+    def write_text(self, name: str, text: str) -> None:
+        """Writes a text file in one step."""
+        with written_aside(self.file(name)) as part:
+            part.write_text(text, encoding="utf-8")
+
+    def read_json(self, name: str) -> Any:
+        """Reads a JSON file of the run."""
+        return json.loads(self.file(name).read_text(encoding="utf-8"))
+
+    def recipe(self) -> Recipe:
+        """Returns the recipe as it was when the run began."""
+        return Recipe(self.file("recipe.py"), self.config["recipe"])
+
+    def model(self) -> Any:
+        """Loads the model; the recipe must have been loaded before, as it may define layers.
+
+        Raises:
+            FileNotFoundError: If the run has no model yet.
+            ValueError: If the file is damaged.
+        """
+        if not self.model_file.is_file():
+            raise FileNotFoundError(
+                f"{self.path} has no model: the run is {self.config['status']} and no epoch was completed."
+            )
+        return load_model(self.model_file)
+
+
+def _plain(value: Any) -> Any:
+    """Turns NumPy numbers and paths into what JSON can hold."""
+    return value.item() if hasattr(value, "item") else str(value)
+
+
+def create_run(recipe: Recipe, path: Any = None, overwrite: bool = False, **config: Any) -> RunFolder:
+    """Makes the folder of a new run and puts the recipe into it.
+
+    Args:
+        recipe: The recipe.
+        path: The folder; `None` for the first free one of `runs/<recipe>-1`, `-2`, ...
+        overwrite: Whether a run that is there is replaced.
+        **config: What is run, for `config.json`.
+
+    Raises:
+        FileExistsError: If the folder has something in it that may not be replaced.
+    """
+    run = RunFolder(_next_free(recipe.name) if path is None else _cleared(Path(path), overwrite))
+    run.file("recipe.py").write_bytes(recipe.path.read_bytes())
+    # Last, and in one step: a folder with this file is a run.
+    run.write_config(recipe=recipe.name, status="running", **config)
+    return run
+
+
+def check_run_dir(path: Any, overwrite: bool) -> None:
+    """Raises `FileExistsError` if a new run may not be written to a folder."""
+    path = Path(path)
+    if not path.exists() or _is_beginning(path):
+        return
+    if not is_run(path):
+        raise FileExistsError(f"{path} exists and is not the folder of a run. Choose another --run-dir.")
+    if not overwrite:
+        raise FileExistsError(
+            f"{path} holds a run. Choose another --run-dir, go on with it by --resume, "
+            "or replace it by --overwrite."
+        )
+
+
+def _is_beginning(path: Path) -> bool:
+    """Whether a folder is empty, or what is left of making a run that was killed at once."""
+    return path.is_dir() and {file.name for file in path.iterdir()} <= _FIRST_FILES
+
+
+def is_run(path: Path) -> bool:
+    """Whether a folder holds a run."""
+    try:
+        config = json.loads((path / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(config, dict) and {"format", "recipe", "status"} <= set(config)
+
+
+def _cleared(path: Path, overwrite: bool) -> Path:
+    check_run_dir(path, overwrite)
+    if path.exists():
+        shutil.rmtree(path)
+    path.mkdir(parents=True)
+    return path
+
+
+def _next_free(name: str) -> Path:
+    Path(RUNS).mkdir(exist_ok=True)
+    number = 1
+    while True:
+        path = Path(RUNS) / f"{name}-{number}"
+        try:
+            # Making the folder claims the number, also beside another process.
+            path.mkdir()
+        except FileExistsError:
+            number += 1
+        else:
+            return path
+
+
+def last_run(recipe: str) -> RunFolder:
+    """Returns the latest run of a recipe in `runs`.
+
+    Raises:
+        FileNotFoundError: If there is none.
+    """
+    found = [path for path in Path(RUNS).glob(f"{recipe}-*") if is_run(path)]
+    runs = [
+        run
+        for run in map(RunFolder, found)
+        # The folder of a search is one of a run, too, but cannot be trained on.
+        if run.config["recipe"] == recipe and "fingerprint" not in run.config
+    ]
+    if not runs:
+        raise FileNotFoundError(f"There is no run of {recipe} in {RUNS}/ to go on with.")
+    return max(runs, key=lambda run: run.config.get("started", ""))
+
+
+def find_run(name: str) -> RunFolder:
+    """Returns a run that is there.
+
+    Args:
+        name: Its folder, or the folder's name within `runs`.
+
+    Raises:
+        FileNotFoundError: If there is none, with the nearest one in `runs`.
+    """
+    for path in (Path(name), Path(RUNS) / name):
+        if is_run(path):
+            return RunFolder(path)
+    if Path(name).is_dir():
+        raise FileNotFoundError(f"{name} is not the folder of a run: it has no config.json of one.")
+    known = sorted(path.parent.name for path in Path(RUNS).glob("*/config.json"))
+    raise FileNotFoundError(
+        f"No run '{name}'.{near_match(Path(name).name, known)} Runs in {RUNS}/: {', '.join(known) or 'none'}."
+    )

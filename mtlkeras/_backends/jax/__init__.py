@@ -1,0 +1,23 @@
+"""JAX: a step sees the whole batch."""
+
+from mtlkeras._backends.jax.checks import check_at_most, check_same_length
+from mtlkeras._backends.jax.products import SOLVER_DTYPE, matmul
+from mtlkeras._backends.jax.replicas import is_chief, make_strategy, replica_count, sum_over_replicas
+from mtlkeras._backends.jax.scan import scan
+from mtlkeras._backends.jax.tracing import compiled, traced_once
+from mtlkeras._backends.jax.trainer import Trainer
+
+__all__ = [
+    "SOLVER_DTYPE",
+    "Trainer",
+    "check_at_most",
+    "check_same_length",
+    "compiled",
+    "is_chief",
+    "make_strategy",
+    "matmul",
+    "replica_count",
+    "scan",
+    "sum_over_replicas",
+    "traced_once",
+]

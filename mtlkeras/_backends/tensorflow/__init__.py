@@ -1,0 +1,23 @@
+"""TensorFlow: each `tf.distribute` replica sees its part of the batch."""
+
+from mtlkeras._backends.tensorflow.checks import check_at_most, check_same_length
+from mtlkeras._backends.tensorflow.products import SOLVER_DTYPE, matmul
+from mtlkeras._backends.tensorflow.replicas import is_chief, make_strategy, replica_count, sum_over_replicas
+from mtlkeras._backends.tensorflow.scan import scan
+from mtlkeras._backends.tensorflow.tracing import compiled, traced_once
+from mtlkeras._backends.tensorflow.trainer import Trainer
+
+__all__ = [
+    "SOLVER_DTYPE",
+    "Trainer",
+    "check_at_most",
+    "check_same_length",
+    "compiled",
+    "is_chief",
+    "make_strategy",
+    "matmul",
+    "replica_count",
+    "scan",
+    "sum_over_replicas",
+    "traced_once",
+]

@@ -1,0 +1,1 @@
+"""How the tasks are weighed in a training step: what a model keeps of its balancer."""

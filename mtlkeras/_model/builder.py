@@ -1,0 +1,113 @@
+"""`build_model`: from inputs, a trunk and heads to a model."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+
+from mtlkeras._fields import frozen
+from mtlkeras._model.model import MultiTaskModel
+from mtlkeras.heads.base import Head
+from mtlkeras.sharing import HardSharing, Sharing
+from mtlkeras.sharing.hard import FORK, TRUNK
+from mtlkeras.trunks.base import Trunk
+
+_LAYER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+
+
+def build_model(
+    inputs: Any,
+    trunk: Any,
+    heads: Mapping[str, Head],
+    sharing: Sharing | None = None,
+    name: str | None = None,
+) -> MultiTaskModel:
+    """Builds a functional model with one named output per task on a shared trunk.
+
+    Args:
+        inputs: A `keras.Input`, a dict of them by name, or a shape without the batch axis (then of
+            float32): whole numbers and `None`s in a tuple, list or array, or one number.
+        trunk: A `mtlkeras.trunks.Trunk`, or a functional `keras.Model` such as one of
+            keras.applications, a KerasHub backbone or another model's `model.trunk`.
+        heads: The heads by task. A task's name is the key of its labels, the name of its
+            output and the prefix of its metrics.
+        sharing: How the tasks use the trunk; `HardSharing()` by default.
+        name: Name of the model.
+
+    Raises:
+        ValueError: If a task's name cannot name a layer or is taken, if a head asks for a
+            feature that the trunk lacks, or if the inputs do not fit the trunk.
+
+    Example:
+
+    ```python
+    model = mtlkeras.build_model(
+        inputs=(28, 28, 1),
+        trunk=mtlkeras.trunks.ResNet(depth=8),
+        heads={"article": mtlkeras.heads.Classification(10), "group": mtlkeras.heads.Classification(4)},
+    )
+    model.compile("adam")
+    ```
+    """
+    inputs = as_inputs(inputs)
+    _check_trunk(trunk)
+    _check_heads(heads, [x.name for x in keras.tree.flatten(inputs)])
+    _check_sharing(sharing)
+    features = (sharing or HardSharing())(trunk, inputs, heads)
+    outputs = {task: head.attach(features[task], task) for task, head in heads.items()}
+    return MultiTaskModel(inputs, outputs, name=name)
+
+
+def as_inputs(inputs: Any) -> Any:
+    """Returns `keras.Input`s for an input, a shape tuple, or a dict of either."""
+    if isinstance(inputs, Mapping):
+        return {key: _as_input(value, key) for key, value in inputs.items()}
+    return _as_input(inputs, "inputs")
+
+
+def _as_input(value: Any, name: str) -> Any:
+    if isinstance(value, keras.KerasTensor):
+        return value
+    shape = frozen(value)
+    shape = shape if isinstance(shape, tuple) else (shape,)
+    if value is not None and all(n is None or (type(n) is int and n > 0) for n in shape):
+        return keras.Input(shape, name=name)
+    where = "inputs" if name == "inputs" else f"input {name!r}"
+    raise ValueError(
+        f"{where}: expected a keras.Input or a shape without the batch axis, of whole numbers above zero and "
+        f"None; received {value!r}."
+    )
+
+
+def _check_trunk(trunk: Any) -> None:
+    if isinstance(trunk, type) and issubclass(trunk, Trunk):
+        raise ValueError(f"trunk: expected a trunk such as {trunk.__name__}(); received the class itself.")
+    if not isinstance(trunk, (Trunk, keras.Model)):
+        raise ValueError(
+            f"trunk: expected a mtlkeras.trunks.Trunk or a functional keras.Model; received {trunk!r}."
+        )
+
+
+def _check_sharing(sharing: Any) -> None:
+    if sharing is not None and not isinstance(sharing, Sharing):
+        raise ValueError(f"sharing: expected a mtlkeras.sharing.Sharing or None; received {sharing!r}.")
+
+
+def _check_heads(heads: Any, input_names: list[str]) -> None:
+    if not isinstance(heads, Mapping) or not heads:
+        raise ValueError(f"heads: expected a dict of at least one head by task; received {heads!r}.")
+    for task, head in heads.items():
+        if not isinstance(task, str) or not _LAYER_NAME.fullmatch(task):
+            fixed = re.sub(r"[^A-Za-z0-9_.-]+", "_", str(task)).strip("_.-")
+            raise ValueError(
+                f"heads: the task name {task!r} cannot name a layer: use letters, digits, '_', '-' and '.', "
+                f"with a letter or digit first.{f' For example {fixed!r}.' if fixed else ''}"
+            )
+        if task in input_names or task in (TRUNK, FORK, "loss"):
+            owner = "an input" if task in input_names else "the model itself"
+            raise ValueError(f"heads: the task name '{task}' is taken by {owner}.")
+        if not isinstance(head, Head):
+            raise ValueError(f"heads: task '{task}' needs a mtlkeras.heads.Head; received {head!r}.")

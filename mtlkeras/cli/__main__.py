@@ -1,7 +1,0 @@
-"""Makes `python -m mtlkeras.cli` the same as `mtlkeras`."""
-
-import sys
-
-from mtlkeras.cli import main
-
-sys.exit(main())

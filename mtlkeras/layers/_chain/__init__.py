@@ -1,0 +1,51 @@
+"""Recursions over a linear chain of states, shared by the CRF and the HMM.
+
+Potentials are unnormalised log scores: `emissions` (batch, time, states), `transitions`
+(from, to), `start` and `end` (states,), all float32 and finite. A mask (batch, time) tells which steps
+exist: the others are left out as if the sequence were closed up, wherever they are.
+"""
+
+from mtlkeras.layers._chain.compact import Compact, compact
+from mtlkeras.layers._chain.inputs import (
+    Steps,
+    are_scores,
+    as_int32,
+    check_states,
+    finite_scores,
+    known_values,
+    read_scores,
+    read_states,
+    read_steps,
+    whole_number,
+)
+from mtlkeras.layers._chain.known import clamped, known_score
+from mtlkeras.layers._chain.partition import expectations, log_partition, log_partition_if
+from mtlkeras.layers._chain.potentials import IMPOSSIBLE, Chain, Expectations, int32
+from mtlkeras.layers._chain.score import path_score
+from mtlkeras.layers._chain.viterbi import best_paths
+
+__all__ = [
+    "IMPOSSIBLE",
+    "Chain",
+    "Compact",
+    "Expectations",
+    "Steps",
+    "are_scores",
+    "as_int32",
+    "best_paths",
+    "check_states",
+    "clamped",
+    "compact",
+    "expectations",
+    "finite_scores",
+    "int32",
+    "known_score",
+    "known_values",
+    "log_partition",
+    "log_partition_if",
+    "path_score",
+    "read_scores",
+    "read_states",
+    "read_steps",
+    "whole_number",
+]
