@@ -26,9 +26,9 @@ import numpy as np
 from jax import numpy as jnp
 from overhead import task_names
 
-from mtlkeras._backends.jax import parameter_step as parameter_step_jax
+from mtlkeras._backends.jax.passes import Pass
 
-LOOP = parameter_step_jax._Pass.by_task
+LOOP = Pass.by_task
 
 
 def vectorised(self) -> list:
@@ -40,7 +40,7 @@ def vectorised(self) -> list:
 
 def step_timer(count: int, level: str | None, by_task: Callable, batch: int, steps: int):
     """Returns a function that gives the milliseconds of a step."""
-    parameter_step_jax._Pass.by_task = by_task
+    Pass.by_task = by_task
     tasks = task_names(count)
     model = balancers.make_model(tasks, balancers.make_balancer("MGDA", level) if level else None)
     rng = np.random.default_rng(0)

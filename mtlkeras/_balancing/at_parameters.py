@@ -11,11 +11,11 @@ from keras import ops
 
 from mtlkeras._backends import matmul, replica_count, sum_over_replicas
 from mtlkeras._balancing.at_representation import GradientBalancing, products
+from mtlkeras._balancing.graph import all_before_one_fork, shared_layers
 from mtlkeras._balancing.watched_fork import WatchedFork
 from mtlkeras._errors import unknown_name
 from mtlkeras.balancers.base import ElementBalancer, GradientBalancer, PairBalancer
 from mtlkeras.heads.base import Head
-from mtlkeras.layers.gradient_fork import GradientFork
 
 
 class ParameterBalancing(GradientBalancing):
@@ -44,7 +44,7 @@ class ParameterBalancing(GradientBalancing):
         if balancer.one_task_each:
             _check_rows_are_independent(model, balancer)
         object.__setattr__(self, "_chosen", _named(self._shared, balancer))
-        self.fork = WatchedFork() if _all_before_one_fork(self.shared, model) else None
+        self.fork = WatchedFork() if all_before_one_fork(self.shared, model) else None
         buffered = isinstance(balancer, ElementBalancer) and balancer.buffered
         self.buffers = [
             self.add_weight(
@@ -198,58 +198,6 @@ def _check_rows_are_independent(model: Any, balancer: GradientBalancer) -> None:
                 f"{name} takes each batch apart by task, which batch normalisation (layer '{layer.name}') "
                 "does not allow. Leave one_task_each out, or use another normalisation."
             )
-
-
-def shared_layers(model: Any) -> list[Any]:
-    """Returns the layers of a functional model that the outputs of several tasks depend on."""
-    counts: dict[int, tuple[Any, int]] = {}
-    for output in model.output.values():
-        for layer in _layers_before(output):
-            counts[id(layer)] = layer, counts.get(id(layer), (layer, 0))[1] + 1
-    return [layer for layer, count in counts.values() if count > 1]
-
-
-def _all_before_one_fork(variables: list[Any], model: Any) -> bool:
-    """Returns whether the one `GradientFork` has all of some variables before it, and the tasks apart.
-
-    Behind it there is then nothing that several tasks' losses depend on.
-    """
-    forks = [layer for layer in model.layers if isinstance(layer, GradientFork)]
-    if len(forks) != 1 or set(forks[0].keys) != set(model.output):
-        return False
-    ways = [_nodes_before(output, stop=forks[0]) for output in model.output.values()]
-    behind = [layer for way in ways for layer in _layers(way)]
-    apart = sum(len(way) for way in ways) == len(set().union(*ways))
-    return apart and not {id(v) for v in variables} & {
-        id(v) for layer in behind for v in layer.trainable_variables
-    }
-
-
-def _layers_before(output: Any) -> list[Any]:
-    """Returns the layers on the way from the inputs to a symbolic output."""
-    return _layers(_nodes_before(output))
-
-
-def _layers(nodes: Mapping[Any, Any]) -> list[Any]:
-    found = {id(o): o for o in nodes.values() if hasattr(o, "trainable_variables")}
-    return list(found.values())
-
-
-def _nodes_before(output: Any, stop: Any = None) -> dict[tuple[int, int], Any]:
-    """Returns the operations by call on the way from the inputs, or from a layer, to a symbolic output.
-
-    Inputs are left out.
-    """
-    found: dict[tuple[int, int], Any] = {}
-    waiting = [output]
-    while waiting:
-        operation, node, _ = waiting.pop()._keras_history
-        key = id(operation), node
-        if operation is stop or key in found or isinstance(operation, keras.layers.InputLayer):
-            continue
-        found[key] = operation
-        waiting += operation._inbound_nodes[node].input_tensors
-    return found
 
 
 def _named(layers: list[Any], balancer: GradientBalancer) -> list[Any]:

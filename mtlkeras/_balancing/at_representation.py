@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-import keras
 from keras import ops
 
 from mtlkeras._backends import matmul, sum_over_replicas
 from mtlkeras._balancing.balancing import Balancing
+from mtlkeras._balancing.watched_fork import Cut, WatchedFork
 from mtlkeras.balancers._guard import is_sound, solved
 from mtlkeras.balancers.base import GramBalancer
 from mtlkeras.heads.base import Head
@@ -62,99 +60,54 @@ class GradientBalancing(Balancing):
 class RepresentationBalancing(GradientBalancing):
     """A balancer of the gradients of the representation; arguments as for `Balancing`.
 
-    The weights are known in the backward pass only, where no variable may be written. So the training
-    step hands the state to the fork as a tensor, whose gradient is the state's new value. In the same
-    way what the loss knows reaches the fork: the fork gives out zeros, the loss adds them up with what
-    it has to say as factors, and these come back as the zeros' gradients.
+    The training step cuts the forward pass at the fork. One backward pass behind it gives each task's
+    gradient of what the trunk gave; weighed and added up they go on through the trunk.
     """
 
     own_step = "representation"
 
     def __init__(self, balancer: GramBalancer, heads: Mapping[str, Head]) -> None:
         super().__init__(balancer, heads)
-        self._said = threading.local()  # The replicas of tf.distribute trace in threads of their own.
+        self.fork = WatchedFork()
 
     def at_fork(self) -> Any:
-        return self
-
-    @contextlib.contextmanager
-    def balancing(self, state: Any) -> Iterator[None]:
-        """Opens a context in which a forward pass and its loss are those of a training step.
-
-        Args:
-            state: The value of the state, a tensor that is differentiated by.
-        """
-        self._said.state = state
-        try:
-            with self.asked():
-                yield
-        finally:
-            self._said.state = self._said.zeros = None
-
-    def fork(self, tensors: Mapping[str, Any], keys: Mapping[str, str]) -> dict[str, Any]:
-        """Returns a copy for each task whose gradients come back combined.
-
-        Args:
-            tensors: What the trunk gives, by key; together they are the representation.
-            keys: The key that each task reads.
-        """
-        state = getattr(self._said, "state", None)
-        if state is None:  # In a training loop of the caller's own, where nothing is balanced.
-            return {task: tensors[key] for task, key in keys.items()}
-        names, count = list(tensors), len(self.tasks)
-        readers = {name: [i for i, task in enumerate(self.tasks) if keys[task] == name] for name in names}
-        noise = self.draw()
-        drawn = noise is not None
-
-        @ops.custom_gradient
-        def split(state: Any, noise: Any, *values: Any) -> Any:
-            by_name = dict(zip(names, values, strict=True))
-            copies = [by_name[keys[task]] for task in self.tasks]
-
-            def combine(*back: Any) -> Any:
-                *gradients, said = keras.tree.flatten(back)
-                stacks = {name: as_rows([gradients[i] for i in readers[name]]) for name in names}
-                weights, after = self._weigh(stacks, readers, said, state, noise if drawn else None)
-                combined = []
-                for name in names:
-                    value = by_name[name]
-                    own = ops.expand_dims(ops.stack([weights[i] for i in readers[name]]), 0)
-                    total = ops.reshape(matmul(own, stacks[name]), ops.shape(value))
-                    combined.append(ops.cast(total, value.dtype))
-                return (after, ops.zeros_like(noise), *combined)
-
-            return (*copies, ops.zeros((2 * count + 1,), "float32")), combine
-
-        noise = ops.zeros((1,), "float32") if noise is None else noise
-        *copies, self._said.zeros = split(state, noise, *(ops.convert_to_tensor(tensors[n]) for n in names))
-        return dict(zip(self.tasks, copies, strict=True))
+        return self.fork
 
     def joint_loss(self, losses: Any, counts: Any, present: Any) -> Any:
-        zeros = getattr(self._said, "zeros", None)
-        if zeros is None:  # In a training loop of the caller's own.
-            return ops.sum(losses)
-        self._asked = True
-        # The last factor comes back as what else the loss was multiplied by: its scaling.
-        message = ops.concatenate([ops.stop_gradient(losses), present, ops.ones((1,), "float32")])
-        return ops.sum(losses) + ops.sum(zeros * message)
+        cut = self.fork.cut
+        if cut is not None:  # Else in a training loop of the caller's own, where nothing is balanced.
+            self._asked = True
+            cut.losses, cut.present, cut.noise = ops.stop_gradient(losses), present, self.draw()
+        return ops.sum(losses)
 
-    def _weigh(
-        self, stacks: Mapping[str, Any], readers: Mapping[str, list[int]], said: Any, state: Any, noise: Any
-    ) -> tuple[Any, Any]:
-        """Returns weights and the new state for gradients of the representation."""
+    def weigh(
+        self, cut: Cut, gradients: Mapping[str, Any], scale: Any
+    ) -> tuple[list[Any], list[tuple[Any, Any]]]:
+        """Returns the weighed gradients of what the trunk gave, and pairs of a variable and its new value.
+
+        Args:
+            cut: What passed the fork.
+            gradients: This replica's part of the gradients of the copies, by task.
+            scale: What the losses were multiplied by for these gradients.
+        """
         count = len(self.tasks)
-        scale = said[-1]
-        said = said / scale
+        stacks = [as_rows([gradients[task] for task in tasks]) for tasks in cut.readers]
+        indices = [[self.tasks.index(task) for task in tasks] for tasks in cut.readers]
         # Summed over replicas: inner products of gradients of parts of the batch, and losses.
         gram = sum(
-            _spread(products(self._looked_at(stack)), readers[name], count)
-            for name, stack in stacks.items()
-            if readers[name]
+            _spread(products(self._looked_at(stack)), places, count)
+            for stack, places in zip(stacks, indices, strict=True)
+            if places
         )
-        summed = sum_over_replicas(ops.concatenate([ops.reshape(gram, (-1,)), said[:count]]))
-        gram = ops.reshape(summed[: count * count], (count, count))
-        gram = gram / scale / scale
-        return self.decide(gram, summed[count * count :], said[count : 2 * count], state, noise)
+        summed = sum_over_replicas(ops.concatenate([ops.reshape(gram, (-1,)), cut.losses]))
+        gram = ops.reshape(summed[: count * count], (count, count)) / scale / scale
+        state = ops.convert_to_tensor(self.state)
+        weights, after = self.decide(gram, summed[count * count :], cut.present, state, cut.noise)
+        seeds = []
+        for value, stack, places in zip(cut.given, stacks, indices, strict=True):
+            own = ops.expand_dims(ops.stack([weights[i] for i in places]), 0)
+            seeds.append(ops.cast(ops.reshape(matmul(own, stack), ops.shape(value)), value.dtype))
+        return seeds, [(self.state, after)]
 
     def _looked_at(self, stack: Any) -> Any:
         if self.balancer.gram_fraction == 1.0:

@@ -8,9 +8,9 @@ from typing import Any
 from mtlkeras._balancing.at_parameters import ParameterBalancing
 from mtlkeras._balancing.at_representation import RepresentationBalancing
 from mtlkeras._balancing.balancing import Balancing, LossBalancing
+from mtlkeras._balancing.graph import forks, tasks_apart
 from mtlkeras.balancers.base import Balancer, GradientBalancer
 from mtlkeras.balancers.fixed import Fixed
-from mtlkeras.layers.gradient_fork import GradientFork
 
 
 def make_balancing(balancer: Any, model: Any, own_loss: bool = False) -> Balancing | None:
@@ -51,10 +51,11 @@ def make_balancing(balancer: Any, model: Any, own_loss: bool = False) -> Balanci
                 "at='representation', where compute_loss counts if it calls super().compute_loss."
             )
         return ParameterBalancing(balancer, heads, model)
-    if len(_forks(model)) != 1:
+    if not tasks_apart(model):
         raise ValueError(
-            f"balancer: {type(balancer).__name__} with at='representation' needs one representation that "
-            "all tasks read, which this model's sharing does not have. Use at='parameters'."
+            f"balancer: {type(balancer).__name__} with at='representation' needs one representation that all "
+            "tasks read, and behind it layers of one task each; this model's tasks meet elsewhere. Use "
+            "at='parameters'."
         )
     return RepresentationBalancing(balancer, heads)
 
@@ -62,12 +63,8 @@ def make_balancing(balancer: Any, model: Any, own_loss: bool = False) -> Balanci
 def attach(balancing: Balancing | None, model: Any) -> None:
     """Puts what a model keeps of its balancer at the model's fork, if it has a place there."""
     at_fork = None if balancing is None else balancing.at_fork()
-    for layer in _forks(model):
+    for layer in forks(model):
         layer.combine_with(at_fork)
-
-
-def _forks(model: Any) -> list[GradientFork]:
-    return [layer for layer in model.layers if isinstance(layer, GradientFork)]
 
 
 def accumulates(optimizer: Any) -> int | None:

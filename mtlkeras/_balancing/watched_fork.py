@@ -1,13 +1,29 @@
-"""How a training step comes by what passes a model's `GradientFork`."""
+"""How a training step cuts the forward pass at a model's `GradientFork`."""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from keras import ops
+
+@dataclasses.dataclass
+class Cut:
+    """What passed the fork in a forward pass, and what the loss behind it knows.
+
+    `given` are the tensors that the trunk gave, `readers` the tasks that read each of them, and `copies`
+    those that went on, by task. The others are of the whole batch, from the joint loss: the tasks' `losses`
+    on this replica, which of them are `present`, and the balancer's random `noise`.
+    """
+
+    given: list[Any] = dataclasses.field(default_factory=list)
+    readers: list[list[str]] = dataclasses.field(default_factory=list)
+    copies: dict[str, Any] = dataclasses.field(default_factory=dict)
+    losses: Any = None
+    present: Any = None
+    noise: Any = None
 
 
 class WatchedFork:
@@ -19,33 +35,36 @@ class WatchedFork:
     def __init__(self) -> None:
         self._passing = threading.local()  # The replicas of tf.distribute trace in threads of their own.
 
+    @property
+    def cut(self) -> Cut | None:
+        """The cut that is made in this thread; `None` in a training loop of the caller's own."""
+        return getattr(self._passing, "cut", None)
+
     @contextlib.contextmanager
-    def watch(self, watch: Callable[[Any], None]) -> Iterator[dict[str, Any]]:
-        """Opens a context in which a forward pass is cut.
+    def cutting(self, copy: Callable[[str, Any], Any]) -> Iterator[Cut]:
+        """Opens a context in which forward passes are cut.
 
         Args:
-            watch: Called with each task's copy of what the trunk gives, before it is used.
-
-        Returns:
-            A context with a dict that has after a forward pass `given`, what the trunk gave, `copies` by
-            task, and `readers`, the tasks that read each tensor in `given`.
+            copy: Takes a task and what it reads of the trunk; returns what goes on in its place.
         """
-        found: dict[str, Any] = {}
-        self._passing.seen = found, watch
+        cut = Cut()
+        self._passing.cut, self._passing.copy = cut, copy
         try:
-            yield found
+            yield cut
         finally:
-            self._passing.seen = None
+            self._passing.cut = None
 
     def fork(self, tensors: Mapping[str, Any], keys: Mapping[str, str]) -> dict[str, Any]:
-        """Returns a copy for each task of what it reads; arguments as for `RepresentationBalancing`."""
-        seen = getattr(self._passing, "seen", None)
-        if seen is None:  # In a training loop of the caller's own.
+        """Returns a copy for each task of what it reads.
+
+        Args:
+            tensors: What the trunk gives, by key; together they are the representation.
+            keys: The key that each task reads.
+        """
+        cut = self.cut
+        if cut is None:
             return {task: tensors[key] for task, key in keys.items()}
-        found, watch = seen
-        copies = {task: ops.stop_gradient(tensors[key]) for task, key in keys.items()}
-        for copy in copies.values():
-            watch(copy)
-        readers = [[task for task, key in keys.items() if key == name] for name in tensors]
-        found.update(given=list(tensors.values()), copies=copies, readers=readers)
-        return copies
+        cut.copies = {task: self._passing.copy(task, tensors[key]) for task, key in keys.items()}
+        cut.given = list(tensors.values())
+        cut.readers = [[task for task, key in keys.items() if key == name] for name in tensors]
+        return cut.copies

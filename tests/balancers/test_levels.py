@@ -357,3 +357,30 @@ def test_one_graph_or_many_give_the_same_gradients(most, monkeypatch):
     logged = np.array([logs[f"{task}_weight"] for task in model.heads])
     np.testing.assert_allclose(logged, CAGrad().weights(alone @ alone.T), rtol=2e-3, atol=2e-4)
     np.testing.assert_allclose(changes[0][0].ravel(), logged @ alone, atol=2e-6)
+
+
+def test_tasks_that_meet_behind_the_fork_are_refused_at_the_representation():
+    built = one_layer_model({"kind": Classification(3), "size": Regression()})
+    scores = keras.layers.Dense(1, name="more")(built.output["kind"])
+    own = built.get_layer("size")
+    outputs = {"kind": built.output["kind"], "size": own(keras.layers.Add()([built.output["size"], scores]))}
+    model = mtlkeras.MultiTaskModel(built.input, outputs)
+    with pytest.raises(ValueError, match="tasks meet elsewhere. Use at='parameters'"):
+        model.compile("sgd", balancer=CAGrad())
+    y = {task: values for task, values in labels().items() if task in outputs}
+    y["size"] = y["size"][:, :1]
+    model.compile(keras.optimizers.SGD(0.1), balancer=CAGrad(at="parameters"))
+    assert np.isfinite(model.fit(np.eye(COUNT, dtype="float32"), y, verbose=0).history["loss"]).all()
+
+
+def test_a_loop_of_the_callers_own_is_not_balanced():
+    y = {task: values for task, values in labels().items() if task in ("kind", "size")}
+    x = np.eye(COUNT, dtype="float32")
+    heads = {"kind": Classification(3), "size": Regression(num_targets=2)}
+    losses = []
+    for balancer in (None, CAGrad(), CAGrad(at="parameters")):
+        keras.utils.set_random_seed(0)
+        model = one_layer_model(heads, balancer=balancer)
+        outputs = model(x, training=True)
+        losses.append(float(model.compute_loss(x, y, outputs, training=True)))
+    assert losses == [losses[0]] * 3

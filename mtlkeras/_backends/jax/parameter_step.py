@@ -11,6 +11,8 @@ import jax
 import keras
 from jax import numpy as jnp
 
+from mtlkeras._backends.jax.passes import Pass, places, state_scope
+
 
 def parameter_step(model: Any, state: Any, data: Any) -> tuple[dict[str, Any], Any]:
     """Trains on one batch; returns the logs and the state after it."""
@@ -19,7 +21,7 @@ def parameter_step(model: Any, state: Any, data: Any) -> tuple[dict[str, Any], A
         return _paired(model, state, data)
     if balancing.balancer.every == 1:
         return _balanced(model, state, data)
-    (place,) = _places(model.non_trainable_variables, [balancing.state])
+    (place,) = places(model.non_trainable_variables, [balancing.state])
     return jax.lax.cond(
         balancing.due(state[1][place]),
         lambda *operands: _balanced(model, *operands),
@@ -29,68 +31,16 @@ def parameter_step(model: Any, state: Any, data: Any) -> tuple[dict[str, Any], A
     )
 
 
-class _Pass:
-    """A forward pass, and the gradients of its losses by all trainable variables."""
-
-    def __init__(self, model: Any, state: Any, data: Any, logged: bool = True) -> None:
-        self.model, self.state = model, state
-        self.x, self.y, self.sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        self._logged = logged
-        with keras.StatelessScope(state_mapping=list(zip(model.optimizer.variables, state[2], strict=True))):
-            self.scale = jnp.asarray(model.optimizer.scale_loss(1.0), "float32")
-        terms, self._pull, aux = jax.vjp(self._terms, state[0], has_aux=True)
-        self.losses = terms[:-1]
-        self.outputs, self.counts, self.present, self.noise, self.non_trainable, self.metrics = aux
-
-    def _terms(self, trainable: list[Any]) -> tuple[Any, Any]:
-        """Returns the tasks' losses and last the regularisers', and all else that a step needs."""
-        model = self.model
-        outputs, non_trainable, losses = model.stateless_call(
-            trainable, self.state[1], self.x, training=True, return_losses=True
-        )
-        if losses:
-            model._losses_override.clear()
-            model._losses_override = losses
-        pairs = [
-            *zip(model.trainable_variables, trainable, strict=True),
-            *zip(model.non_trainable_variables, non_trainable, strict=True),
-            *zip(model.metrics_variables, self.state[3], strict=True),
-        ]
-        with keras.StatelessScope(state_mapping=pairs) as scope:
-            if self._logged:
-                values, counts, present, rest = model.task_losses(self.y, outputs, self.sample_weight)
-            else:
-                values, counts, present = model.look_at_losses(self.y, outputs, self.sample_weight)
-                rest = jnp.zeros(())
-            noise = model.balancing.draw()
-        if losses:
-            model._losses_override.clear()
-        changed = [
-            [scope.get_current_value(v) for v in part]
-            for part in (model.non_trainable_variables, model.metrics_variables)
-        ]
-        return jnp.stack([*values, rest]), (outputs, counts, present, noise, *changed)
-
-    def by_task(self) -> list[list[Any]]:
-        """Returns the gradients of each task's loss."""
-        count = self.losses.shape[0]
-        return [self._pull(self.scale * jnp.eye(count, count + 1)[task])[0] for task in range(count)]
-
-    def of_sum(self, weights: Any) -> list[Any]:
-        """Returns the gradients of the weighted losses and the regularisers' together."""
-        return self._pull(jnp.append(weights, 1.0) * self.scale)[0]
-
-
 def _balanced(model: Any, state: Any, data: Any) -> tuple[dict[str, Any], Any]:
     balancing = model.balancing
-    chosen = _places(model.trainable_variables, balancing.chosen)
-    shared = _places(model.trainable_variables, balancing.shared)
-    step = _Pass(model, state, data)
+    chosen = places(model.trainable_variables, balancing.chosen)
+    shared = places(model.trainable_variables, balancing.shared)
+    step = Pass(model, state, data)
     looked = step
     if balancing.balancer.gram_fraction < 1.0:
-        looked = _Pass(model, state, _part(data, balancing.balancer.gram_fraction), logged=False)
+        looked = Pass(model, state, _part(data, balancing.balancer.gram_fraction), logged=False)
     found = looked.by_task()
-    with _state_scope(model, state):
+    with state_scope(model, state):
         weights, combined, after = balancing.weigh_and_combine(
             _stacked(found, chosen),
             looked.losses,
@@ -111,18 +61,18 @@ def _balanced(model: Any, state: Any, data: Any) -> tuple[dict[str, Any], Any]:
 def _paired(model: Any, state: Any, data: Any) -> tuple[dict[str, Any], Any]:
     """Trains with the gradients of the even and of the odd rows, each a batch of its own."""
     balancing = model.balancing
-    chosen = _places(model.trainable_variables, balancing.chosen)
-    shared = _places(model.trainable_variables, balancing.shared)
+    chosen = places(model.trainable_variables, balancing.chosen)
+    shared = places(model.trainable_variables, balancing.shared)
     # A single row stands in both halves.
     second = min(jax.tree.leaves(data)[0].shape[0] - 1, 1)
-    first = _Pass(model, state, _every_other(data, 0))
+    first = Pass(model, state, _every_other(data, 0))
     logged = _log(model, first)[1]
-    step = _Pass(model, (state[0], first.non_trainable, state[2], logged), _every_other(data, second))
+    step = Pass(model, (state[0], first.non_trainable, state[2], logged), _every_other(data, second))
     labelled = jnp.maximum(first.counts + step.counts, 1.0)
     shares = [first.counts / labelled, step.counts / labelled]
     found = [half.by_task() for half in (first, step)]
     rests = [half.of_sum(jnp.zeros_like(half.present)) for half in (first, step)]
-    with _state_scope(model, state):
+    with state_scope(model, state):
         _, combined, after = balancing.weigh_and_combine_pair(
             [_stacked(half, chosen) for half in found],
             [first.losses, step.losses],
@@ -142,27 +92,27 @@ def _paired(model: Any, state: Any, data: Any) -> tuple[dict[str, Any], Any]:
 
 def _weighted(model: Any, state: Any, data: Any) -> tuple[dict[str, Any], Any]:
     """Trains with the weights of the steps before."""
-    step = _Pass(model, state, data)
-    with _state_scope(model, state):
+    step = Pass(model, state, data)
+    with state_scope(model, state):
         weights, after = model.balancing.kept(step.present)
     return _finish(model, step, step.of_sum(weights), step.of_sum(jnp.ones_like(weights)), after)
 
 
 def _finish(
-    model: Any, step: _Pass, of_shared: list[Any], of_own: list[Any], after: Any
+    model: Any, step: Pass, of_shared: list[Any], of_own: list[Any], after: Any
 ) -> tuple[dict[str, Any], Any]:
     """Updates by gradients of all variables, of which the first count for the shared ones."""
-    shared = set(_places(model.trainable_variables, model.balancing.shared))
+    shared = set(places(model.trainable_variables, model.balancing.shared))
     gradients = [of_shared[i] if i in shared else of_own[i] for i in range(len(of_own))]
     trainable, optimizer = model.optimizer.stateless_apply(step.state[2], gradients, step.state[0])
     non_trainable = list(step.non_trainable)
     for variable, value in after:
-        non_trainable[_places(model.non_trainable_variables, [variable])[0]] = value
+        non_trainable[places(model.non_trainable_variables, [variable])[0]] = value
     logs, metrics = _log(model, step)
     return logs, (trainable, non_trainable, optimizer, metrics)
 
 
-def _log(model: Any, step: _Pass) -> tuple[dict[str, Any], list[Any]]:
+def _log(model: Any, step: Pass) -> tuple[dict[str, Any], list[Any]]:
     """Returns the logs with a pass, and the metrics' variables after it."""
     pairs = list(zip(model.metrics_variables, step.metrics, strict=True))
     with keras.StatelessScope(state_mapping=pairs) as scope:
@@ -184,13 +134,3 @@ def _part(data: Any, fraction: float) -> Any:
         return None if array is None else array[: -int(-array.shape[0] * fraction // 1)]
 
     return keras.tree.map_structure(first, data)
-
-
-def _state_scope(model: Any, state: Any) -> Any:
-    variables = [*model.trainable_variables, *model.non_trainable_variables]
-    return keras.StatelessScope(state_mapping=list(zip(variables, [*state[0], *state[1]], strict=True)))
-
-
-def _places(variables: list[Any], some: list[Any]) -> list[int]:
-    places = {id(variable): i for i, variable in enumerate(variables)}
-    return [places[id(variable)] for variable in some]

@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import jax
 import keras
 
+from mtlkeras._backends.jax.passes import loss_scale, places, state_scope
+
 
 def representation_step(model: Any, state: Any, data: Any) -> tuple[dict[str, Any], Any]:
     """Trains on one batch; returns the logs and the state after it.
 
-    A step as Keras' own, but for the balancer's state: the fork gives its new value as its gradient.
+    As Keras' own step, but cut at the model's fork: the gradients of the tasks' copies of what the trunk
+    gave are weighed before they go on through the trunk.
     """
-    balancing = model.balancing
+    balancing, optimizer = model.balancing, model.optimizer
     x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-    trainable, non_trainable, optimizer, metrics = state
-    place = next(i for i, v in enumerate(model.non_trainable_variables) if v is balancing.state)
+    trainable, non_trainable, optimizer_state, metrics = state
 
-    def loss_and_updates(trainable: Any, remembered: Any) -> Any:
-        with balancing.balancing(remembered):
-            return model.compute_loss_and_updates(
+    passed: list[Any] = []
+
+    # Both functions trace the whole model; what is not used of either is never computed.
+    def before(trainable: Any) -> Any:
+        with balancing.fork.cutting(lambda task, tensor: tensor) as cut:
+            _, changed = model.stateless_call(trainable, non_trainable, x, training=True)
+        passed.append(cut)
+        return cut.given, (changed, cut.copies)
+
+    def behind(trainable: Any, copies: Any) -> Any:
+        with balancing.fork.cutting(lambda task, _: copies[task]) as cut, balancing.asked():
+            loss, (_, outputs, changed, after) = model.compute_loss_and_updates(
                 trainable,
                 non_trainable,
                 metrics,
@@ -28,16 +40,27 @@ def representation_step(model: Any, state: Any, data: Any) -> tuple[dict[str, An
                 y,
                 sample_weight,
                 training=True,
-                optimizer_variables=optimizer,
+                optimizer_variables=optimizer_state,
             )
+        return loss, (outputs, changed, after, cut.losses, cut.present, cut.noise)
 
-    step = jax.grad(loss_and_updates, argnums=(0, 1), has_aux=True)
-    (gradients, after), (_, outputs, changed, metrics) = step(trainable, non_trainable[place])
-    trainable, optimizer = model.optimizer.stateless_apply(optimizer, gradients, trainable)
-    changed = [after if i == place else value for i, value in enumerate(changed)]
+    given, pull, (changed, copies) = jax.vjp(before, trainable, has_aux=True)
+    found = jax.grad(behind, argnums=(0, 1), has_aux=True)(trainable, copies)
+    (gradients, of_copies), (outputs, drawn, metrics, losses, present, noise) = found
+    cut = dataclasses.replace(passed[0], given=given, losses=losses, present=present, noise=noise)
+    with state_scope(model, state):
+        seeds, after = balancing.weigh(cut, of_copies, loss_scale(model, state))
+    gradients = jax.tree.map(jax.numpy.add, gradients, pull(seeds)[0])
+    trainable, optimizer_state = optimizer.stateless_apply(optimizer_state, gradients, trainable)
+    changed = list(changed)
+    if balancing.seed is not None:
+        (place,) = places(model.non_trainable_variables, [balancing.seed.state])
+        changed[place] = drawn[place]
+    for variable, value in after:
+        changed[places(model.non_trainable_variables, [variable])[0]] = value
     with keras.StatelessScope(
         state_mapping=list(zip(model.metrics_variables, metrics, strict=True))
     ) as scope:
         logs = model.compute_metrics(x, y, outputs, sample_weight)
     metrics = [scope.get_current_value(variable) for variable in model.metrics_variables]
-    return logs, (trainable, changed, optimizer, metrics)
+    return logs, (trainable, changed, optimizer_state, metrics)

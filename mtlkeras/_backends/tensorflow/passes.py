@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -81,10 +82,10 @@ class ForkedPass(Pass):
     """
 
     def _forward(self, model: Any) -> Any:
-        with model.balancing.fork.watch(self._tape.watch) as fork:
+        with model.balancing.fork.cutting(copied(self._tape)) as cut:
             outputs = super()._forward(model)
-        self._copies = [fork["copies"][task] for task in self._tasks]
-        self._given, self._readers = fork["given"], fork["readers"]
+        self._copies = [cut.copies[task] for task in self._tasks]
+        self._given, self._readers = cut.given, cut.readers
         return outputs
 
     def of_task(self, task: int, variables: list[Any]) -> list[Any]:
@@ -159,6 +160,17 @@ class ForkedPass(Pass):
         return seed, found[len(self._copies) :]
 
 
+def copied(tape: tf.GradientTape) -> Callable[[str, Any], Any]:
+    """Returns what makes a task's copy of a tensor at the fork, which gradients are taken of."""
+
+    def copy(task: str, tensor: Any) -> Any:
+        cut = tf.stop_gradient(tensor)
+        tape.watch(cut)
+        return cut
+
+    return copy
+
+
 def values(variables: list[Any]) -> list[Any]:
     return [variable.value for variable in variables]
 
@@ -173,7 +185,10 @@ def stacked(gradients: list[list[Any]], variables: list[Any]) -> list[Any]:
 
 def added(gradients: list[Any], more: list[Any]) -> list[Any]:
     """Adds gradients of which some may be `None`, which stands for zero."""
-    return [b if a is None else a if b is None else a + b for a, b in zip(gradients, more, strict=True)]
+    return [
+        b if a is None else a if b is None else tf.convert_to_tensor(a) + tf.convert_to_tensor(b)
+        for a, b in zip(gradients, more, strict=True)
+    ]
 
 
 def times(factor: Any, gradients: list[Any]) -> list[Any]:

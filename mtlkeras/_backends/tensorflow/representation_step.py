@@ -7,23 +7,31 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from mtlkeras._backends.tensorflow.passes import added, copied, values
+
 
 def representation_step(model: Any, data: Any) -> dict[str, Any]:
     """Trains on one batch; returns the logs.
 
-    A step as Keras' own, but for the balancer's state: the fork gives its new value as its gradient.
+    As Keras' own step, but cut at the model's fork: the gradients of the tasks' copies of what the trunk
+    gave are weighed before they go on through the trunk.
     """
-    balancing = model.balancing
+    balancing, optimizer = model.balancing, model.optimizer
     x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-    state = tf.identity(balancing.state.value)
     variables = model.trainable_variables
-    with tf.GradientTape() as tape:
-        tape.watch(state)
-        with balancing.balancing(state):
+    with tf.GradientTape(persistent=True) as tape:
+        with balancing.fork.cutting(copied(tape)) as cut, balancing.asked():
             outputs = model(x, training=True)
             loss = model.compute_loss(x=x, y=y, y_pred=outputs, sample_weight=sample_weight, training=True)
-        loss = model.optimizer.scale_loss(loss)
-    *gradients, after = tape.gradient(loss, [*(v.value for v in variables), state])
-    model.optimizer.apply_gradients(list(zip(gradients, variables, strict=True)))
-    balancing.state.assign(after)
+        loss = optimizer.scale_loss(loss)
+    of_copies, behind = tape.gradient(loss, [cut.copies, values(variables)])
+    found = {
+        task: tf.zeros_like(cut.copies[task]) if gradient is None else tf.convert_to_tensor(gradient)
+        for task, gradient in of_copies.items()
+    }
+    seeds, after = balancing.weigh(cut, found, optimizer.scale_loss(tf.ones(())))
+    before = tape.gradient(cut.given, values(variables), seeds)
+    optimizer.apply_gradients(list(zip(added(behind, before), variables, strict=True)))
+    for variable, value in after:
+        variable.assign(value)
     return model.compute_metrics(x, y, outputs, sample_weight=sample_weight)
