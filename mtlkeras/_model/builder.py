@@ -12,7 +12,8 @@ from mtlkeras._fields import frozen
 from mtlkeras._model.model import MultiTaskModel
 from mtlkeras.heads.base import Head
 from mtlkeras.sharing import HardSharing, Sharing
-from mtlkeras.sharing.hard import FORK, TRUNK
+from mtlkeras.sharing.base import TRUNK
+from mtlkeras.sharing.hard import FORK
 from mtlkeras.trunks.base import Trunk
 
 _LAYER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -56,9 +57,12 @@ def build_model(
     _check_trunk(trunk)
     _check_heads(heads, [x.name for x in keras.tree.flatten(inputs)])
     _check_sharing(sharing)
-    features = (sharing or HardSharing())(trunk, inputs, heads)
-    outputs = {task: head.attach(features[task], task) for task, head in heads.items()}
-    return MultiTaskModel(inputs, outputs, name=name)
+    shared = (sharing or HardSharing())(trunk, inputs, heads)
+    outputs = {task: head.attach(shared.features[task], task) for task, head in heads.items()}
+    try:
+        return MultiTaskModel(inputs, outputs, name=name)
+    except ValueError as error:
+        raise _name_taken(heads, error) from None
 
 
 def as_inputs(inputs: Any) -> Any:
@@ -80,6 +84,17 @@ def _as_input(value: Any, name: str) -> Any:
         f"{where}: expected a keras.Input or a shape without the batch axis, of whole numbers above zero and "
         f"None; received {value!r}."
     )
+
+
+def _name_taken(heads: Mapping[str, Head], error: ValueError) -> ValueError:
+    """Returns the error for a task that has the name of another task's layer, if Keras means one."""
+    for task in heads:
+        for other in heads:
+            if f'"{task}" is used' in str(error) and task.startswith(f"{other}_"):
+                return ValueError(
+                    f"heads: the task name '{task}' is taken by a layer of task '{other}'. Rename one."
+                )
+    return error
 
 
 def _check_trunk(trunk: Any) -> None:

@@ -24,6 +24,7 @@ from mtlkeras._model.task_metrics import MetricsOfTasks, TaskMetrics
 from mtlkeras.balancers import Balancer
 from mtlkeras.heads import Head
 from mtlkeras.layers.output import RegressionOutput, TaskOutput
+from mtlkeras.sharing.base import TRUNK
 
 
 @keras.saving.register_keras_serializable("mtlkeras")
@@ -62,8 +63,15 @@ class MultiTaskModel(Trainer, keras.Model):
 
     @property
     def trunk(self) -> keras.Model:
-        """The shared trunk: freeze it, save it, or build another model on it."""
-        return self.get_layer("trunk")
+        """What the tasks share: freeze it, save it, or build another model on it.
+
+        Raises:
+            AttributeError: If they share nothing.
+        """
+        for layer in self.layers:
+            if layer.name == TRUNK and isinstance(layer, keras.Model):
+                return layer
+        raise AttributeError(f"The tasks of the model '{self.name}' share no trunk.")
 
     def compile(  # type: ignore[override]
         self,

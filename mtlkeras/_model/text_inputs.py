@@ -10,8 +10,8 @@ import numpy as np
 
 
 def text_encoder(model: Any) -> Any:
-    """Returns the `TextEncoder` inside a model's trunk, or `None`."""
-    layers = getattr(getattr(model, "trunk", None), "layers", ())
+    """Returns the `TextEncoder` inside a model, or `None`."""
+    layers = model._flatten_layers(include_self=False)
     return next((layer.encoder for layer in layers if hasattr(layer, "encoder")), None)
 
 

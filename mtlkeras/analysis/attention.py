@@ -9,16 +9,16 @@ import numpy as np
 
 
 def attention_weights(model: Any, x: Any) -> dict[str, np.ndarray]:
-    """Returns the attention weights of every attention layer of a model's trunk.
+    """Returns the attention weights of every attention layer of a model's trunk, or of its experts.
 
     Args:
         model: A `MultiTaskModel`, or a functional `keras.Model`.
         x: One batch of inputs.
 
     Returns:
-        By the layer's name: of an `AttentionPooling` layer the weights of the steps, shape
-        `(batch, time)`; of a `SelfAttention` layer how much each step looks at each other, shape
-        `(batch, heads, from, to)`.
+        By the layer's name, `expert_1/...` within a mixture of experts: of an `AttentionPooling` layer the
+        weights of the steps, shape `(batch, time)`; of a `SelfAttention` layer how much each step looks at
+        each other, shape `(batch, heads, from, to)`.
 
     Raises:
         ValueError: If there is no such layer.
@@ -36,19 +36,31 @@ def attention_weights(model: Any, x: Any) -> dict[str, np.ndarray]:
     weights["attention_1"].shape     # (1, 4, 4, 4)
     ```
     """
-    trunk = getattr(model, "trunk", model)
-    layers = {layer.name: layer for layer in trunk.layers if hasattr(layer, "attention_weights")}
-    if not layers:
+    found = _with_attention(getattr(model, "trunk", model))
+    if not found:
         raise ValueError(
             f"The model '{model.name}' has no attention layer in its trunk. Trunks with attention: "
             "CNNAttention, and LSTM and BiLSTM with pooling='attention'."
         )
-    inputs = {name: _arguments(layer) for name, layer in layers.items()}
-    values = keras.Model(trunk.input, inputs)(x, training=False)
-    return {
-        name: keras.ops.convert_to_numpy(layer.attention_weights(*values[name]))
-        for name, layer in layers.items()
-    }
+    weights = {}
+    for prefix, (part, layers) in found.items():
+        inputs = {layer.name: _arguments(layer) for layer in layers}
+        values = keras.Model(part.input, inputs)(x, training=False)
+        for layer in layers:
+            found_here = layer.attention_weights(*values[layer.name])
+            weights[f"{prefix}{layer.name}"] = keras.ops.convert_to_numpy(found_here)
+    return weights
+
+
+def _with_attention(model: Any, prefix: str = "") -> dict[str, tuple[Any, list[Any]]]:
+    """Returns by prefix the models on the same inputs that have attention layers, and these layers."""
+    layers = [layer for layer in model.layers if hasattr(layer, "attention_weights")]
+    found = {prefix: (model, layers)} if layers else {}
+    shapes = [x.shape for x in keras.tree.flatten(model.input)]
+    for layer in model.layers:
+        if isinstance(layer, keras.Model) and [x.shape for x in keras.tree.flatten(layer.input)] == shapes:
+            found.update(_with_attention(layer, f"{prefix}{layer.name}/"))
+    return found
 
 
 def _arguments(layer: Any) -> list[Any]:

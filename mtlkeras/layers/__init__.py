@@ -6,6 +6,7 @@ from mtlkeras.layers.gradient_fork import GradientFork
 from mtlkeras.layers.grouped import GroupedConv2D
 from mtlkeras.layers.hmm import HMM
 from mtlkeras.layers.local_response import LocalResponseNormalization
+from mtlkeras.layers.mixture import Mixture
 from mtlkeras.layers.output import OrdinalOutput, RegressionOutput, TaskOutput
 from mtlkeras.layers.pooling import AttentionPooling, LastState, MaskedMax, MaskedMean
 from mtlkeras.layers.preprocessing import CategoryIndex, ImagePreprocessing
@@ -34,6 +35,7 @@ __all__ = [
     "MaskSteps",
     "MaskedMaxPooling1D",
     "MaskedMean",
+    "Mixture",
     "OrdinalOutput",
     "RegressionOutput",
     "SelfAttention",

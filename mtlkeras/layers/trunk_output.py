@@ -13,21 +13,25 @@ class TrunkOutput(keras.layers.Layer):
 
     Args:
         trunk: The `mtlkeras.trunks.Trunk` spec.
+        sharing: The `mtlkeras.sharing.Sharing` spec of a scheme with trunks of that spec; `None` for hard
+            sharing.
 
-    Inputs are a dict of tensors by kind or tap; the outputs are the same.
+    Inputs are a dict of tensors by kind, tap or task; the outputs are the same.
     """
 
-    def __init__(self, trunk: Any, **kwargs: Any) -> None:
+    def __init__(self, trunk: Any, sharing: Any = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.trunk = trunk
+        self.trunk, self.sharing = trunk, sharing
         self.supports_masking = True
 
     def call(self, inputs: Any) -> Any:
         return inputs
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "trunk": keras.saving.serialize_keras_object(self.trunk)}
+        specs = {"trunk": self.trunk, "sharing": self.sharing}
+        return {**super().get_config(), **keras.saving.serialize_keras_object(specs)}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> TrunkOutput:
-        return cls(**{**config, "trunk": keras.saving.deserialize_keras_object(config["trunk"])})
+        specs = {name: config.get(name) for name in ("trunk", "sharing")}
+        return cls(**{**config, **keras.saving.deserialize_keras_object(specs)})

@@ -1,6 +1,7 @@
 """Sharing schemes: how tasks use the trunk."""
 
-from mtlkeras.sharing.base import Sharing
+from mtlkeras.sharing.base import Shared, Sharing
 from mtlkeras.sharing.hard import HardSharing
+from mtlkeras.sharing.mmoe import MMoE
 
-__all__ = ["HardSharing", "Sharing"]
+__all__ = ["HardSharing", "MMoE", "Shared", "Sharing"]

@@ -25,7 +25,7 @@ class Box(NamedTuple):
 
 
 def draw_model(path: Path, model: Any) -> None:
-    """Draws a model: its inputs, its shared trunk, and a head per task.
+    """Draws a model: its inputs, what its tasks share, and a head per task.
 
     Args:
         path: Where to write the picture; its ending tells the format.
@@ -33,7 +33,8 @@ def draw_model(path: Path, model: Any) -> None:
     """
     from matplotlib.figure import Figure
 
-    inputs, trunk, heads = input_boxes(model), trunk_box(model), head_boxes(model)
+    inputs, heads = input_boxes(model), head_boxes(model)
+    trunk = trunk_box(model)
     height = max(_stack(inputs), trunk.height, _stack(heads))
     figure = Figure(figsize=(3 * _WIDTH + 2 * _GAP + 0.4, height + 0.4))
     axis = figure.add_axes((0, 0, 1, 1))
@@ -61,12 +62,20 @@ def input_boxes(model: Any) -> list[Box]:
 
 
 def trunk_box(model: Any) -> Box:
-    """Returns the box of the shared trunk, with its spec and number of weights."""
-    specs = [layer.trunk for layer in model.trunk.layers if hasattr(layer, "trunk")]
-    what = _wrapped(repr(specs[0])) if specs else [f"{len(model.trunk.layers)} layers"]
-    outputs = keras.tree.flatten(model.trunk.output)
+    """Returns the box of what the tasks share, with its specs and number of weights."""
+    trunk = getattr(model, "trunk", None)
+    if trunk is None:
+        own = f"{len(model.layers) - len(keras.tree.flatten(model.input))} layers"
+        return Box("trunk", "no shared trunk", [own, f"{model.count_params():,} weights"])
+    carriers = [layer for layer in trunk.layers if hasattr(layer, "trunk")]
+    if not carriers:
+        what = [f"{len(trunk.layers)} layers"]
+    else:
+        sharing = carriers[0].sharing
+        what = [*(_wrapped(repr(sharing)) if sharing else ()), *_wrapped(repr(carriers[0].trunk))]
+    outputs = keras.tree.flatten(trunk.output)
     return Box(
-        "trunk", "shared trunk", [*what, f"{model.trunk.count_params():,} weights", *map(_shape, outputs[:3])]
+        "trunk", "shared trunk", [*what, f"{trunk.count_params():,} weights", *map(_shape, outputs[:3])]
     )
 
 

@@ -1,0 +1,115 @@
+"""Multi-gate mixture of experts: several trunks, mixed for each task by a gate of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+
+from mtlkeras.features import Features
+from mtlkeras.heads import Head
+from mtlkeras.layers.mixture import Mixture
+from mtlkeras.sharing.base import (
+    Shared,
+    Sharing,
+    as_inner,
+    features_for,
+    key_of,
+    open_trunk,
+    read_by,
+    with_spec,
+)
+from mtlkeras.specs import spec, tunable
+from mtlkeras.trunks.base import Trunk
+
+
+@spec
+class MMoE(Sharing):
+    """Each task reads its own mixture of several trunks, the experts (Ma et al. 2018, equations 5 to 7).
+
+    f_k(x) = sum over the experts i of g_k(x)_i f_i(x), with g_k(x) = softmax(W_k h(x)). Every expert is a
+    trunk of the one spec with weights of its own. What the gates see, h(x), are the inputs themselves where
+    they are vectors of numbers, as in the paper, else the pooled first tap of the first expert.
+
+    Args:
+        experts: Number of experts.
+
+    Raises:
+        ValueError: When called, if the trunk is a `keras.Model`, which there is one of only.
+
+    Example:
+
+    ```python
+    model = mtlkeras.build_model(
+        inputs=(8,),
+        trunk=mtlkeras.trunks.MLP(depth=1, width=16),
+        heads={"a": mtlkeras.heads.Regression(), "b": mtlkeras.heads.Classification(3)},
+        sharing=mtlkeras.sharing.MMoE(experts=3),
+    )
+    ```
+    """
+
+    experts: int = tunable(4, 2, 4, 8)
+
+    def validate(self) -> None:
+        if self.experts < 1:
+            raise ValueError(f"MMoE: experts must be at least 1; received {self.experts}.")
+
+    def __call__(self, trunk: Any, inputs: Any, heads: Mapping[str, Head]) -> Shared:
+        if not isinstance(trunk, Trunk):
+            raise ValueError(
+                f"MMoE: the experts are trunks of one spec, such as mtlkeras.trunks.MLP(); received the "
+                f"model '{trunk.name}', of which there is one only."
+            )
+        inner = as_inner(inputs)
+        found = [self._expert(trunk, inner, heads, number) for number in range(1, self.experts + 1)]
+        columns = _columns(inner)
+        seen = found[0].pop("gate") if columns is None else _in_a_row(columns)
+        mixed = {}
+        for task, head in heads.items():
+            gate = keras.layers.Dense(self.experts, "softmax", name=f"{task}_gate", dtype="float32")
+            values = [outputs[key_of(head)] for outputs in found]
+            mixed[f"{task}_features"] = Mixture(name=f"{task}_mixture")([gate(seen), *values])
+        if "mask" in found[0]:
+            mixed["mask"] = found[0]["mask"]
+        body = self.model(inner, with_spec(trunk, mixed, self))
+        shared = dict(body(inputs))
+        mask = shared.pop("mask", None)
+        features = {
+            task: features_for(head, shared[f"{task}_features"], mask) for task, head in heads.items()
+        }
+        return Shared(features, body)
+
+    def _expert(self, trunk: Trunk, inputs: Any, heads: Mapping[str, Head], number: int) -> dict[str, Any]:
+        """Returns what the heads read of an expert; of the first what the gates see, if not the inputs."""
+        seed = getattr(trunk, "seed", None)
+        if seed is not None:  # Experts that begin alike would stay alike.
+            trunk = trunk.replace(seed=seed + number - 1)
+        inner, features = open_trunk(trunk, inputs)
+        outputs = read_by(heads, features)
+        if number == 1 and _columns(inner) is None:
+            outputs["gate"] = _pooled(features)
+        return dict(keras.Model(inner, outputs, name=f"expert_{number}")(inputs))
+
+
+def _columns(inputs: Any) -> list[Any] | None:
+    """Returns the inputs if they are vectors of floats, else `None`."""
+    flat = keras.tree.flatten(inputs)
+    vectors = all(len(x.shape) == 2 and keras.backend.is_float_dtype(x.dtype) for x in flat)
+    return flat if vectors else None
+
+
+def _in_a_row(columns: list[Any]) -> Any:
+    return columns[0] if len(columns) == 1 else keras.layers.Concatenate(name="gate_inputs")(columns)
+
+
+def _pooled(features: Features) -> Any:
+    tap = next(iter(features.taps))
+    values = features.taps[tap]
+    if len(values.shape) == 2:
+        return values
+    # Named apart from the pools of heads that sit at the tap.
+    if len(values.shape) == 4:
+        return keras.layers.GlobalAveragePooling2D(name="gate_pool")(values)
+    return keras.layers.GlobalAveragePooling1D(name="gate_pool")(values, mask=features.mask)
