@@ -28,6 +28,7 @@ class Features:
             tells the kind: 2 vector, 3 sequence, 4 map. A sequence tap has the time axis of
             `sequence`, so that the one mask holds for it too.
         source: The trunk, for error messages.
+        picture: Height and width of the model's picture, where it has one of a known size.
 
     Example:
 
@@ -44,6 +45,7 @@ class Features:
     mask: Any = None
     taps: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     source: Any = "the trunk"
+    picture: tuple[int, int] | None = None
 
     @property
     def kinds(self) -> list[str]:

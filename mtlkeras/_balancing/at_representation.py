@@ -87,12 +87,12 @@ class RepresentationBalancing(GradientBalancing):
 
         Args:
             cut: What passed the fork.
-            gradients: This replica's part of the gradients of the copies, by task.
+            gradients: This replica's part of the gradients of the copies, as these by task.
             scale: What the losses were multiplied by for these gradients.
         """
         count = len(self.tasks)
-        stacks = [as_rows([gradients[task] for task in tasks]) for tasks in cut.readers]
-        indices = [[self.tasks.index(task) for task in tasks] for tasks in cut.readers]
+        stacks = [as_rows([gradients[task][place] for task, place in readers]) for readers in cut.readers]
+        indices = [[self.tasks.index(task) for task, _ in readers] for readers in cut.readers]
         # Summed over replicas: inner products of gradients of parts of the batch, and losses.
         gram = sum(
             _spread(products(self._looked_at(stack)), places, count)

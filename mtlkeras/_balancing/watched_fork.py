@@ -13,14 +13,15 @@ from typing import Any
 class Cut:
     """What passed the fork in a forward pass, and what the loss behind it knows.
 
-    `given` are the tensors that the trunk gave, `readers` the tasks that read each of them, and `copies`
-    those that went on, by task. The others are of the whole batch, from the joint loss: the tasks' `losses`
-    on this replica, which of them are `present`, and the balancer's random `noise`.
+    `given` are the tensors that the trunk gave, `copies` by task a list of those that went on, and `readers`
+    for each of the first its places among the second, as pairs of task and index. The others are of the
+    whole batch, from the joint loss: the tasks' `losses` on this replica, which of them are `present`, and
+    the balancer's random `noise`.
     """
 
     given: list[Any] = dataclasses.field(default_factory=list)
-    readers: list[list[str]] = dataclasses.field(default_factory=list)
-    copies: dict[str, Any] = dataclasses.field(default_factory=dict)
+    readers: list[list[tuple[str, int]]] = dataclasses.field(default_factory=list)
+    copies: dict[str, list[Any]] = dataclasses.field(default_factory=dict)
     losses: Any = None
     present: Any = None
     noise: Any = None
@@ -41,11 +42,12 @@ class WatchedFork:
         return getattr(self._passing, "cut", None)
 
     @contextlib.contextmanager
-    def cutting(self, copy: Callable[[str, Any], Any]) -> Iterator[Cut]:
+    def cutting(self, copy: Callable[[str, int, Any], Any]) -> Iterator[Cut]:
         """Opens a context in which forward passes are cut.
 
         Args:
-            copy: Takes a task and what it reads of the trunk; returns what goes on in its place.
+            copy: Takes a task, the number of a tensor among those it reads, and the tensor; returns what
+                goes on in its place.
         """
         cut = Cut()
         self._passing.cut, self._passing.copy = cut, copy
@@ -54,17 +56,23 @@ class WatchedFork:
         finally:
             self._passing.cut = None
 
-    def fork(self, tensors: Mapping[str, Any], keys: Mapping[str, str]) -> dict[str, Any]:
-        """Returns a copy for each task of what it reads.
+    def fork(self, tensors: Mapping[str, Any], keys: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns a copy for each task of what it reads, a tensor or a list of them.
 
         Args:
             tensors: What the trunk gives, by key; together they are the representation.
-            keys: The key that each task reads.
+            keys: The key that each task reads, or a list of keys.
         """
-        cut = self.cut
-        if cut is None:
-            return {task: tensors[key] for task, key in keys.items()}
-        cut.copies = {task: self._passing.copy(task, tensors[key]) for task, key in keys.items()}
-        cut.given = list(tensors.values())
-        cut.readers = [[task for task, key in keys.items() if key == name] for name in tensors]
-        return cut.copies
+        cut, copy = self.cut, lambda task, place, tensor: tensor
+        if cut is not None:
+            copy = self._passing.copy
+        lists = {task: [key] if isinstance(key, str) else list(key) for task, key in keys.items()}
+        copies = {
+            task: [copy(task, place, tensors[key]) for place, key in enumerate(of_task)]
+            for task, of_task in lists.items()
+        }
+        if cut is not None:
+            cut.copies, cut.given = copies, list(tensors.values())
+            places = [(task, n, key) for task, found in lists.items() for n, key in enumerate(found)]
+            cut.readers = [[(task, n) for task, n, key in places if key == name] for name in tensors]
+        return {task: copies[task][0] if isinstance(key, str) else copies[task] for task, key in keys.items()}

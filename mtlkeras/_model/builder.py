@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -58,7 +59,9 @@ def build_model(
     _check_heads(heads, [x.name for x in keras.tree.flatten(inputs)])
     _check_sharing(sharing)
     shared = (sharing or HardSharing())(trunk, inputs, heads)
-    outputs = {task: head.attach(shared.features[task], task) for task, head in heads.items()}
+    picture = _picture_size(inputs)
+    features = {task: dataclasses.replace(f, picture=picture) for task, f in shared.features.items()}
+    outputs = {task: head.attach(features[task], task) for task, head in heads.items()}
     try:
         return MultiTaskModel(inputs, outputs, name=name)
     except ValueError as error:
@@ -84,6 +87,12 @@ def _as_input(value: Any, name: str) -> Any:
         f"{where}: expected a keras.Input or a shape without the batch axis, of whole numbers above zero and "
         f"None; received {value!r}."
     )
+
+
+def _picture_size(inputs: Any) -> tuple[int, int] | None:
+    """Returns height and width of the one picture among the inputs, if they are known."""
+    sizes = [tuple(x.shape[1:3]) for x in keras.tree.flatten(inputs) if len(x.shape) == 4]
+    return sizes[0] if len(sizes) == 1 and None not in sizes[0] else None
 
 
 def _name_taken(heads: Mapping[str, Head], error: ValueError) -> ValueError:

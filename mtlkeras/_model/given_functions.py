@@ -61,7 +61,7 @@ class TaskView:
         self.task, self.layer, self.head = task, layer, layer.head
         form = self.head.label_form
         self.by_entry, self.count = form.by_entry, form.count
-        self.of_steps = self.head.kind == "sequence"
+        self.of_steps = form.by_step
 
     def rows(self, targets: Any) -> Any:
         """Returns rows of float32: as they are, or one-hot for class indices."""
@@ -228,10 +228,10 @@ class GivenLoss:
         """Returns the outputs in the form that the function takes."""
         view = self._view
         if not self._of_keras:
-            return outputs
+            return view.head.in_a_row(outputs, 1)
         if self._from_logits:
-            return view.layer.scores_for(outputs)
-        outputs = view.layer.probabilities(outputs)
+            return view.head.in_a_row(view.layer.scores_for(outputs), 1)
+        outputs = view.head.in_a_row(view.layer.probabilities(outputs), 1)
         if view.by_entry:
             return outputs
         # Where no label is, the rows may be zeros, which Keras would divide by their sum.

@@ -81,13 +81,13 @@ def weight_array(task: str, head: Head, weight: Any, labels: np.ndarray) -> np.n
             f"{where}: weights must be finite and not negative; received {array[place]} for example "
             f"{place[0]} (number of such weights: {int(wrong.sum())})."
         )
-    if array.ndim == 2:
+    if array.ndim > 1:
         head.check_label_weights(array, where)
     return array.astype("float32")
 
 
 def arranged_weights(task: str, head: Head, weights: Any, label_shape: Any) -> Any:
-    """Returns weights with one axis (a weight an example), or with the labels' two (a weight a label).
+    """Returns weights with one axis (a weight an example), or with the labels' own (a weight a label).
 
     Args:
         task: Name of the task.
@@ -98,18 +98,20 @@ def arranged_weights(task: str, head: Head, weights: Any, label_shape: Any) -> A
     Raises:
         ValueError: If the shape is neither.
     """
-    shape, given = tuple(weights.shape), tuple(weights.shape)
-    by_label = head.weighed_by_label and len(label_shape) == 2
-    if len(shape) == 3 and shape[-1] == 1:
+    shape, given, rank = tuple(weights.shape), tuple(weights.shape), len(label_shape)
+    by_label = head.weighed_by_label and rank > 1
+    if len(shape) == rank + 1 > 2 and shape[-1] == 1:
         weights, shape = weights[..., 0], shape[:-1]
-    if len(shape) == 2 and shape[1] == 1 and not (by_label and label_shape[1] == 1):
+    if len(shape) == 2 and shape[1] == 1 and not (by_label and rank == 2 and label_shape[1] == 1):
         weights, shape = weights[:, 0], shape[:1]
+    pairs = zip(shape[1:], label_shape[1:], strict=False)
     fits = len(shape) == 1 or (
-        by_label and len(shape) == 2 and (shape[1] == label_shape[1] or None in (shape[1], label_shape[1]))
+        by_label and len(shape) == rank and all(a == b or None in (a, b) for a, b in pairs)
     )
     if not fits:
-        length = "time" if label_shape[-1] is None else label_shape[-1]
-        or_label = f" or (one a label) (batch, {length})" if by_label else ""
+        names = ("time",) if rank == 2 else ("height", "width")
+        sizes = [name if n is None else str(n) for name, n in zip(names, label_shape[1:], strict=False)]
+        or_label = f" or (one a label) (batch, {', '.join(sizes)})" if by_label else ""
         raise ValueError(
             f"sample_weight of task '{task}': expected one weight an example, shape (batch,){or_label}; "
             f"received shape {given}."

@@ -41,7 +41,7 @@ class TaskObjective:
 
         Args:
             y: Labels as the user gives them.
-            outputs: The task's outputs.
+            outputs: The task's outputs, those of pixels in a row.
 
         Raises:
             ValueError: If the labels' shape does not fit the head.
@@ -55,7 +55,7 @@ class TaskObjective:
 
     def _of_one_length(self, y: Any, outputs: Any) -> Any:
         """Returns labels as a tensor, those of sequences only if they have as many steps as the outputs."""
-        y = ops.convert_to_tensor(y)
+        y = self.head.in_a_row(ops.convert_to_tensor(y))
         if self.view.of_steps and len(y.shape) > 1 and None in (y.shape[1], outputs.shape[1]):
             told = "they have not as many steps as the outputs: pad both alike."
             return check_same_length(y, outputs, f"Labels of task '{self.task}': {told}")
@@ -84,7 +84,7 @@ class TaskObjective:
         Raises:
             ValueError: If they have another shape.
         """
-        weights = ops.cast(ops.convert_to_tensor(sample_weight), "float32")
+        weights = self.head.in_a_row(ops.cast(ops.convert_to_tensor(sample_weight), "float32"))
         return arranged_weights(self.task, self.head, weights, mask.shape)
 
     def loss_sum(
@@ -104,7 +104,7 @@ class TaskObjective:
         Returns:
             Two float32 scalars.
         """
-        targets, mask = self.labels(y, outputs)
+        targets, mask = self.labels(y, self.head.in_a_row(outputs, 1))
         weights = None if sample_weight is None else self.weights(sample_weight, mask)
         by_label = None if weights is None or len(weights.shape) == 1 else weights
         if by_label is not None:
@@ -166,5 +166,6 @@ class TaskObjective:
 
     def _values(self, targets: Any, mask: Any, outputs: Any) -> tuple[Any, Any]:
         if self._loss is None:
-            return self.head.loss(targets, self.layer.scores_for(outputs), self.layer), mask
+            scores = self.head.in_a_row(self.layer.scores_for(outputs), 1)
+            return self.head.loss(targets, scores, self.layer), mask
         return self._loss(targets, mask, outputs)

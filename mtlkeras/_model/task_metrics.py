@@ -261,7 +261,7 @@ class TaskMetrics(CompileMetrics):
             task = objective.task
             if task not in y_true:
                 continue
-            outputs = y_pred[task]
+            outputs = objective.head.in_a_row(y_pred[task], 1)
             if task not in labels:
                 found = objective.labels(y_true[task], outputs)
                 labels[task] = found[0], _weights(objective, found[1], sample_weight)
@@ -285,10 +285,11 @@ class TaskMetrics(CompileMetrics):
         right, answers, known = {}, {}, {}
         for task in tasks:
             objective = self._objectives[task]
-            targets, mask = objective.labels(y_true[task], y_pred[task])
-            targets, known[task] = objective.judged(y_true[task], y_pred[task], targets, mask)
+            outputs = objective.head.in_a_row(y_pred[task], 1)
+            targets, mask = objective.labels(y_true[task], outputs)
+            targets, known[task] = objective.judged(y_true[task], outputs, targets, mask)
             right[task] = objective.head.metric_targets(targets)
-            answers[task] = objective.layer.answers(y_pred[task])
+            answers[task] = objective.layer.answers(outputs)
         return right, answers, known
 
     def reset_state(self) -> None:

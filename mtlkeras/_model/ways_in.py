@@ -149,5 +149,7 @@ def _no_labels(head: Head, rows: int, x: Any) -> np.ndarray:
         shape = rows, head.label_form.count  # type: ignore[attr-defined]
     elif head.kind == "sequence":
         shape = rows, next((a.shape[1] for a in keras.tree.flatten(x) if len(np.shape(a)) > 1), 1)
+    elif head.label_form.by_step:
+        shape = rows, *next((a.shape[1:3] for a in keras.tree.flatten(x) if len(np.shape(a)) == 4), (1, 1))
     numbers = head.label_form.are_numbers
     return np.full(shape, np.nan, "float32") if numbers else np.full(shape, MISSING, "int32")

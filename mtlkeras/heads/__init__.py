@@ -9,6 +9,7 @@ from mtlkeras.heads.multi_label import MultiLabel
 from mtlkeras.heads.next_sentence import NextSentence
 from mtlkeras.heads.ordinal import Ordinal
 from mtlkeras.heads.regression import Regression
+from mtlkeras.heads.segmentation import Segmentation
 from mtlkeras.heads.tagging import Tagging
 
 __all__ = [
@@ -21,5 +22,6 @@ __all__ = [
     "NextSentence",
     "Ordinal",
     "Regression",
+    "Segmentation",
     "Tagging",
 ]

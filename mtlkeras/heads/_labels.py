@@ -35,6 +35,8 @@ class LabelForm:
 
     # Whether each entry of an example's label may be missing alone.
     by_entry: ClassVar[bool] = False
+    # Whether an example has a label for each step of a sequence, or for each pixel.
+    by_step: ClassVar[bool] = False
     # Whether labels are numbers to come close to, and not classes.
     are_numbers: ClassVar[bool] = False
     # What the labels are, for messages.
@@ -227,6 +229,7 @@ class StepLabels(LabelForm):
     """
 
     count: int
+    by_step: ClassVar = True
 
     @property
     def told(self) -> str:  # type: ignore[override]
@@ -257,6 +260,26 @@ class StepLabels(LabelForm):
 
     def legal(self, targets: Any) -> Any:
         return ops.logical_and(targets >= MISSING, targets < self.count)
+
+
+@dataclasses.dataclass(frozen=True)
+class PixelLabels(StepLabels):
+    """A class index for each pixel of a picture; in a row they are steps.
+
+    Args:
+        count: Number of classes.
+    """
+
+    def arranged(self, y: Any) -> Any:
+        """Returns labels of shape `(batch, height, width)`, or in a row as they are."""
+        if len(y.shape) == 4 and y.shape[-1] == 1:
+            y = y[..., 0]
+        if len(y.shape) not in (2, 3):
+            raise ValueError(
+                f"expected class indices of shape (batch, height, width), with {MISSING} where there is no "
+                f"label; received shape {tuple(y.shape)}."
+            )
+        return y
 
 
 def _unseen(y: Any) -> Any:

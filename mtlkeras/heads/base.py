@@ -73,12 +73,21 @@ class Head(Spec):
         """Number of scores per example."""
         raise NotImplementedError
 
+    def reads(self, features: Features, task: str) -> dict[tuple[str | None, str], Any]:
+        """Returns the tensors that the head reads, by the tap (`None` for the trunk's end) and the kind.
+
+        Raises:
+            ValueError: If the trunk does not give them.
+        """
+        asked_by = f"{type(self).__name__} of task '{task}'"
+        return {(self.at, self.kind): features.get(self.kind, self.at, asked_by=asked_by)}
+
     def attach(self, features: Features, task: str) -> Any:
-        """Builds the head's layers on a trunk's features; returns the named output."""
+        """Builds the head's layers on what it reads of a trunk's features; returns the named output."""
         return self.output_layer(task)(self._scores(features, task))
 
     def _scores(self, features: Features, task: str) -> Any:
-        x = features.get(self.kind, self.at, asked_by=f"{type(self).__name__} of task '{task}'")
+        (x,) = self.reads(features, task).values()
         for i, units in enumerate(self.hidden, 1):
             x = self._dense(units, f"{task}_hidden_{i}", self.activation)(
                 self._dropped(x, f"{task}_dropout_{i}")
@@ -158,6 +167,13 @@ class Head(Spec):
     def loss(self, targets: Any, scores: Any, layer: TaskOutput) -> Any:
         """Returns the loss of each label, in the shape of the mask of `labelled`."""
         raise NotImplementedError
+
+    def in_a_row(self, values: Any, axes: int = 0) -> Any:
+        """Returns labels or weights by pixel, outputs with `axes=1`, with all pixels on one axis.
+
+        What has no pixels is passed on.
+        """
+        return values
 
     def within(self, mask: Any, outputs: Any) -> Any:
         """Returns the mask of labels without those that the outputs have no place for."""

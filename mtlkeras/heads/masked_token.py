@@ -59,7 +59,7 @@ class MaskedToken(SoftmaxSteps):
         return self.vocabulary_size
 
     def _scores(self, features: Features, task: str) -> Any:
-        x = features.get(self.kind, self.at, asked_by=f"MaskedToken of task '{task}'")
+        (x,) = self.reads(features, task).values()
         x = self._dense(x.shape[-1], f"{task}_transform", "gelu")(x)
         x = keras.layers.LayerNormalization(epsilon=1e-12, dtype="float32", name=f"{task}_norm")(x)
         return self._dense(self.units, f"{task}_logits", None)(self._dropped(x, f"{task}_dropout"))

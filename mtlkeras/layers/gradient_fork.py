@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -17,14 +17,14 @@ class GradientFork(keras.layers.Layer):
     them in another way.
 
     Args:
-        keys: For each task, which of the inputs it reads.
+        keys: For each task, which of the inputs it reads: one, or a list of them.
 
-    Inputs are a dict of tensors; outputs a dict of tensors by task.
+    Inputs are a dict of tensors; outputs a dict by task of a tensor, or of a list of them.
     """
 
-    def __init__(self, keys: Mapping[str, str], **kwargs: Any) -> None:
+    def __init__(self, keys: Mapping[str, str | Sequence[str]], **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.keys = dict(keys)
+        self.keys = {task: key if isinstance(key, str) else list(key) for task, key in keys.items()}
         self.supports_masking = True
         self.combine_with(None)
 
@@ -36,19 +36,23 @@ class GradientFork(keras.layers.Layer):
     def call(self, inputs: Mapping[str, Any], training: bool | None = None) -> dict[str, Any]:
         if training and self._fork is not None:
             return self._fork(inputs, self.keys)
-        return {task: inputs[key] for task, key in self.keys.items()}
+        return self._by_task(inputs)
 
-    def compute_output_spec(self, inputs: Mapping[str, Any], training: bool | None = None) -> Any:
-        specs = {key: keras.KerasTensor(x.shape, dtype=x.dtype) for key, x in inputs.items()}
+    def _by_task(self, values: Mapping[str, Any]) -> dict[str, Any]:
         return {
-            task: keras.KerasTensor(specs[key].shape, dtype=specs[key].dtype)
+            task: values.get(key) if isinstance(key, str) else [values.get(k) for k in key]
             for task, key in self.keys.items()
         }
+
+    def compute_output_spec(self, inputs: Mapping[str, Any], training: bool | None = None) -> Any:
+        return keras.tree.map_structure(
+            lambda x: keras.KerasTensor(x.shape, dtype=x.dtype), self._by_task(inputs)
+        )
 
     def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
         if not isinstance(previous_mask, Mapping):
             return None
-        return {task: previous_mask.get(key) for task, key in self.keys.items()}
+        return self._by_task(previous_mask)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "keys": self.keys}

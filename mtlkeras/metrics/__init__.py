@@ -5,6 +5,7 @@ from mtlkeras.metrics.classes import ClassScore
 from mtlkeras.metrics.entities import EntityScore
 from mtlkeras.metrics.exact_match import ExactMatch
 from mtlkeras.metrics.f1 import MacroF1
+from mtlkeras.metrics.iou import MeanIoU
 from mtlkeras.metrics.labels import LabelMatch, LabelScore
 from mtlkeras.metrics.log_loss import LogLoss
 from mtlkeras.metrics.ordinal import OrdinalAccuracy, OrdinalError, OrdinalScore, QuadraticKappa
@@ -22,6 +23,7 @@ __all__ = [
     "LabelScore",
     "LogLoss",
     "MacroF1",
+    "MeanIoU",
     "OrdinalAccuracy",
     "OrdinalError",
     "OrdinalScore",

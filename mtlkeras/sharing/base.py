@@ -114,21 +114,30 @@ def _taps(model: Any) -> dict[str, Any]:
     return {layer.name: layer.output for layer in single}
 
 
-def key_of(head: Head) -> str:
-    """Returns the name of what a head reads among the outputs of a trunk."""
-    return head.kind if head.at is None else f"{head.at}_{head.kind}"
+Reading = tuple[str | None, str]
+"""What a head reads: a tap, `None` for the trunk's end, and the kind of its features."""
 
 
-def read_by(heads: Mapping[str, Head], features: Features) -> dict[str, Any]:
-    """Returns what heads read of a trunk's features, by key, and its mask where one reads a sequence."""
+def name_of(reading: Reading) -> str:
+    """Returns the name that something read has among the outputs of a trunk."""
+    at, kind = reading
+    return kind if at is None else f"{at}_{kind}"
+
+
+def read_by(heads: Mapping[str, Head], features: Features) -> tuple[dict[str, Any], dict[str, list[Reading]]]:
+    """Returns what heads read of a trunk's features by name, and the readings of each task.
+
+    Where one reads a sequence its mask is among the tensors, as `"mask"`.
+    """
     outputs: dict[str, Any] = {}
+    readings = {}
     for task, head in heads.items():
-        if key_of(head) not in outputs:
-            asked_by = f"{type(head).__name__} of task '{task}'"
-            outputs[key_of(head)] = features.get(head.kind, head.at, asked_by=asked_by)
-    if features.mask is not None and any(head.kind == "sequence" for head in heads.values()):
+        found = head.reads(features, task)
+        readings[task] = list(found)
+        outputs.update({name_of(r): tensor for r, tensor in found.items() if name_of(r) not in outputs})
+    if features.mask is not None and any(kind == "sequence" for r in readings.values() for _, kind in r):
         outputs["mask"] = features.mask
-    return outputs
+    return outputs, readings
 
 
 def with_spec(trunk: Any, outputs: Any, sharing: Sharing | None = None) -> Any:
@@ -138,9 +147,13 @@ def with_spec(trunk: Any, outputs: Any, sharing: Sharing | None = None) -> Any:
     return TrunkOutput(trunk, sharing=sharing, name="features")(outputs)
 
 
-def features_for(head: Head, tensor: Any, mask: Any) -> Features:
-    """Returns the features of a task whose head reads one tensor."""
-    mask = mask if head.kind == "sequence" else None
-    if head.at is None:
-        return Features(**{head.kind: tensor}, mask=mask)
-    return Features(taps={head.at: tensor}, mask=mask)
+def as_features(tensors: Mapping[Reading, Any], mask: Any = None) -> Features:
+    """Returns the features of a task that reads some tensors.
+
+    Args:
+        tensors: The tensors by reading.
+        mask: Of the sequences among them, if any.
+    """
+    ends = {kind: tensor for (at, kind), tensor in tensors.items() if at is None}
+    taps = {at: tensor for (at, _), tensor in tensors.items() if at is not None}
+    return Features(**ends, taps=taps, mask=mask if any(kind == "sequence" for _, kind in tensors) else None)

@@ -7,7 +7,7 @@ from typing import Any
 
 from mtlkeras.heads import Head
 from mtlkeras.layers.gradient_fork import GradientFork
-from mtlkeras.sharing.base import Shared, Sharing, features_for, key_of, open_trunk, read_by, with_spec
+from mtlkeras.sharing.base import Shared, Sharing, as_features, name_of, open_trunk, read_by, with_spec
 from mtlkeras.specs import spec
 
 FORK = "gradient_fork"
@@ -35,11 +35,18 @@ class HardSharing(Sharing):
 
     def __call__(self, trunk: Any, inputs: Any, heads: Mapping[str, Head]) -> Shared:
         inner, features = open_trunk(trunk, inputs)
-        outputs = with_spec(trunk, read_by(heads, features))
+        outputs, readings = read_by(heads, features)
+        outputs = with_spec(trunk, outputs)
         single = len(outputs) == 1
         body = self.model(inner, next(iter(outputs.values())) if single else outputs)
         shared = body(inputs)
         shared = {next(iter(outputs)): shared} if single else dict(shared)
         mask = shared.pop("mask", None)
-        forked = GradientFork({task: key_of(head) for task, head in heads.items()}, name=FORK)(shared)
-        return Shared({task: features_for(head, forked[task], mask) for task, head in heads.items()}, body)
+        keys = {task: [name_of(reading) for reading in found] for task, found in readings.items()}
+        # One key where a task reads one tensor, as its copies are then.
+        forked = GradientFork({t: k[0] if len(k) == 1 else k for t, k in keys.items()}, name=FORK)(shared)
+        features_of = {}
+        for task, found in readings.items():
+            copies = forked[task] if len(found) > 1 else [forked[task]]
+            features_of[task] = as_features(dict(zip(found, copies, strict=True)), mask)
+        return Shared(features_of, body)

@@ -11,11 +11,12 @@ from mtlkeras.features import Features
 from mtlkeras.heads import Head
 from mtlkeras.layers.mixture import Mixture
 from mtlkeras.sharing.base import (
+    Reading,
     Shared,
     Sharing,
+    as_features,
     as_inner,
-    features_for,
-    key_of,
+    name_of,
     open_trunk,
     read_by,
     with_spec,
@@ -63,34 +64,44 @@ class MMoE(Sharing):
                 f"model '{trunk.name}', of which there is one only."
             )
         inner = as_inner(inputs)
-        found = [self._expert(trunk, inner, heads, number) for number in range(1, self.experts + 1)]
+        experts: list[dict[str, Any]] = []
+        readings: dict[str, list[Reading]] = {}
+        for number in range(1, self.experts + 1):
+            outputs, readings = self._expert(trunk, inner, heads, number)
+            experts.append(outputs)
         columns = _columns(inner)
-        seen = found[0].pop("gate") if columns is None else _in_a_row(columns)
+        seen = experts[0].pop("gate") if columns is None else _in_a_row(columns)
         mixed = {}
-        for task, head in heads.items():
-            gate = keras.layers.Dense(self.experts, "softmax", name=f"{task}_gate", dtype="float32")
-            values = [outputs[key_of(head)] for outputs in found]
-            mixed[f"{task}_features"] = Mixture(name=f"{task}_mixture")([gate(seen), *values])
-        if "mask" in found[0]:
-            mixed["mask"] = found[0]["mask"]
+        for task, found in readings.items():
+            gate = keras.layers.Dense(self.experts, "softmax", name=f"{task}_gate", dtype="float32")(seen)
+            for reading in found:
+                name = name_of(reading)
+                of_task = task if len(found) == 1 else f"{task}_{name}"
+                mixture = Mixture(name=f"{of_task}_mixture")
+                mixed[f"{task}_reads_{name}"] = mixture([gate, *(outputs[name] for outputs in experts)])
+        if "mask" in experts[0]:
+            mixed["mask"] = experts[0]["mask"]
         body = self.model(inner, with_spec(trunk, mixed, self))
         shared = dict(body(inputs))
         mask = shared.pop("mask", None)
         features = {
-            task: features_for(head, shared[f"{task}_features"], mask) for task, head in heads.items()
+            task: as_features({r: shared[f"{task}_reads_{name_of(r)}"] for r in found}, mask)
+            for task, found in readings.items()
         }
         return Shared(features, body)
 
-    def _expert(self, trunk: Trunk, inputs: Any, heads: Mapping[str, Head], number: int) -> dict[str, Any]:
-        """Returns what the heads read of an expert; of the first what the gates see, if not the inputs."""
+    def _expert(
+        self, trunk: Trunk, inputs: Any, heads: Mapping[str, Head], number: int
+    ) -> tuple[dict[str, Any], dict[str, list[Reading]]]:
+        """Returns what the heads read of an expert, and of the first what the gates see if not the inputs."""
         seed = getattr(trunk, "seed", None)
         if seed is not None:  # Experts that begin alike would stay alike.
             trunk = trunk.replace(seed=seed + number - 1)
         inner, features = open_trunk(trunk, inputs)
-        outputs = read_by(heads, features)
+        outputs, readings = read_by(heads, features)
         if number == 1 and _columns(inner) is None:
             outputs["gate"] = _pooled(features)
-        return dict(keras.Model(inner, outputs, name=f"expert_{number}")(inputs))
+        return dict(keras.Model(inner, outputs, name=f"expert_{number}")(inputs)), readings
 
 
 def _columns(inputs: Any) -> list[Any] | None:

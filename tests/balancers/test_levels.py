@@ -319,7 +319,7 @@ def model_mixed_behind_its_fork(balancer):
     body = keras.Model(inputs, keras.layers.Dense(4, use_bias=False, name="shared")(inputs))
     heads = {"kind": Classification(3), "size": Regression(num_targets=2)}
     inputs = keras.Input((COUNT,), name="x")
-    features = HardSharing()(body, inputs, heads)
+    features, _ = HardSharing()(body, inputs, heads)
     mixed = sum(f.vector for f in features.values())
     outputs = {task: head.attach(Features(vector=mixed), task) for task, head in heads.items()}
     model = mtlkeras.MultiTaskModel(inputs, outputs)

@@ -32,7 +32,7 @@ def test_outputs_are_the_mixtures_of_the_paper():
             layer.set_weights([3.0 * w + 0.1 for w in layer.get_weights()])
     outputs = model.trunk(x)
     for task in HEADS:
-        found = keras.ops.convert_to_numpy(outputs[f"{task}_features"])
+        found = keras.ops.convert_to_numpy(outputs[f"{task}_reads_vector"])
         np.testing.assert_allclose(found, numpy_outputs(model, x, task), rtol=1e-4, atol=1e-5)
 
 

@@ -25,13 +25,13 @@ def representation_step(model: Any, state: Any, data: Any) -> tuple[dict[str, An
 
     # Both functions trace the whole model; what is not used of either is never computed.
     def before(trainable: Any) -> Any:
-        with balancing.fork.cutting(lambda task, tensor: tensor) as cut:
+        with balancing.fork.cutting(lambda task, place, tensor: tensor) as cut:
             _, changed = model.stateless_call(trainable, non_trainable, x, training=True)
         passed.append(cut)
         return cut.given, (changed, cut.copies)
 
     def behind(trainable: Any, copies: Any) -> Any:
-        with balancing.fork.cutting(lambda task, _: copies[task]) as cut, balancing.asked():
+        with balancing.fork.cutting(lambda task, place, _: copies[task][place]) as cut, balancing.asked():
             loss, (_, outputs, changed, after) = model.compute_loss_and_updates(
                 trainable,
                 non_trainable,

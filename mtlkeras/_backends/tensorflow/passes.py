@@ -84,8 +84,11 @@ class ForkedPass(Pass):
     def _forward(self, model: Any) -> Any:
         with model.balancing.fork.cutting(copied(self._tape)) as cut:
             outputs = super()._forward(model)
-        self._copies = [cut.copies[task] for task in self._tasks]
-        self._given, self._readers = cut.given, cut.readers
+        places = [(task, place) for task in self._tasks for place in range(len(cut.copies[task]))]
+        self._copies = [cut.copies[task][place] for task, place in places]
+        self._given = cut.given
+        # For each tensor of the trunk, the tasks that read it with the number of their copy.
+        self._readers = [[(task, places.index((task, place))) for task, place in r] for r in cut.readers]
         return outputs
 
     def of_task(self, task: int, variables: list[Any]) -> list[Any]:
@@ -137,11 +140,12 @@ class ForkedPass(Pass):
 
     def _seeds(self, of_copies: list[Any], task: int) -> list[Any]:
         """Returns a task's gradients of what the trunk gives, zeros where it does not read it."""
-        found = of_copies[task]
-        return [
-            found if found is not None and self._tasks[task] in readers else tf.zeros_like(tensor)
-            for tensor, readers in zip(self._given, self._readers, strict=True)
-        ]
+        seeds = []
+        for tensor, readers in zip(self._given, self._readers, strict=True):
+            parts = [of_copies[place] for name, place in readers if name == self._tasks[task]]
+            parts = [part for part in parts if part is not None]
+            seeds.append(parts[0] if parts else tf.zeros_like(tensor))
+        return seeds
 
     def _through_fork(self, targets: list[Any], variables: list[Any], factors: Any = None) -> list[Any]:
         seed, behind = self._behind(targets, variables, factors)
@@ -152,18 +156,17 @@ class ForkedPass(Pass):
     ) -> tuple[list[Any], list[Any]]:
         """Returns the gradients of what the trunk gives, and those of variables, but for the trunk's part."""
         found = _dense(self._tape.gradient(targets, [*self._copies, *values(variables)], factors))
-        of_copies = dict(zip(self._tasks, found, strict=False))
         seed = []
         for tensor, readers in zip(self._given, self._readers, strict=True):
-            parts = [of_copies[task] for task in readers if of_copies[task] is not None]
+            parts = [found[place] for _, place in readers if found[place] is not None]
             seed.append(tf.add_n(parts) if parts else tf.zeros_like(tensor))
         return seed, found[len(self._copies) :]
 
 
-def copied(tape: tf.GradientTape) -> Callable[[str, Any], Any]:
+def copied(tape: tf.GradientTape) -> Callable[[str, int, Any], Any]:
     """Returns what makes a task's copy of a tensor at the fork, which gradients are taken of."""
 
-    def copy(task: str, tensor: Any) -> Any:
+    def copy(task: str, place: int, tensor: Any) -> Any:
         cut = tf.stop_gradient(tensor)
         tape.watch(cut)
         return cut

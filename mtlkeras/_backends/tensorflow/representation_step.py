@@ -26,8 +26,11 @@ def representation_step(model: Any, data: Any) -> dict[str, Any]:
         loss = optimizer.scale_loss(loss)
     of_copies, behind = tape.gradient(loss, [cut.copies, values(variables)])
     found = {
-        task: tf.zeros_like(cut.copies[task]) if gradient is None else tf.convert_to_tensor(gradient)
-        for task, gradient in of_copies.items()
+        task: [
+            tf.zeros_like(copy) if gradient is None else tf.convert_to_tensor(gradient)
+            for copy, gradient in zip(copies, of_copies[task], strict=True)
+        ]
+        for task, copies in cut.copies.items()
     }
     seeds, after = balancing.weigh(cut, found, optimizer.scale_loss(tf.ones(())))
     before = tape.gradient(cut.given, values(variables), seeds)
