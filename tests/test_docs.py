@@ -78,7 +78,7 @@ GUIDES_TO_RUN = [
 @pytest.mark.parametrize("path", GUIDES_TO_RUN)
 def test_guide_runs(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    _run(path.read_text(encoding="utf-8"), str(path), {"__name__": path.stem})
+    _run(path.read_text(encoding="utf-8"), str(path), {"__name__": "__main__"})
 
 
 @pytest.mark.parametrize("path", GUIDES, ids=lambda path: path.name)
