@@ -58,13 +58,13 @@ def scores(model, *arguments, **more):
     return [logs[f"pixel_{name}"] for name in ("loss", "accuracy", "mean_iou")]
 
 
-@pytest.mark.parametrize("missing", [0.0, 0.4])
+@pytest.mark.parametrize("missing", [pytest.param(0.0, marks=pytest.mark.slow_on_jax), 0.4])
 def test_loss_and_metrics_are_those_of_numpy(missing):
     (x, y), model = data(missing), built()
     np.testing.assert_allclose(scores(model, x, y), expected(model, x, y["pixel"]), rtol=1e-4)
 
 
-@pytest.mark.parametrize("by_pixel", [True, False])
+@pytest.mark.parametrize("by_pixel", [True, pytest.param(False, marks=pytest.mark.slow_on_jax)])
 def test_sample_weights_by_example_or_by_pixel(by_pixel):
     (x, y), model = data(0.2), built()
     shape = y["pixel"].shape if by_pixel else (COUNT,)
@@ -111,8 +111,10 @@ def test_every_way_in_gives_the_same():
 
 def test_it_learns_beside_another_task_and_comes_back_from_disk(tmp_path):
     x, y = data()
-    model = built(trunk=TinyTrunk(width=8), optimizer=keras.optimizers.Adam(0.03))
-    model.fit(x, y, batch_size=COUNT, epochs=40, verbose=0)
+    model = built(
+        Segmentation(CLASSES, width=8), trunk=TinyTrunk(width=8), optimizer=keras.optimizers.Adam(0.1)
+    )
+    model.fit(x, y, batch_size=COUNT, epochs=15, verbose=0)
     assert scores(model, x, y)[1] > 0.9
     model.save(tmp_path / "model.keras")
     again = mtlkeras.load_model(tmp_path / "model.keras")
@@ -122,6 +124,7 @@ def test_it_learns_beside_another_task_and_comes_back_from_disk(tmp_path):
     assert answers.shape == (COUNT, SIDE, SIDE)
 
 
+@pytest.mark.slow_on_jax
 @pytest.mark.parametrize("balancer", [CAGrad(), CAGrad(at="parameters"), Uncertainty()], ids=repr)
 def test_with_balancers_and_batches_without_pixels(balancer):
     x, y = data()
@@ -168,6 +171,7 @@ def test_joint_metrics_and_class_weights_take_pictures_of_labels():
     np.testing.assert_allclose(found, counts.sum() / (CLASSES * counts), rtol=1e-5)
 
 
+@pytest.mark.slow_on_jax
 @pytest.mark.parametrize("loss", ["categorical_crossentropy", keras.losses.SparseCategoricalCrossentropy()])
 def test_losses_of_keras_see_pixels_in_a_row(loss):
     (x, y), model = data(0.3), built(loss={"pixel": loss}, metrics={"pixel": ["sparse_categorical_accuracy"]})
@@ -177,6 +181,7 @@ def test_losses_of_keras_see_pixels_in_a_row(loss):
     np.testing.assert_allclose(logs["pixel_sparse_categorical_accuracy"], wanted[1], rtol=1e-5)
 
 
+@pytest.mark.slow_on_jax
 @pytest.mark.parametrize("sharing", [HardSharing(), MMoE(experts=2)], ids=repr)
 def test_any_map_trunk_and_sharing(sharing):
     x, y = data()
@@ -186,6 +191,7 @@ def test_any_map_trunk_and_sharing(sharing):
         assert model.output["pixel"].shape == (None, SIDE, SIDE, CLASSES)
 
 
+@pytest.mark.slow_on_jax
 def test_mixed_precision():
     keras.config.set_dtype_policy("mixed_float16")
     try:

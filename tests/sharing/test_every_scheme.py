@@ -13,7 +13,10 @@ from mtlkeras.sharing import HardSharing, MMoE
 from tests.support import EAGERLY, TinyTrunk, all_heads, examples
 
 SCHEMES = [HardSharing(), MMoE(experts=2)]
-pytestmark = [pytest.mark.eager, pytest.mark.parametrize("scheme", SCHEMES, ids=repr)]
+# Hard sharing is in nearly every other test of the models.
+MARKS = {"HardSharing": [pytest.mark.slow_on_jax]}
+CASES = [pytest.param(s, marks=MARKS.get(type(s).__name__, []), id=repr(s)) for s in SCHEMES]
+pytestmark = [pytest.mark.eager, pytest.mark.parametrize("scheme", CASES)]
 
 
 def built(scheme, **compile_args):
@@ -31,7 +34,7 @@ def test_every_scheme_is_here(scheme):
 def test_it_trains_with_missing_labels_and_comes_back_from_disk(scheme, tmp_path):
     x, y = examples(24, missing=0.3)
     model = built(scheme)
-    logs = model.fit(x, y, batch_size=12, epochs=12, verbose=0).history
+    logs = model.fit(x, y, batch_size=24, epochs=6, verbose=0).history
     assert np.isfinite(logs["loss"]).all()
     assert logs["loss"][-1] < logs["loss"][0]
     model.save(tmp_path / "model.keras")

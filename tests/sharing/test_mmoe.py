@@ -58,6 +58,7 @@ def test_gates_of_pictures_and_texts_see_the_first_tap():
 
 
 @pytest.mark.eager
+@pytest.mark.slow_on_jax
 def test_tags_of_sequences_are_mixed_step_by_step_under_the_mask():
     heads = {"tag": mtlkeras.heads.CRFTagging(("a", "b", "c")), "kind": Classification(2)}
     trunk = BiLSTM(units=3, vocabulary_size=9, embedding_units=4, dropout=0.0)
