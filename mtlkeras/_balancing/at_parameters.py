@@ -14,6 +14,7 @@ from mtlkeras._balancing.at_representation import GradientBalancing, products
 from mtlkeras._balancing.graph import all_before_one_fork, shared_layers
 from mtlkeras._balancing.watched_fork import WatchedFork
 from mtlkeras._errors import unknown_name
+from mtlkeras._keras_private import all_layers
 from mtlkeras.balancers.base import ElementBalancer, GradientBalancer, PairBalancer
 from mtlkeras.heads.base import Head
 
@@ -192,7 +193,7 @@ def _check_rows_are_independent(model: Any, balancer: GradientBalancer) -> None:
             f"{name} makes parts of changing size, which needs the TensorFlow backend; "
             f"this is {keras.backend.backend()}."
         )
-    for layer in model._flatten_layers():
+    for layer in all_layers(model):
         if isinstance(layer, keras.layers.BatchNormalization):
             raise ValueError(
                 f"{name} takes each batch apart by task, which batch normalisation (layer '{layer.name}') "
@@ -206,7 +207,7 @@ def _named(layers: list[Any], balancer: GradientBalancer) -> list[Any]:
     known: dict[str, Any] = {}
     for layer in layers:
         # Those within a trunk go by their own names, as in `model.trunk.get_layer`.
-        for inner in layer._flatten_layers():
+        for inner in all_layers(layer):
             if inner.variables:
                 known.setdefault(inner.name, inner)
     for name in balancer.layers:

@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 
+from mtlkeras._keras_private import call_behind
 from mtlkeras.layers.gradient_fork import GradientFork
 
 
@@ -62,10 +63,10 @@ def _nodes_before(output: Any, stop: Any = None) -> dict[tuple[int, int], Any]:
     found: dict[tuple[int, int], Any] = {}
     waiting = [output]
     while waiting:
-        operation, node, _ = waiting.pop()._keras_history
-        key = id(operation), node
+        call = call_behind(waiting.pop())
+        operation, key = call.operation, (id(call.operation), call.number)
         if operation is stop or key in found or isinstance(operation, keras.layers.InputLayer):
             continue
         found[key] = operation
-        waiting += operation._inbound_nodes[node].input_tensors
+        waiting += call.inputs
     return found

@@ -13,6 +13,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from mtlkeras._keras_private import arguments_of, function_of
 from mtlkeras.layers.output import TaskOutput
 
 # Keras' functions of class indices.
@@ -167,7 +168,7 @@ class GivenLoss:
         self._view = view
         loss = keras.losses.get(identifier)
         self._function = loss.call if isinstance(loss, keras.losses.Loss) else loss
-        fixed = getattr(loss, "_fn_kwargs", {})
+        fixed = arguments_of(loss)
         inner = getattr(loss, "fn", loss)
         name = getattr(inner, "__name__", "")
         self.name = f"The loss {getattr(identifier, '__name__', name) or type(loss).__name__}"
@@ -284,7 +285,7 @@ class GivenMetric:
 
     def _form(self) -> str:
         view, metric = self._view, self._metric
-        function = getattr(metric, "_fn", None)
+        function = function_of(metric)
         if function is not None and not is_of_keras(function):
             self.name = f"The metric {getattr(function, '__name__', self.name)}"
             takes, self._gives = find_form(view, function, self.name)

@@ -14,6 +14,7 @@ from mtlkeras._backends import Trainer, replica_count, sum_over_replicas
 from mtlkeras._balancing.attached import attach, check_optimizer_knows, make_balancing, warn_of_accumulation
 from mtlkeras._balancing.balancing import Balancing, warn_of_saved_balancer, with_epoch_start
 from mtlkeras._errors import label_error
+from mtlkeras._keras_private import forget_layer, strategy_of
 from mtlkeras._missing import MISSING
 from mtlkeras._model import checks, ways_in
 from mtlkeras._model.class_balance import ClassBalance, balance_classes, set_class_weights
@@ -154,7 +155,7 @@ class MultiTaskModel(Trainer, keras.Model):
         check_optimizer_knows(self.optimizer, balancing, self.balancing)
         attach(balancing, self)
         if self.balancing is not None:
-            self._tracker.untrack(self.balancing)
+            forget_layer(self, self.balancing)
         self.balancing = balancing
 
     @property
@@ -185,7 +186,7 @@ class MultiTaskModel(Trainer, keras.Model):
         return self._compile_metrics.skipped, [self._compile_metrics.loss_sums, *self.trainable_variables]
 
     def _scope(self) -> Any:
-        strategy = getattr(self, "_distribute_strategy", None)
+        strategy = strategy_of(self)
         return strategy.scope() if strategy is not None else contextlib.nullcontext()
 
     def get_compile_config(self) -> dict[str, Any]:

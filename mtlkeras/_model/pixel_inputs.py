@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from mtlkeras._keras_private import functional_within, has_graph, nodes_of
 from mtlkeras._model.text_inputs import text_inputs
 from mtlkeras.layers.preprocessing import ImagePreprocessing
 
@@ -155,19 +156,17 @@ def picture_shape(tensor: Any) -> tuple[tuple[int, int] | None, int | None]:
 
 def _readers(model: Any, tensor: Any) -> Iterator[tuple[Any, int]]:
     """Yields the operations of a functional model that read a tensor, and at which place."""
-    for nodes in getattr(model, "_nodes_by_depth", {}).values():
-        for node in nodes:
-            for place, given in enumerate(node.input_tensors):
-                if given is tensor:
-                    yield _Step(model, node), place
+    for node in nodes_of(model):
+        for place, given in enumerate(node.input_tensors):
+            if given is tensor:
+                yield _Step(model, node), place
 
 
 class _Step:
     """An operation where a functional model applies it."""
 
     def __init__(self, model: Any, node: Any) -> None:
-        # A Sequential keeps its graph in a functional model of its own.
-        self.operation = getattr(node.operation, "_functional", None) or node.operation
+        self.operation = functional_within(node.operation)
         self.model, self.node = model, node
 
     def next(self, place: int) -> Iterator[tuple[Any, int]]:
@@ -181,7 +180,7 @@ class _Step:
 
     @property
     def is_model(self) -> bool:
-        return isinstance(self.operation, keras.Model) and hasattr(self.operation, "_nodes_by_depth")
+        return isinstance(self.operation, keras.Model) and has_graph(self.operation)
 
 
 def _is_raw(step: _Step, place: int) -> bool:

@@ -9,12 +9,8 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
-# `_compile_metrics` is the slot from which every backend's trainer builds, updates and resets
-# metrics, and in which stock callbacks look for a metric's direction. Keras offers no public
-# way to fill it with metrics that are named per task.
-from keras.src.trainers.compile_utils import CompileMetrics
-
 from mtlkeras._errors import unknown_name
+from mtlkeras._keras_private import CompileMetrics, direction_of
 from mtlkeras._model.given_functions import GivenMetric, TaskView
 from mtlkeras._model.objective import TaskObjective
 
@@ -320,8 +316,10 @@ class NamedMetric:
         self.name = name
         if metric is None:
             self._direction = "down"
-        elif hasattr(metric, "_direction"):
-            self._direction = metric._direction
+            return
+        direction = direction_of(metric)
+        if direction is not None:
+            self._direction = direction
 
 
 def _check_unique(names: list[str]) -> None:

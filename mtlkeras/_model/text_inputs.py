@@ -8,10 +8,12 @@ from typing import Any
 import keras
 import numpy as np
 
+from mtlkeras._keras_private import all_layers
+
 
 def text_encoder(model: Any) -> Any:
     """Returns the `TextEncoder` inside a model, or `None`."""
-    layers = model._flatten_layers(include_self=False)
+    layers = all_layers(model, include_self=False)
     return next((layer.encoder for layer in layers if hasattr(layer, "encoder")), None)
 
 

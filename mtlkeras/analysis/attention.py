@@ -7,6 +7,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from mtlkeras._keras_private import Call
+
 
 def attention_weights(model: Any, x: Any) -> dict[str, np.ndarray]:
     """Returns the attention weights of every attention layer of a model's trunk, or of its experts.
@@ -65,6 +67,6 @@ def _with_attention(model: Any, prefix: str = "") -> dict[str, tuple[Any, list[A
 
 def _arguments(layer: Any) -> list[Any]:
     """Returns the tensors that a layer was called with: its input, and its mask."""
-    arguments = layer._inbound_nodes[0].arguments
-    mask = arguments.kwargs.get("mask")
-    return [arguments.args[0], *([] if mask is None else [mask])]
+    given, named = Call(layer, 0).arguments
+    mask = named.get("mask")
+    return [given[0], *([] if mask is None else [mask])]

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from mtlkeras._keras_private import parents_of
 from mtlkeras.data._encoded import Encoded
 
 _REPORT = "_mtlkeras_report"
@@ -162,8 +163,7 @@ def find_all(dataset: Any, name: str) -> list[Any]:
     """Returns all that was attached by a name to a data set or to those it was made of."""
     found = [getattr(dataset, name)] if hasattr(dataset, name) else []
     # A data set made by map, batch and the like knows the ones it came from.
-    parents = dataset._inputs() if hasattr(dataset, "_inputs") else ()
-    return found + [value for parent in parents for value in find_all(parent, name)]
+    return found + [value for parent in parents_of(dataset) for value in find_all(parent, name)]
 
 
 def find(dataset: Any, name: str) -> Any:

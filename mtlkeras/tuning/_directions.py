@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mtlkeras._errors import unknown_name
+from mtlkeras._keras_private import direction_of
 from mtlkeras._model.given_functions import TaskView
 from mtlkeras._model.task_metrics import MetricsOfTasks, NamedMetric
 
@@ -45,7 +46,7 @@ def _metrics_of_heads(heads: Mapping[str, Any]) -> list[NamedMetric]:
 
 
 def _direction(metric: Any) -> str | None:
-    return {"up": "max", "down": "min"}.get(getattr(metric, "_direction", ""))
+    return {"up": "max", "down": "min"}.get(direction_of(metric) or "")
 
 
 def main_metrics(model_or_heads: Any) -> dict[str, str]:

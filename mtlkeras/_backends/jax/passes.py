@@ -8,6 +8,8 @@ import jax
 import keras
 from jax import numpy as jnp
 
+from mtlkeras._keras_private import use_losses
+
 
 class Pass:
     """A forward pass, and the gradients of its losses by all trainable variables."""
@@ -28,8 +30,7 @@ class Pass:
             trainable, self.state[1], self.x, training=True, return_losses=True
         )
         if losses:
-            model._losses_override.clear()
-            model._losses_override = losses
+            use_losses(model, losses)
         pairs = [
             *zip(model.trainable_variables, trainable, strict=True),
             *zip(model.non_trainable_variables, non_trainable, strict=True),
@@ -43,7 +44,7 @@ class Pass:
                 rest = jnp.zeros(())
             noise = model.balancing.draw()
         if losses:
-            model._losses_override.clear()
+            use_losses(model, [])
         changed = [
             [scope.get_current_value(v) for v in part]
             for part in (model.non_trainable_variables, model.metrics_variables)

@@ -12,6 +12,7 @@ from jax import numpy as jnp
 
 from mtlkeras._backends.jax.parameter_step import parameter_step
 from mtlkeras._backends.jax.representation_step import representation_step
+from mtlkeras._keras_private import is_empty
 
 
 class Trainer:
@@ -224,6 +225,6 @@ def recover_state(model: Any) -> Any:
         model.jax_state_sync()
         for variable, value in zip(variables, before, strict=True):
             # Before its first step the trainer has recorded no state, and what was there is whole.
-            if variable._value is None and not value.is_deleted():
+            if is_empty(variable) and not value.is_deleted():
                 variable.assign(value)
         raise

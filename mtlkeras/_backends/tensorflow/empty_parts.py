@@ -12,6 +12,7 @@ import keras
 import tensorflow as tf
 
 from mtlkeras._errors import framed
+from mtlkeras._keras_private import all_layers
 
 
 def with_a_row(data: Any) -> tuple[Any, Any, Any]:
@@ -37,7 +38,7 @@ def without_added_row(outputs: Any, rows: Any) -> Any:
 
 def check_not_empty(model: Any, data: Any) -> list[Any]:
     """Returns the operation that fails on an empty part if the model normalises over the batch."""
-    layers = (layer for layer in model._flatten_layers() if layer.trainable)
+    layers = (layer for layer in all_layers(model) if layer.trainable)
     if not any(isinstance(layer, keras.layers.BatchNormalization) for layer in layers):
         return []
     text = (

@@ -11,6 +11,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from mtlkeras._keras_private import clip_after_sum
+
 CLIPPING = ("clipnorm", "clipvalue", "global_clipnorm")
 
 
@@ -20,19 +22,7 @@ def treat_gradients_as_one(optimizer: Any) -> None:
         _check_finite_on_all(optimizer)
         optimizer = optimizer.inner_optimizer
     if any(getattr(optimizer, name) is not None for name in CLIPPING):
-        _clip_after_sum(optimizer)
-
-
-def _clip_after_sum(optimizer: Any) -> None:
-    if "_clip_gradients" in vars(optimizer):  # Compiled before.
-        return
-    clip, add_up = optimizer._clip_gradients, optimizer._all_reduce_sum_gradients
-
-    def sum_and_clip(gradients: list[Any]) -> list[Any]:
-        return clip([gradient for gradient, _ in add_up([(g, None) for g in gradients])])
-
-    optimizer._clip_gradients = sum_and_clip
-    optimizer._all_reduce_sum_gradients = list  # Not a second time.
+        clip_after_sum(optimizer)
 
 
 def _check_finite_on_all(optimizer: Any) -> None:

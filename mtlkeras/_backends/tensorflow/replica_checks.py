@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import tensorflow as tf
-
 from mtlkeras._backends.tensorflow.multi_worker import is_multi_worker
+from mtlkeras._keras_private import optimizer_strategy, reduces_on_one_device
 
 
 def check_training(model: Any) -> None:
@@ -33,7 +32,7 @@ def _check_optimizer(model: Any) -> None:
     optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
     if optimizer is None:
         return
-    if optimizer._distribution_strategy is not model.distribute_strategy:
+    if optimizer_strategy(optimizer) is not model.distribute_strategy:
         raise ValueError(
             "The optimizer was made outside of the strategy's scope. Make optimizer and model inside of it, "
             "or name the optimizer, such as compile('adam')."
@@ -48,6 +47,4 @@ def _check_optimizer(model: Any) -> None:
 def _runs_several_steps(strategy: Any, on_cpus: bool) -> bool:
     if is_multi_worker(strategy):
         return False
-    # What a strategy reduces gradients with has no public name.
-    reduction = getattr(strategy.extended, "_cross_device_ops", None)
-    return not on_cpus or isinstance(reduction, tf.distribute.ReductionToOneDevice)
+    return not on_cpus or reduces_on_one_device(strategy)

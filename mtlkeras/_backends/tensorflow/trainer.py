@@ -14,6 +14,7 @@ from mtlkeras._backends.tensorflow.parameter_step import parameter_step
 from mtlkeras._backends.tensorflow.replica_checks import check_training
 from mtlkeras._backends.tensorflow.replicas import replica_count
 from mtlkeras._backends.tensorflow.representation_step import representation_step
+from mtlkeras._keras_private import build_with, spec_of_one_replica, strategy_of
 
 
 class Trainer:
@@ -21,7 +22,7 @@ class Trainer:
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
         """As in Keras, in the scope of the model's strategy."""
-        strategy = self._distribute_strategy  # type: ignore[attr-defined]
+        strategy = strategy_of(self)
         with strategy.scope() if strategy is not None else contextlib.nullcontext():
             super().compile(*args, **kwargs)  # type: ignore[misc]
         if strategy is not None and strategy.num_replicas_in_sync > 1:
@@ -35,7 +36,7 @@ class Trainer:
         differ in length, and under several workers; a data set that shuffles by the epoch
         would count the reading as an epoch.
         """
-        strategy = self._distribute_strategy  # type: ignore[attr-defined]
+        strategy = strategy_of(self)
         if strategy is None:
             return
         if strategy.num_replicas_in_sync > 1:
@@ -43,7 +44,7 @@ class Trainer:
         if iterator is not None:
             data_batch = tf.nest.map_structure(_symbol, iterator.data_adapter.get_tf_dataset().element_spec)
         with strategy.scope():
-            self._symbolic_build(data_batch=data_batch)  # type: ignore[attr-defined]
+            build_with(self, data_batch)
 
     def see_ranks(self, step: str, y: Any, sample_weight: Any) -> None:
         """Has a step, `"train"` or `"test"`, traced anew for labels or weights of another rank than before.
@@ -140,7 +141,7 @@ def undo_if_not_finite(model: Any, data: Any) -> tuple[dict[str, Any], Any]:
 
 def _symbol(spec: Any) -> Any:
     # A data set that the caller distributed has one spec for each replica.
-    spec = getattr(spec, "_value_specs", [spec])[0]
+    spec = spec_of_one_replica(spec)
     if isinstance(spec, tf.OptionalSpec):  # Stands for labels or weights that are not there.
         return None
     return keras.KerasTensor(spec.shape.as_list(), dtype=spec.dtype.name)

@@ -1,0 +1,140 @@
+"""What Keras and TensorFlow keep private and the library needs, one small function each.
+
+Nothing else touches these names. `tests/test_keras_private.py` says of each what broke when a new version
+changes it. Three more are met by overriding them: `Trainer._maybe_symbolic_build` in the TensorFlow
+trainer, `Model._compile_metrics` in `MultiTaskModel`, and `Metric._direction`, the word by which Keras'
+callbacks know whether a metric is to rise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+# The slot from which every backend's trainer builds, updates and resets metrics, and in which stock
+# callbacks look for a metric's direction. Keras offers no public way to fill it with metrics that are named
+# per task.
+from keras.src.trainers.compile_utils import CompileMetrics as CompileMetrics
+
+
+class Call(NamedTuple):
+    """An operation where a functional model applies it: the operation, and the number of the application."""
+
+    operation: Any
+    number: int
+
+    @property
+    def inputs(self) -> list[Any]:
+        """The symbolic tensors that it was applied to."""
+        return self.operation._inbound_nodes[self.number].input_tensors
+
+    @property
+    def arguments(self) -> tuple[tuple, dict[str, Any]]:
+        """What it was called with, by place and by name."""
+        found = self.operation._inbound_nodes[self.number].arguments
+        return found.args, found.kwargs
+
+
+def call_behind(tensor: Any) -> Call:
+    """Returns the call that a symbolic tensor is a result of."""
+    operation, number, _ = tensor._keras_history
+    return Call(operation, number)
+
+
+def nodes_of(model: Any) -> Iterator[Any]:
+    """Yields the nodes of a functional model's graph, each with `operation`, `input_tensors`, `outputs`."""
+    for nodes in getattr(model, "_nodes_by_depth", {}).values():
+        yield from nodes
+
+
+def has_graph(operation: Any) -> bool:
+    """Returns whether an operation is a model with a graph of its own."""
+    return hasattr(operation, "_nodes_by_depth")
+
+
+def functional_within(operation: Any) -> Any:
+    """Returns the functional model in which a `Sequential` keeps its graph; else the operation itself."""
+    return getattr(operation, "_functional", None) or operation
+
+
+def all_layers(model: Any, include_self: bool = True) -> list[Any]:
+    """Returns the layers of a model, those within layers too."""
+    return list(model._flatten_layers(include_self=include_self))
+
+
+def forget_layer(model: Any, layer: Any) -> None:
+    """Takes a layer that was an attribute of a model out of what the model tracks."""
+    model._tracker.untrack(layer)
+
+
+def direction_of(metric: Any) -> str | None:
+    """Returns `"up"` or `"down"` as a metric is to go; `None` where it does not say."""
+    return getattr(metric, "_direction", None)
+
+
+def function_of(metric: Any) -> Any:
+    """Returns the function that a metric takes the mean of, or `None`."""
+    return getattr(metric, "_fn", None)
+
+
+def arguments_of(loss: Any) -> dict[str, Any]:
+    """Returns what a loss passes to its function beside labels and outputs."""
+    return getattr(loss, "_fn_kwargs", {})
+
+
+def strategy_of(model: Any) -> Any:
+    """Returns the `tf.distribute` strategy that a model was made under, or `None`."""
+    return getattr(model, "_distribute_strategy", None)
+
+
+def optimizer_strategy(optimizer: Any) -> Any:
+    """Returns the `tf.distribute` strategy that an optimizer was made under."""
+    return optimizer._distribution_strategy
+
+
+def build_with(model: Any, data_batch: Any) -> None:
+    """Makes a model's and its metrics' variables from a symbolic batch."""
+    model._symbolic_build(data_batch=data_batch)
+
+
+def clip_after_sum(optimizer: Any) -> None:
+    """Makes an optimizer add up the replicas' gradients before it clips them; a second time does nothing."""
+    if "_clip_gradients" in vars(optimizer):
+        return
+    clip, add_up = optimizer._clip_gradients, optimizer._all_reduce_sum_gradients
+
+    def sum_and_clip(gradients: list[Any]) -> list[Any]:
+        return clip([gradient for gradient, _ in add_up([(g, None) for g in gradients])])
+
+    optimizer._clip_gradients = sum_and_clip
+    optimizer._all_reduce_sum_gradients = list  # Not a second time.
+
+
+def use_losses(model: Any, losses: list[Any]) -> None:
+    """Has a model's `losses` be those of a stateless call, until they are none."""
+    model._losses_override.clear()
+    if losses:
+        model._losses_override = losses
+
+
+def is_empty(variable: Any) -> bool:
+    """Returns whether the JAX trainer has taken a variable's value away."""
+    return variable._value is None
+
+
+def reduces_on_one_device(strategy: Any) -> bool:
+    """Returns whether a mirrored strategy adds up gradients on one device."""
+    import tensorflow as tf
+
+    found = getattr(strategy.extended, "_cross_device_ops", None)
+    return isinstance(found, tf.distribute.ReductionToOneDevice)
+
+
+def spec_of_one_replica(spec: Any) -> Any:
+    """Returns the spec of a replica's part of a data set that the caller distributed; of others theirs."""
+    return getattr(spec, "_value_specs", [spec])[0]
+
+
+def parents_of(dataset: Any) -> list[Any]:
+    """Returns the data sets that one made by `map`, `batch` and the like was made of."""
+    return list(dataset._inputs()) if hasattr(dataset, "_inputs") else []

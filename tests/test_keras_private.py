@@ -1,0 +1,168 @@
+"""What Keras and TensorFlow keep private: each test says by its name what a new version has changed."""
+
+import ast
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from mtlkeras import _keras_private as private
+
+PACKAGE = Path(private.__file__).parent
+TENSORFLOW = pytest.mark.tensorflow
+# Names that belong to `_keras_private.py`; what else begins with an underscore is the library's own.
+NAMES = {
+    "_all_reduce_sum_gradients", "_clip_gradients", "_cross_device_ops", "_distribute_strategy",
+    "_distribution_strategy", "_flatten_layers", "_fn", "_fn_kwargs", "_functional", "_inbound_nodes",
+    "_inputs", "_keras_history", "_losses_override", "_nodes_by_depth", "_symbolic_build", "_tracker",
+    "_value_specs",
+}  # fmt: skip
+
+
+def two_layers():
+    inputs = keras.Input((3,), name="x")
+    hidden = keras.layers.Dense(4, name="hidden")(inputs)
+    return keras.Model(inputs, keras.layers.Dense(2, name="end")(hidden))
+
+
+def test_no_other_module_touches_private_names():
+    found = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        if path.name == "_keras_private.py":
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            text = node.attr if isinstance(node, ast.Attribute) else getattr(node, "value", None)
+            if isinstance(text, str) and text in NAMES:
+                found.append(f"{path.relative_to(PACKAGE)}:{node.lineno} {text}")
+            if isinstance(node, ast.ImportFrom) and "keras.src" in (node.module or ""):
+                found.append(f"{path.relative_to(PACKAGE)}:{node.lineno} {node.module}")
+    assert not found
+
+
+def test_compile_metrics_is_what_a_compiled_model_keeps():
+    model = two_layers()
+    model.compile("sgd", "mse", metrics=["mae"])
+    assert type(model._compile_metrics) is private.CompileMetrics
+    for name in ("build", "update_state", "reset_state", "result", "metrics", "variables"):
+        assert hasattr(private.CompileMetrics, name)
+
+
+def test_a_symbolic_tensor_knows_the_call_behind_it():
+    model = two_layers()
+    call = private.call_behind(model.output)
+    assert call.operation is model.get_layer("end")
+    assert private.call_behind(call.inputs[0]).operation is model.get_layer("hidden")
+    ((given,), named) = call.arguments
+    assert given is call.inputs[0]
+    assert isinstance(named, dict)
+
+
+def test_a_functional_model_has_nodes():
+    model = two_layers()
+    assert private.has_graph(model)
+    assert not private.has_graph(model.get_layer("end"))
+    operations = [node.operation for node in private.nodes_of(model)]
+    assert {model.get_layer("hidden"), model.get_layer("end")} <= set(operations)
+    sequential = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    assert private.has_graph(private.functional_within(sequential))
+    assert private.functional_within(model) is model
+
+
+def test_layers_within_layers_are_found():
+    inner = two_layers()
+    inputs = keras.Input((3,))
+    outer = keras.Model(inputs, inner(inputs))
+    assert inner.get_layer("hidden") in private.all_layers(outer)
+    assert outer in private.all_layers(outer)
+    assert outer not in private.all_layers(outer, include_self=False)
+
+
+def test_a_layer_that_was_an_attribute_is_forgotten():
+    model = two_layers()
+    model.extra = keras.layers.Dense(1)
+    model.extra.build((None, 2))
+    count = len(model.weights)
+    private.forget_layer(model, model.extra)
+    assert len(model.weights) == count - 2
+
+
+def test_metrics_and_losses_say_what_they_are_made_of():
+    assert private.direction_of(keras.metrics.BinaryAccuracy()) == "up"
+    assert private.direction_of(keras.metrics.MeanSquaredError()) == "down"
+    assert private.direction_of(keras.metrics.Sum()) is None
+    assert private.function_of(keras.metrics.MeanAbsoluteError()) is keras.losses.mean_absolute_error
+    assert private.function_of(keras.metrics.AUC()) is None
+    assert private.arguments_of(keras.losses.CategoricalCrossentropy(from_logits=True))["from_logits"] is True
+
+
+def test_a_stateless_call_brings_its_losses():
+    model = two_layers()
+    found = [keras.ops.convert_to_tensor(3.0)]
+    private.use_losses(model, found)
+    assert [float(loss) for loss in model.losses] == [3.0]
+    private.use_losses(model, [])
+    assert model.losses == []
+
+
+def test_a_variable_with_a_value_is_not_empty():
+    variable = keras.Variable(np.ones(2, "float32"))
+    assert not private.is_empty(variable)
+    if keras.backend.backend() == "jax":
+        variable._value = None  # As the trainer does.
+        assert private.is_empty(variable)
+
+
+@TENSORFLOW
+def test_models_and_optimizers_know_their_strategy():
+    import tensorflow as tf
+
+    strategy = tf.distribute.OneDeviceStrategy("CPU:0")
+    assert private.strategy_of(two_layers()) is None
+    with strategy.scope():
+        model = two_layers()
+        model.compile("sgd", "mse")
+    assert private.strategy_of(model) is strategy
+    assert private.optimizer_strategy(model.optimizer) is strategy
+    assert not private.reduces_on_one_device(strategy)
+    reduction = tf.distribute.ReductionToOneDevice()
+    mirrored = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"], cross_device_ops=reduction)
+    assert private.reduces_on_one_device(mirrored)
+
+
+@TENSORFLOW
+def test_a_symbolic_batch_builds_a_model():
+    model = keras.Sequential([keras.layers.Dense(2)])
+    model.compile("sgd", "mse", metrics=["mae"])
+    private.build_with(model, (keras.KerasTensor((4, 3)), keras.KerasTensor((4, 2))))
+    assert model.built
+    assert len(model.metrics_variables) > 2
+    assert callable(keras.Model._maybe_symbolic_build)
+
+
+@TENSORFLOW
+def test_an_optimizer_adds_up_before_it_clips():
+    import tensorflow as tf
+
+    optimizer = keras.optimizers.SGD(1.0, clipvalue=0.5)
+    private.clip_after_sum(optimizer)
+    private.clip_after_sum(optimizer)
+    variable = keras.Variable([0.0])
+    optimizer.apply_gradients([(tf.constant([3.0]), variable)])
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(variable), [-0.5])
+
+
+@TENSORFLOW
+def test_a_data_set_knows_what_it_was_made_of():
+    import tensorflow as tf
+
+    source = tf.data.Dataset.range(4)
+    assert private.parents_of(source.batch(2)) == [source]
+    assert private.parents_of([1, 2]) == []
+    spec = tf.TensorSpec((2,))
+    assert private.spec_of_one_replica(spec) is spec
+    strategy = tf.distribute.MirroredStrategy(
+        ["CPU:0", "CPU:1"], cross_device_ops=tf.distribute.ReductionToOneDevice()
+    )
+    parts = strategy.experimental_distribute_dataset(source.batch(2)).element_spec
+    assert private.spec_of_one_replica(parts).dtype == tf.int64
