@@ -29,6 +29,7 @@ class Features:
             `sequence`, so that the one mask holds for it too.
         source: The trunk, for error messages.
         picture: Height and width of the model's picture, where it has one of a known size.
+        scores: Of other tasks the scores that this one reads, by task.
 
     Example:
 
@@ -46,6 +47,7 @@ class Features:
     taps: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     source: Any = "the trunk"
     picture: tuple[int, int] | None = None
+    scores: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def kinds(self) -> list[str]:

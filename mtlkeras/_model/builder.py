@@ -5,11 +5,14 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Mapping
+from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 import keras
 
+from mtlkeras._errors import unknown_name
 from mtlkeras._fields import frozen
+from mtlkeras._keras_private import call_behind
 from mtlkeras._model.model import MultiTaskModel
 from mtlkeras.heads.base import Head
 from mtlkeras.sharing import HardSharing, Sharing
@@ -60,12 +63,33 @@ def build_model(
     _check_sharing(sharing)
     shared = (sharing or HardSharing())(trunk, inputs, heads)
     picture = _picture_size(inputs)
-    features = {task: dataclasses.replace(f, picture=picture) for task, f in shared.features.items()}
-    outputs = {task: head.attach(features[task], task) for task, head in heads.items()}
+    found: dict[str, Any] = {}
+    for task in in_order(heads):
+        scores = {other: call_behind(found[other]).inputs[0] for other in heads[task].after}
+        features = dataclasses.replace(shared.features[task], picture=picture, scores=scores)
+        found[task] = heads[task].attach(features, task)
+    outputs = {task: found[task] for task in heads}
     try:
         return MultiTaskModel(inputs, outputs, name=name)
     except ValueError as error:
         raise _name_taken(heads, error) from None
+
+
+def in_order(heads: Mapping[str, Head]) -> list[str]:
+    """Returns the tasks with each behind those whose scores it reads.
+
+    Raises:
+        ValueError: If one reads an unknown task, or tasks read each other in a circle.
+    """
+    for task, head in heads.items():
+        for other in head.after:
+            if other not in heads:
+                raise unknown_name("task", other, heads, f"after= of task '{task}'")
+    try:
+        return list(TopologicalSorter({task: head.after for task, head in heads.items()}).static_order())
+    except CycleError as error:
+        circle = " -> ".join(error.args[1])
+        raise ValueError(f"heads: the tasks read each other's scores in a circle: {circle}.") from None
 
 
 def as_inputs(inputs: Any) -> Any:

@@ -13,6 +13,7 @@ from mtlkeras._errors import unknown_name
 from mtlkeras._fields import check_activation
 from mtlkeras.features import Features
 from mtlkeras.heads._labels import LabelForm
+from mtlkeras.layers.beside import Beside
 from mtlkeras.layers.output import TaskOutput
 from mtlkeras.specs import Spec, tunable
 
@@ -30,6 +31,7 @@ class Head(Spec):
         l2: L2 factor on the kernels of the head.
         loss_weight: Weight of the task's loss in the joint objective.
         metrics: Names from `metric_names`, or Keras metrics; `None` for the head's default.
+        after: Tasks whose scores the head reads beside the trunk's features. Gradients flow through them.
     """
 
     kind: ClassVar[str] = "vector"
@@ -44,6 +46,7 @@ class Head(Spec):
     l2: float = tunable(0.0, 0.0, 1e-5, 1e-4, 1e-3)
     loss_weight: float = 1.0
     metrics: tuple[Any, ...] | None = None
+    after: tuple[str, ...] = ()
 
     def validate(self) -> None:
         name = type(self).__name__
@@ -88,12 +91,25 @@ class Head(Spec):
 
     def _scores(self, features: Features, task: str) -> Any:
         (x,) = self.reads(features, task).values()
+        x = self._beside_others(x, features, task)
         for i, units in enumerate(self.hidden, 1):
             x = self._dense(units, f"{task}_hidden_{i}", self.activation)(
                 self._dropped(x, f"{task}_dropout_{i}")
             )
         x = self._dropped(x, f"{task}_dropout")
         return self._dense(self.units, f"{task}_logits", None)(x)
+
+    def _beside_others(self, x: Any, features: Features, task: str) -> Any:
+        """Returns features with the scores of the tasks in `after` beside them."""
+        if not features.scores:
+            return x
+        for other, scores in features.scores.items():
+            if len(scores.shape) not in (2, len(x.shape)):
+                raise ValueError(
+                    f"after= of {type(self).__name__} of task '{task}': the scores of '{other}', shape "
+                    f"{tuple(scores.shape)}, do not go beside features of shape {tuple(x.shape)}."
+                )
+        return Beside(name=f"{task}_beside")([x, *features.scores.values()])
 
     def output_layer(self, task: str) -> TaskOutput:
         """Returns the last layer, named like the task."""

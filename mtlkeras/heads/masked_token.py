@@ -60,6 +60,7 @@ class MaskedToken(SoftmaxSteps):
 
     def _scores(self, features: Features, task: str) -> Any:
         (x,) = self.reads(features, task).values()
+        x = self._beside_others(x, features, task)
         x = self._dense(x.shape[-1], f"{task}_transform", "gelu")(x)
         x = keras.layers.LayerNormalization(epsilon=1e-12, dtype="float32", name=f"{task}_norm")(x)
         return self._dense(self.units, f"{task}_logits", None)(self._dropped(x, f"{task}_dropout"))

@@ -95,7 +95,7 @@ class Segmentation(WeighedClasses, Head):
         return {(name, "map"): features.get("map", name, asked_by=asked_by) for name in names}
 
     def _scores(self, features: Features, task: str) -> Any:
-        x = self._decoded(features, task)
+        x = self._beside_others(self._decoded(features, task), features, task)
         for i, units in enumerate(self.hidden, 1):
             x = self._dropped(x, f"{task}_dropout_{i}")
             x = self._dense(units, f"{task}_hidden_{i}", self.activation)(x)

@@ -1,5 +1,6 @@
 """Layers that models are made of."""
 
+from mtlkeras.layers.beside import Beside
 from mtlkeras.layers.characters import CharacterBiLSTM, CharacterCNN
 from mtlkeras.layers.crf import CRF
 from mtlkeras.layers.gradient_fork import GradientFork
@@ -22,6 +23,7 @@ __all__ = [
     "HMM",
     "AddSpecialTokens",
     "AttentionPooling",
+    "Beside",
     "CategoryIndex",
     "CharacterBiLSTM",
     "CharacterCNN",

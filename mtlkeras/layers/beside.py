@@ -1,0 +1,57 @@
+"""Scores of other tasks beside the features of a head."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable("mtlkeras")
+class Beside(keras.layers.Layer):
+    """Puts tensors beside features, on the last axis.
+
+    Inputs are a list: features `(batch, ..., n)`, and tensors of their shape but for the last axis, or of
+    shape `(batch, m)`, which stand beside every step or pixel. The output is float32.
+
+    Raises:
+        ValueError: When called, for a tensor of another rank.
+
+    Example:
+
+    >>> beside = mtlkeras.layers.Beside()
+    >>> tuple(beside([np.ones((2, 5, 3)), np.ones((2, 4))]).shape)
+    (2, 5, 7)
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs["dtype"] = "float32"
+        super().__init__(**kwargs)
+        self.supports_masking = True
+
+    def call(self, inputs: Sequence[Any]) -> Any:
+        features, *others = inputs
+        parts = [features]
+        for other in others:
+            extra = len(features.shape) - len(other.shape)
+            if extra and len(other.shape) == 2:
+                other = ops.reshape(other, (-1, *[1] * extra, other.shape[-1]))
+                shape = (*ops.shape(features)[:-1], other.shape[-1])
+                other = ops.broadcast_to(other, shape)
+            parts.append(other)
+        return ops.concatenate(parts, axis=-1)
+
+    def compute_output_shape(self, input_shape: Sequence[Any]) -> Any:
+        first = input_shape[0]
+        for other in input_shape[1:]:
+            if len(other) not in (2, len(first)):
+                raise ValueError(
+                    f"expected scores of shape (batch, m) or of rank {len(first)}, as the features; received "
+                    f"shape {tuple(other)}."
+                )
+        return (*first[:-1], sum(shape[-1] for shape in input_shape))
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        return previous_mask[0] if isinstance(previous_mask, (list, tuple)) else None
