@@ -145,6 +145,18 @@ def test_killed_run_ends_like_a_whole_one(recipe, whole, tmp_path):
     assert_same(run, whole)
 
 
+def test_killed_after_the_last_epoch(recipe, whole, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(whole, run)
+    config = json.loads((run / "config.json").read_text())
+    (run / "config.json").write_text(json.dumps({**config, "status": "running"}))
+    for name in ("metrics.json", "report.html"):
+        (run / name).unlink(missing_ok=True)
+    shutil.rmtree(run / "saved_model")
+    assert main(["train", str(recipe), "--run-dir", str(run), "--resume", "--quiet"]) == 0
+    assert_same(run, whole)
+
+
 @pytest.mark.slow
 def test_killed_at_twenty_random_moments(recipe, whole, tmp_path):
     draw = random.Random(0)

@@ -195,6 +195,8 @@ def _fit(job: Job, run: RunFolder, clock: Clock, say: Callable[[str], None]) -> 
             verbose=job.options.verbose,
             callbacks=[*callbacks, backup],
         )
+    if not job.model.optimizer.built:  # Killed after the last epoch; the file has the optimizer's variables.
+        job.model.optimizer.build(job.model.trainable_variables)
     job.model.load_weights(run.model_file)
 
 
