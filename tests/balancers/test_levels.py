@@ -180,6 +180,7 @@ def test_weights_are_kept_between_the_steps_that_compute_them(at):
     assert abs(weights[3][3] - weights[3][0]).max() > 1e-3
 
 
+@pytest.mark.slow_on_jax
 def test_named_layers_give_the_gram_matrix_and_all_shared_ones_follow():
     x, y = examples(16)
     heads = {"kind": Classification(3), "size": Regression(num_targets=2)}

@@ -55,6 +55,7 @@ def test_a_chain_of_tasks_trains_and_comes_back_from_disk(sharing, tmp_path):
     )
 
 
+@pytest.mark.slow_on_jax
 def test_steps_and_pixels_read_scores_of_the_whole():
     heads = {
         "kind": Classification(2),

@@ -198,6 +198,7 @@ def test_crf_decodes_within_its_scheme():
             assert tag != "I-a" or before != "O"
 
 
+@pytest.mark.slow_on_jax
 def test_mixed_precision_computes_in_float32():
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:

@@ -71,7 +71,7 @@ def _skip_where_jax_has_none(floatx):
 
 
 @pytest.mark.parametrize(
-    "floatx", ["float64", "bfloat16", pytest.param("float16", marks=pytest.mark.slow_on_jax)]
+    "floatx", ["float64", *(pytest.param(f, marks=pytest.mark.slow_on_jax) for f in ("bfloat16", "float16"))]
 )
 def test_any_floatx_trains_and_tells_the_loss(floatx):
     _skip_where_jax_has_none(floatx)

@@ -48,7 +48,7 @@ def expected(model, outputs, y, w):
     return toys.expected_losses(model, outputs, y, w)
 
 
-@pytest.mark.parametrize("by_label", [pytest.param(False, marks=pytest.mark.slow_on_jax), True])
+@pytest.mark.parametrize("by_label", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_weights_through_any_way(made, by_label):
     model, x, outputs = made
     y, w = labels(missing=True), weights(by_label)

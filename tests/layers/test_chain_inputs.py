@@ -222,7 +222,8 @@ def test_logits_and_masks_of_every_dtype():
         np.testing.assert_array_equal(numbers(found), expected["bool" if name == "bool" else "x"])
 
 
-@pytest.mark.parametrize("floatx", [pytest.param("float64", marks=pytest.mark.slow_on_jax), "bfloat16"])
+@pytest.mark.slow_on_jax
+@pytest.mark.parametrize("floatx", ["float64", "bfloat16"])
 def test_computes_in_float32_whatever_floatx(floatx, answers):
     potentials, x, tags, some, mask = problem(11, 0.2)
     answers.set(potentials)

@@ -191,6 +191,7 @@ def test_the_likelihood_never_falls(kind, states, final):
         assert np.diff(exact).min() > -1e-6 * abs(exact[0]), np.diff(exact)
 
 
+@pytest.mark.slow
 def test_a_climb_ends_when_it_gains_nothing_and_repeats_by_its_seed():
     x, mask, _ = random_problem("discrete", 3, 0)
     hmm = HMM(3, num_symbols=SYMBOLS)

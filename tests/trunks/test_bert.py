@@ -82,7 +82,7 @@ def test_it_is_the_network_of_the_paper():
     np.testing.assert_allclose(found["vector"], np.tanh(expected[0] @ kernel + bias), atol=2e-5)
 
 
-@pytest.mark.slow_on_jax
+@pytest.mark.slow  # In short in docs/pretraining.md.
 def test_pre_training_learns_both_tasks():
     keras.utils.set_random_seed(0)
     model = pair_model()
