@@ -144,14 +144,16 @@ def _packed(model, logs, outputs):
     return {**weights, **numbers, **{f"output_{task}": np.asarray(v) for task, v in outputs.items()}}
 
 
-def assert_equal(found, expected, case, atol=1e-6):
-    """Compares with one device, weights up to `atol`; returns the largest difference of a weight."""
+def assert_equal(found, expected, case, times=1):
+    """Compares with one device, up to so many times the tolerance; returns a weight's largest difference."""
     assert found.keys() == expected.keys()
     largest = 0.0
     for name, value in expected.items():
         # What a balancer remembers of losses and gradients is of their size.
-        tolerance = {"atol": atol, "rtol": 0} if name.startswith("weight") else {"atol": 5e-6, "rtol": 2e-5}
-        np.testing.assert_allclose(found[name], value, **tolerance, err_msg=f"{case}: {name}")
+        atol, rtol = (1e-6, 0) if name.startswith("weight") else (5e-6, 2e-5)
+        np.testing.assert_allclose(
+            found[name], value, atol=times * atol, rtol=times * rtol, err_msg=f"{case}: {name}"
+        )
         if name.startswith("weight"):
             largest = max(largest, float(np.abs(found[name] - value).max()))
     return largest
