@@ -110,6 +110,6 @@ def test_two_jax_devices_equal_one(tmp_path):
     _wait(_start(path, "jax", *cases.CASES, **environment))
     results = cases.read(path)
     for case in cases.CASES:
-        # The programs for one device and for two are compiled apart and round otherwise, which solvers enlarge.
+        # The programs for one device and for two are compiled apart; solvers enlarge what they round.
         largest = cases.assert_equal(results[case], results[f"alone_{case}"], case, times=10)
         print(f"jax {case}: {largest:.1e}")
