@@ -104,7 +104,8 @@ def test_padding_before_and_within_changes_nothing(name):
     )
 
 
-@pytest.mark.parametrize("policy", ["mixed_float16", pytest.param("mixed_bfloat16", marks=pytest.mark.slow)])
+@pytest.mark.slow  # Of taggers and a CRF in heads/test_sequence_heads.py.
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 @pytest.mark.parametrize("name", slow_but("bilstm"))
 def test_mixed_precision_has_finite_losses(name, policy):
     before = keras.config.dtype_policy()
