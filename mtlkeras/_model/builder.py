@@ -14,8 +14,9 @@ from mtlkeras._errors import unknown_name
 from mtlkeras._fields import frozen
 from mtlkeras._keras_private import call_behind
 from mtlkeras._model.model import MultiTaskModel
+from mtlkeras.features import Features
 from mtlkeras.heads.base import Head
-from mtlkeras.sharing import HardSharing, Sharing
+from mtlkeras.sharing import HardSharing, Shared, Sharing
 from mtlkeras.sharing.base import TRUNK
 from mtlkeras.sharing.hard import FORK
 from mtlkeras.trunks.base import Trunk
@@ -61,7 +62,7 @@ def build_model(
     _check_trunk(trunk)
     _check_heads(heads, [x.name for x in keras.tree.flatten(inputs)])
     _check_sharing(sharing)
-    shared = (sharing or HardSharing())(trunk, inputs, heads)
+    shared = _checked_shared(sharing or HardSharing(), trunk, inputs, heads)
     picture = _picture_size(inputs)
     found: dict[str, Any] = {}
     for task in in_order(heads):
@@ -139,7 +140,29 @@ def _check_trunk(trunk: Any) -> None:
         )
 
 
+def _checked_shared(sharing: Sharing, trunk: Any, inputs: Any, heads: Mapping[str, Head]) -> Shared:
+    """Returns what a scheme builds.
+
+    Raises:
+        ValueError: If it is no `Shared`, or has nothing for a task.
+    """
+    shared, name = sharing(trunk, inputs, heads), type(sharing).__name__
+    if not isinstance(shared, Shared):
+        raise ValueError(
+            f"sharing: {name} must return mtlkeras.sharing.Shared(features, trunk); received "
+            f"{type(shared).__name__}."
+        )
+    for task in heads:
+        if not isinstance(shared.features.get(task), Features):
+            raise ValueError(f"sharing: {name} gives no Features for task '{task}'.")
+    return shared
+
+
 def _check_sharing(sharing: Any) -> None:
+    if isinstance(sharing, type) and issubclass(sharing, Sharing):
+        raise ValueError(
+            f"sharing: expected a scheme such as {sharing.__name__}(); received the class itself."
+        )
     if sharing is not None and not isinstance(sharing, Sharing):
         raise ValueError(f"sharing: expected a mtlkeras.sharing.Sharing or None; received {sharing!r}.")
 

@@ -385,3 +385,25 @@ def test_a_loop_of_the_callers_own_is_not_balanced():
         outputs = model(x, training=True)
         losses.append(float(model.compute_loss(x, y, outputs, training=True)))
     assert losses == [losses[0]] * 3
+
+
+class CountsItsLosses(mtlkeras.MultiTaskModel):
+    """Keeps a variable that its loss changes."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.calls = self.add_weight((), "zeros", trainable=False, name="calls")
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        if training:
+            self.calls.assign_add(1.0)
+        return super().compute_loss(x, y, y_pred, sample_weight, training)
+
+
+def test_what_a_loss_of_the_users_changes_is_kept():
+    built = one_layer_model({"kind": Classification(3), "size": Regression(num_targets=2)})
+    model = CountsItsLosses(built.inputs[0], built.output)
+    model.compile("sgd", balancer=CAGrad(), run_eagerly=EAGERLY)
+    y = {task: values for task, values in labels().items() if task in model.heads}
+    model.fit(np.eye(COUNT, dtype="float32"), y, batch_size=2, verbose=0)
+    assert float(keras.ops.convert_to_numpy(model.calls)) == COUNT / 2

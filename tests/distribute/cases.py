@@ -74,6 +74,9 @@ for _name in ("DBMTL", "MoCo", "ExcessMTL", "MoDo", "SDMGrad"):
     BALANCERS[_name] = getattr(balancers, _name)()
 BALANCERS["GradDrop"] = balancers.GradDrop(seed=3)
 CASES.update(dict.fromkeys(BALANCERS, (sgd(), 23, 0.5)))
+# A mixture of experts.
+BALANCERS["mmoe"] = balancers.CAGrad(at="parameters")
+CASES["mmoe"] = (sgd(), 23, 0.5)
 # Their weights come from matrices near singularity, by which rounding grows.
 CASES["FairGrad_parameters"] = (slow_sgd, 23, 0.5)
 # With half of the labels missing its weights add up to 1 out of terms beyond 100.
@@ -92,7 +95,11 @@ def run(case, scope):
     # JAX wants the fit within the scope as well.
     with scope():
         model = tiny_model(
-            l2=0.01, optimizer=optimizer(), loss_weights={"kind": 2.0}, balancer=BALANCERS.get(case)
+            l2=0.01,
+            sharing=mtlkeras.sharing.MMoE(experts=2) if case == "mmoe" else None,
+            optimizer=optimizer(),
+            loss_weights={"kind": 2.0},
+            balancer=BALANCERS.get(case),
         )
         fit = {"batch_size": BATCH, "epochs": EPOCHS, "shuffle": False, "verbose": 0, "sample_weight": weight}
         if case in BALANCERS:  # Which take part in training only.

@@ -1,5 +1,7 @@
 """The head that labels pixels, against NumPy; labels of rank 3 with weights, metrics and every way in."""
 
+import contextlib
+
 import keras
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from mtlkeras.heads import Classification, Segmentation
 from mtlkeras.metrics import ExactMatch
 from mtlkeras.sharing import HardSharing, MMoE
 from mtlkeras.trunks import GoogLeNet, ResNet
+from tests.distribute.test_equality import mirrored
 from tests.support import EAGERLY, TinyTrunk
 
 pytestmark = pytest.mark.eager
@@ -214,6 +217,25 @@ def test_it_exports_and_pictures_of_any_size_have_a_size_given(tmp_path):
     np.testing.assert_array_equal(
         answers["pixel"].numpy().astype(str), model.predict_labels(x, verbose=0)["pixel"]
     )
+
+
+@pytest.mark.slow
+@pytest.mark.tensorflow
+@pytest.mark.eager(False)
+def test_two_replicas_train_as_one_device():
+    x, y = data(0.3)
+    y["pixel"][:3] = mtlkeras.MISSING  # The first replica's part of the first batch has none.
+    found = []
+    for scope in (contextlib.nullcontext, mirrored().scope):
+        keras.utils.set_random_seed(0)
+        with scope():
+            model = built(trunk=TinyTrunk(), balancer=CAGrad(at="parameters"), run_eagerly=False)
+        logs = model.fit(
+            x[:5], {t: v[:5] for t, v in y.items()}, batch_size=5, epochs=3, shuffle=False, verbose=0
+        )
+        found.append((logs.history["pixel_loss"], *model.get_weights()))
+    for one, two in zip(*found, strict=True):
+        np.testing.assert_allclose(one, two, atol=2e-6)
 
 
 def test_what_does_not_fit_is_told():

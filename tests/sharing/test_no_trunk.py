@@ -24,6 +24,28 @@ class Apart(Sharing):
         )
 
 
+@spec
+class Forgetful(Sharing):
+    """Returns something else than a scheme must, or leaves a task out."""
+
+    what: str = "a dict"
+
+    def __call__(self, trunk, inputs, heads):
+        return {} if self.what == "a dict" else Shared({}, None)
+
+
+def test_a_scheme_that_returns_something_else_is_told():
+    def build(sharing):
+        return mtlkeras.build_model((4,), mtlkeras.trunks.MLP(), {"a": Regression()}, sharing=sharing)
+
+    with pytest.raises(ValueError, match=r"Forgetful must return mtlkeras.sharing.Shared.*received dict"):
+        build(Forgetful())
+    with pytest.raises(ValueError, match="Forgetful gives no Features for task 'a'"):
+        build(Forgetful(what="nothing"))
+    with pytest.raises(ValueError, match=r"expected a scheme such as Apart\(\); received the class itself"):
+        build(Apart)
+
+
 def built():
     heads = {"a": Regression(), "b": Classification(3)}
     model = mtlkeras.build_model((4,), mtlkeras.trunks.MLP(), heads, sharing=Apart())

@@ -23,7 +23,8 @@ def representation_step(model: Any, state: Any, data: Any) -> tuple[dict[str, An
 
     passed: list[Any] = []
 
-    # Both functions trace the whole model; what is not used of either is never computed.
+    # Both functions trace the whole model, and what is not used of either is never computed: of the first
+    # what lies behind the fork, of the second what lies before it.
     def before(trainable: Any) -> Any:
         with balancing.fork.cutting(lambda task, place, tensor: tensor) as cut:
             _, changed = model.stateless_call(trainable, non_trainable, x, training=True)
@@ -46,16 +47,19 @@ def representation_step(model: Any, state: Any, data: Any) -> tuple[dict[str, An
 
     given, pull, (changed, copies) = jax.vjp(before, trainable, has_aux=True)
     found = jax.grad(behind, argnums=(0, 1), has_aux=True)(trainable, copies)
-    (gradients, of_copies), (outputs, drawn, metrics, losses, present, noise) = found
+    (gradients, of_copies), (outputs, changed_behind, metrics, losses, present, noise) = found
     cut = dataclasses.replace(passed[0], given=given, losses=losses, present=present, noise=noise)
     with state_scope(model, state):
         seeds, after = balancing.weigh(cut, of_copies, loss_scale(model, state))
     gradients = jax.tree.map(jax.numpy.add, gradients, pull(seeds)[0])
     trainable, optimizer_state = optimizer.stateless_apply(optimizer_state, gradients, trainable)
-    changed = list(changed)
-    if balancing.seed is not None:
-        (place,) = places(model.non_trainable_variables, [balancing.seed.state])
-        changed[place] = drawn[place]
+    of_trunk = {id(v) for v in getattr(getattr(model, "trunk", None), "non_trainable_variables", ())}
+    changed = [
+        first if id(variable) in of_trunk else second
+        for variable, first, second in zip(
+            model.non_trainable_variables, changed, changed_behind, strict=True
+        )
+    ]
     for variable, value in after:
         changed[places(model.non_trainable_variables, [variable])[0]] = value
     with keras.StatelessScope(
