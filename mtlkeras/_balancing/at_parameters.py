@@ -204,16 +204,16 @@ def _check_rows_are_independent(model: Any, balancer: GradientBalancer) -> None:
 def _named(layers: list[Any], balancer: GradientBalancer) -> list[Any]:
     if balancer.layers is None:
         return layers
-    known: dict[str, Any] = {}
+    known: dict[str, list[Any]] = {}
     for layer in layers:
-        # Those within a trunk go by their own names, as in `model.trunk.get_layer`.
+        # Those within a trunk go by their own names, as in `model.trunk.get_layer`; experts have the same.
         for inner in all_layers(layer):
             if inner.variables:
-                known.setdefault(inner.name, inner)
+                known.setdefault(inner.name, []).append(inner)
     for name in balancer.layers:
         if name not in known:
             raise unknown_name("shared layer", name, known, f"layers= of {type(balancer).__name__}")
-    return [known[name] for name in balancer.layers]
+    return [layer for name in balancer.layers for layer in known[name]]
 
 
 def _trained(layers: list[Any]) -> list[Any]:

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import mtlkeras
+from mtlkeras.balancers import CAGrad
 from mtlkeras.heads import Classification, Regression
 from mtlkeras.sharing import MMoE
 from mtlkeras.trunks import MLP, BiLSTM, CNNAttention
@@ -74,6 +75,18 @@ def test_tags_of_sequences_are_mixed_step_by_step_under_the_mask():
         np.testing.assert_allclose(one, two, rtol=1e-5)
     answers = model.predict_labels(x, verbose=0)["tag"]
     assert [len(row) for row in answers] == [3, 2]
+
+
+def test_a_layer_that_a_balancer_names_is_that_of_every_expert():
+    model = mtlkeras.build_model((4,), MLP(depth=2, width=5), HEADS, sharing=MMoE(experts=3))
+    balancer = CAGrad(at="parameters", layers=("hidden_2",))
+    model.compile("sgd", balancer=balancer, run_eagerly=EAGERLY)
+    experts = [model.trunk.get_layer(f"expert_{i}").get_layer("hidden_2") for i in (1, 2, 3)]
+    wanted = [id(v) for layer in experts for v in layer.trainable_weights]
+    assert [id(v) for v in model.balancing.chosen] == wanted
+    x = np.ones((4, 4), "float32")
+    y = {"a": np.ones(4), "mask": np.arange(4) % 3}
+    assert np.isfinite(model.fit(x, y, verbose=0).history["a_weight"]).all()
 
 
 def test_a_model_as_the_trunk_is_refused():
