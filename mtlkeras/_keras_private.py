@@ -117,6 +117,11 @@ def use_losses(model: Any, losses: list[Any]) -> None:
         model._losses_override = losses
 
 
+def loss_of(model: Any, *batch: Any, training: bool) -> Any:
+    """Returns `compute_loss` of a batch `(x, y, y_pred, sample_weight)`, also of one without `training`."""
+    return model._compute_loss(*batch, training=training)
+
+
 def is_empty(variable: Any) -> bool:
     """Returns whether the JAX trainer has taken a variable's value away."""
     return variable._value is None

@@ -33,10 +33,23 @@ def tunable(default: Any, *choices: Any, low: Any = None, high: Any = None, log:
 
 @dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field, tunable))
 def spec(cls: type[SpecT]) -> type[SpecT]:
-    """Class decorator: makes a frozen dataclass that Keras can serialise by name."""
+    """Class decorator: makes a frozen dataclass that Keras can serialise by name.
+
+    Raises:
+        TypeError: If the class leaves out what its base asks of every class like it.
+    """
+    gaps = sorted(getattr(cls, "__abstractmethods__", ()))
+    if gaps:
+        raise TypeError(f"{cls.__name__} does not define {', '.join(gaps)}, which every {_kind(cls)} must.")
     cls = dataclasses.dataclass(frozen=True, repr=False)(cls)
     cls.__init__ = _naming_unknown_fields(cls.__init__, cls)  # type: ignore[method-assign]
     return keras.saving.register_keras_serializable("mtlkeras")(cls)
+
+
+def _kind(cls: type) -> str:
+    """Returns the name of the class that says what is missing."""
+    gap = min(cls.__abstractmethods__)  # type: ignore[attr-defined]
+    return next(base.__name__ for base in reversed(cls.__mro__) if gap in vars(base))
 
 
 def _naming_unknown_fields(init: Any, cls: type[SpecT]) -> Any:

@@ -105,6 +105,19 @@ def test_a_stateless_call_brings_its_losses():
     assert model.losses == []
 
 
+def test_a_loss_with_or_without_training_is_computed():
+    class Without(keras.Model):
+        def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None):
+            return y - y_pred
+
+    class With(keras.Model):
+        def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+            return (y - y_pred) * training
+
+    assert private.loss_of(Without(), None, 3, 1, None, training=True) == 2
+    assert private.loss_of(With(), None, 3, 1, None, training=False) == 0
+
+
 def test_a_variable_with_a_value_is_not_empty():
     variable = keras.Variable(np.ones(2, "float32"))
     assert not private.is_empty(variable)

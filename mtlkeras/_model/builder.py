@@ -12,7 +12,6 @@ import keras
 
 from mtlkeras._errors import unknown_name
 from mtlkeras._fields import frozen
-from mtlkeras._keras_private import call_behind
 from mtlkeras._model.model import MultiTaskModel
 from mtlkeras.features import Features
 from mtlkeras.heads.base import Head
@@ -64,12 +63,13 @@ def build_model(
     _check_sharing(sharing)
     shared = _checked_shared(sharing or HardSharing(), trunk, inputs, heads)
     picture = _picture_size(inputs)
-    found: dict[str, Any] = {}
+    features: dict[str, Features] = {}
+    scores: dict[str, Any] = {}
     for task in in_order(heads):
-        scores = {other: call_behind(found[other]).inputs[0] for other in heads[task].after}
-        features = dataclasses.replace(shared.features[task], picture=picture, scores=scores)
-        found[task] = heads[task].attach(features, task)
-    outputs = {task: found[task] for task in heads}
+        read = {other: scores[other] for other in heads[task].after}
+        features[task] = dataclasses.replace(shared.features[task], picture=picture, scores=read)
+        scores[task] = heads[task].scores(features[task], task)
+    outputs = {task: head.output(scores[task], features[task], task) for task, head in heads.items()}
     try:
         return MultiTaskModel(inputs, outputs, name=name)
     except ValueError as error:

@@ -14,6 +14,7 @@ import keras
 from keras import ops
 
 from mtlkeras._keras_private import arguments_of, function_of
+from mtlkeras._model.outputs import Answer
 from mtlkeras.layers.output import TaskOutput
 
 # Keras' functions of class indices.
@@ -199,16 +200,16 @@ class GivenLoss:
         else:
             self._takes, self._gives = find_form(view, self._function, self.name)
 
-    def __call__(self, targets: Any, mask: Any, outputs: Any) -> tuple[Any, Any]:
+    def __call__(self, targets: Any, mask: Any, answer: Answer) -> tuple[Any, Any]:
         """Returns the values, and which of them count.
 
         Args:
             targets: The labels, as the head's form makes them.
             mask: Which are there.
-            outputs: The task's outputs.
+            answer: The task's outputs, with their scores where they are known.
         """
         view = self._view
-        outputs = ops.cast(self._seen(outputs, mask), "float32")
+        outputs = ops.cast(self._seen(answer, mask), "float32")
         if self._takes == "entries":
             # One entry a row, so that the mean over a row is that over what is known of it.
             targets, outputs = ops.expand_dims(targets, -1), ops.expand_dims(outputs, -1)
@@ -225,14 +226,14 @@ class GivenLoss:
             mask = ops.all(mask, axis=-1)  # A function of rows has no value for a row with a gap.
         return values, mask
 
-    def _seen(self, outputs: Any, mask: Any) -> Any:
+    def _seen(self, answer: Answer, mask: Any) -> Any:
         """Returns the outputs in the form that the function takes."""
         view = self._view
         if not self._of_keras:
-            return view.head.in_a_row(outputs, 1)
+            return view.head.in_a_row(answer.output, 1)
         if self._from_logits:
-            return view.head.in_a_row(view.layer.scores_for(outputs), 1)
-        outputs = view.head.in_a_row(view.layer.probabilities(outputs), 1)
+            return view.head.in_a_row(answer.scores(view.layer), 1)
+        outputs = view.head.in_a_row(view.layer.probabilities(answer.output), 1)
         if view.by_entry:
             return outputs
         # Where no label is, the rows may be zeros, which Keras would divide by their sum.

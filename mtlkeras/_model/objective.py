@@ -10,6 +10,7 @@ from mtlkeras._backends import check_same_length
 from mtlkeras._missing import MISSING
 from mtlkeras._model.given_functions import GivenLoss, TaskView
 from mtlkeras._model.label_arrays import arranged_weights
+from mtlkeras._model.outputs import Answer
 from mtlkeras.heads.base import Head
 from mtlkeras.layers.output import TaskOutput
 
@@ -88,7 +89,7 @@ class TaskObjective:
         return arranged_weights(self.task, self.head, weights, mask.shape)
 
     def loss_sum(
-        self, y: Any, outputs: Any, sample_weight: Any = None, class_weight: Any = None
+        self, y: Any, answer: Answer, sample_weight: Any = None, class_weight: Any = None
     ) -> tuple[Any, Any]:
         """Returns the sum of the losses of the labelled examples, and how many they are.
 
@@ -97,14 +98,14 @@ class TaskObjective:
 
         Args:
             y: Labels as the user gives them.
-            outputs: The task's outputs.
+            answer: The task's outputs, with their scores where they are known.
             sample_weight: Weights of the examples, shape `(batch,)`, or of the labels, or `None`.
             class_weight: Weights by class index, shape `(classes,)`, or `None`.
 
         Returns:
             Two float32 scalars.
         """
-        targets, mask = self.labels(y, self.head.in_a_row(outputs, 1))
+        targets, mask = self.labels(y, self.head.in_a_row(answer.output, 1))
         weights = None if sample_weight is None else self.weights(sample_weight, mask)
         by_label = None if weights is None or len(weights.shape) == 1 else weights
         if by_label is not None:
@@ -114,7 +115,7 @@ class TaskObjective:
         legal = self.head.label_form.legal(targets)
         if legal is not None:
             targets = ops.where(legal, targets, ops.zeros_like(targets))
-        values, mask = self._values(targets, mask, outputs)
+        values, mask = self._values(targets, mask, answer)
         values = self._only_legal(values, legal, mask)
         if class_weight is not None:
             values = values * self.head.weigh_classes(targets, ops.convert_to_tensor(class_weight))
@@ -164,8 +165,8 @@ class TaskObjective:
         zeros = [ops.sum(ops.cast(ops.where(False, tensor, 0.0), "float32")) for tensor in tensors]
         return sum(zeros), ops.zeros((), "float32")
 
-    def _values(self, targets: Any, mask: Any, outputs: Any) -> tuple[Any, Any]:
+    def _values(self, targets: Any, mask: Any, answer: Answer) -> tuple[Any, Any]:
         if self._loss is None:
-            scores = self.head.in_a_row(self.layer.scores_for(outputs), 1)
+            scores = self.head.in_a_row(answer.scores(self.layer), 1)
             return self.head.loss(targets, scores, self.layer), mask
-        return self._loss(targets, mask, outputs)
+        return self._loss(targets, mask, answer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 from typing import Any, ClassVar
 
@@ -19,8 +20,11 @@ from mtlkeras.specs import Spec, tunable
 
 
 @dataclasses.dataclass(frozen=True, repr=False, kw_only=True)
-class Head(Spec):
+class Head(Spec, abc.ABC):
     """One task's output: its layers, loss, metrics, labels and decoding.
+
+    A subclass is a `mtlkeras.specs.spec`. It gives `units`, `activate`, `label_form` and `loss`; the rest has
+    a default. One that leaves out one of the four is refused where it is defined.
 
     Args:
         at: Name of a tap of the trunk to sit on; `None` for the trunk's end.
@@ -72,9 +76,9 @@ class Head(Spec):
     # Building.
 
     @property
+    @abc.abstractmethod
     def units(self) -> int:
         """Number of scores per example."""
-        raise NotImplementedError
 
     def reads(self, features: Features, task: str) -> dict[tuple[str | None, str], Any]:
         """Returns the tensors that the head reads, by the tap (`None` for the trunk's end) and the kind.
@@ -85,11 +89,8 @@ class Head(Spec):
         asked_by = f"{type(self).__name__} of task '{task}'"
         return {(self.at, self.kind): features.get(self.kind, self.at, asked_by=asked_by)}
 
-    def attach(self, features: Features, task: str) -> Any:
-        """Builds the head's layers on what it reads of a trunk's features; returns the named output."""
-        return self.output_layer(task)(self._scores(features, task))
-
-    def _scores(self, features: Features, task: str) -> Any:
+    def scores(self, features: Features, task: str) -> Any:
+        """Builds the head's layers on what it reads of a trunk's features; returns the scores."""
         (x,) = self.reads(features, task).values()
         x = self._beside_others(x, features, task)
         for i, units in enumerate(self.hidden, 1):
@@ -110,6 +111,10 @@ class Head(Spec):
                     f"{tuple(scores.shape)}, do not go beside features of shape {tuple(x.shape)}."
                 )
         return Beside(name=f"{task}_beside")([x, *features.scores.values()])
+
+    def output(self, scores: Any, features: Features, task: str) -> Any:
+        """Builds the last layer on the scores; returns the output, named like the task."""
+        return self.output_layer(task)(scores)
 
     def output_layer(self, task: str) -> TaskOutput:
         """Returns the last layer, named like the task."""
@@ -134,20 +139,29 @@ class Head(Spec):
 
     # Scores and outputs, float32 tensors.
 
+    @abc.abstractmethod
     def activate(self, scores: Any) -> Any:
         """Returns the model's outputs for scores."""
-        raise NotImplementedError
 
     def invert(self, outputs: Any) -> Any:
-        """Returns scores that give these outputs."""
-        raise NotImplementedError
+        """Returns scores that give these outputs, for a loss of outputs that came without their scores.
+
+        In training and evaluation the scores are there; a head need not have this.
+
+        Raises:
+            ValueError: If the head does not tell its scores from its outputs.
+        """
+        raise ValueError(
+            f"{type(self).__name__} cannot tell its scores from its outputs alone. Take the outputs from "
+            "model.outputs_for_loss(x, training=True), which bring their scores."
+        )
 
     # Labels, loss and metrics. `y` is a label tensor as the user gives it.
 
     @property
+    @abc.abstractmethod
     def label_form(self) -> LabelForm:
         """What the labels look like."""
-        raise NotImplementedError
 
     def labelled(self, y: Any) -> Any:
         """Returns a bool mask of the labels that are there.
@@ -180,9 +194,9 @@ class Head(Spec):
             where: What to name in the message.
         """
 
+    @abc.abstractmethod
     def loss(self, targets: Any, scores: Any, layer: TaskOutput) -> Any:
         """Returns the loss of each label, in the shape of the mask of `labelled`."""
-        raise NotImplementedError
 
     def in_a_row(self, values: Any, axes: int = 0) -> Any:
         """Returns labels or weights by pixel, outputs with `axes=1`, with all pixels on one axis.

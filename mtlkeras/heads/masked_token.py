@@ -58,7 +58,7 @@ class MaskedToken(SoftmaxSteps):
     def units(self) -> int:
         return self.vocabulary_size
 
-    def _scores(self, features: Features, task: str) -> Any:
+    def scores(self, features: Features, task: str) -> Any:
         (x,) = self.reads(features, task).values()
         x = self._beside_others(x, features, task)
         x = self._dense(x.shape[-1], f"{task}_transform", "gelu")(x)

@@ -100,6 +100,10 @@ class Regression(Head):
     def output_layer(self, task: str) -> RegressionOutput:
         return RegressionOutput(self, name=task)
 
+    def activate(self, scores: Any) -> Any:
+        """Returns the scores: mean and scale are the layer's."""
+        return scores
+
     @property
     def label_form(self) -> NumberLabels:
         return NumberLabels(self.num_targets)

@@ -94,7 +94,7 @@ class Segmentation(WeighedClasses, Head):
             return {(None, "map"): features.get("map", asked_by=asked_by)}
         return {(name, "map"): features.get("map", name, asked_by=asked_by) for name in names}
 
-    def _scores(self, features: Features, task: str) -> Any:
+    def scores(self, features: Features, task: str) -> Any:
         x = self._beside_others(self._decoded(features, task), features, task)
         for i, units in enumerate(self.hidden, 1):
             x = self._dropped(x, f"{task}_dropout_{i}")

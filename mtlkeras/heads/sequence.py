@@ -27,8 +27,7 @@ class StepHead(Head):
     kind: ClassVar = "sequence"
     padding: ClassVar[float] = IMPOSSIBLE  # What outputs are where there is no step.
 
-    def attach(self, features: Features, task: str) -> Any:
-        scores = self._scores(features, task)
+    def output(self, scores: Any, features: Features, task: str) -> Any:
         return self.output_layer(task)(scores if features.mask is None else [scores, features.mask])
 
     def output_layer(self, task: str) -> SequenceOutput:

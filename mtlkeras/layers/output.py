@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import threading
 from typing import Any
 
 import keras
@@ -29,7 +28,6 @@ class TaskOutput(keras.layers.Layer):
         kwargs["dtype"] = "float32"
         super().__init__(**kwargs)
         self.head = head
-        self._recent = threading.local()
         if head.balanced:  # Weights of classes from the labels of `fit`; 0 until there were any.
             self.class_weights = self.add_weight(
                 (head.balanced,), name="class_weights", initializer="zeros", trainable=False
@@ -41,29 +39,17 @@ class TaskOutput(keras.layers.Layer):
         return keras.ops.where(weights > 0, weights, 1.0)
 
     def call(self, inputs: Any) -> Any:
-        scores = self.scores(inputs)
-        outputs = self.head.activate(scores)
-        # A loss is exact from scores (a probability of 1 - 1e-9 rounds to 1), so the loss of
-        # the same step looks them up by the identity of the outputs. One value per thread,
-        # since the replicas of tf.distribute trace in threads of their own.
-        self._recent.value = (outputs, scores)
-        return outputs
+        return self.head.activate(self.scores(inputs))
 
     def scores(self, inputs: Any) -> Any:
         """Returns the unbounded scores that the head's activation is applied to."""
         return inputs
 
     def scores_for(self, outputs: Any) -> Any:
-        """Returns the scores behind `outputs`: the very ones where they are this step's.
+        """Returns scores that give these outputs, for outputs that came without theirs.
 
-        Args:
-            outputs: The layer's outputs; also outputs of another time, whose scores are
-                recovered by inverting the activation.
+        A loss is exact from scores only: a probability of 1 - 1e-9 rounds to 1.
         """
-        recent = getattr(self._recent, "value", None)
-        self._recent.value = None
-        if recent is not None and recent[0] is outputs:
-            return recent[1]
         return self.head.invert(keras.ops.convert_to_tensor(outputs, "float32"))
 
     def probabilities(self, outputs: Any) -> Any:
@@ -112,15 +98,9 @@ class RegressionOutput(TaskOutput):
         return self.add_weight(shape=(targets,), trainable=False, name=name, initializer=start)
 
     def call(self, inputs: Any) -> Any:
-        outputs = inputs * self.scale + self.mean
-        self._recent.value = (outputs, inputs)
-        return outputs
+        return self.head.activate(inputs) * self.scale + self.mean
 
     def scores_for(self, outputs: Any) -> Any:
-        recent = getattr(self._recent, "value", None)
-        self._recent.value = None
-        if recent is not None and recent[0] is outputs:
-            return recent[1]
         return self.standardize(outputs)
 
     def standardize(self, labels: Any) -> Any:

@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 from keras import ops
 
+import mtlkeras
 from mtlkeras._model.label_arrays import label_array
-from mtlkeras.heads import Classification, MultiLabel, Ordinal, Regression
+from mtlkeras.heads import Classification, Head, MultiLabel, Ordinal, Regression
+from mtlkeras.layers.output import TaskOutput
 from tests.support import sigmoid, softmax
 
 SCORES = np.array([[0.5, -1.0, 2.0], [30.0, -40.0, 0.0], [0.0, 0.0, 0.0]], "float32")
@@ -213,22 +215,72 @@ def test_loss_from_given_outputs_equals_loss_from_scores():
         (MultiLabel(3), np.array([[0, 1, 1], [1, 0, 0]], "float32")),
     ]:
         layer = head.output_layer("t")
-        outputs = layer(scores)
         labels = ops.convert_to_tensor(labels)
-        direct = head.loss(labels, layer.scores_for(outputs), layer)
-        again = head.loss(labels, layer.scores_for(ops.convert_to_numpy(outputs)), layer)
+        direct = head.loss(labels, ops.convert_to_tensor(scores), layer)
+        again = head.loss(labels, layer.scores_for(layer(scores)), layer)
         np.testing.assert_allclose(ops.convert_to_numpy(direct), ops.convert_to_numpy(again), rtol=1e-4)
 
 
+def confident(head):
+    """Returns a model whose one score is its input, and a row of 30."""
+    trunk = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, kernel_initializer="ones")])
+    model = mtlkeras.build_model((1,), trunk, {"t": head})
+    model.get_layer("t_logits").set_weights([np.ones((1, 1)), np.zeros(1)])
+    model.compile("sgd")
+    return model, np.full((1, 1), 30.0, "float32")
+
+
 def test_gradient_does_not_vanish_for_a_confident_mistake():
-    """From a clipped probability the gradient is zero once the score passes 16."""
-    layer = MultiLabel(1).output_layer("t")
-    dense = keras.layers.Dense(1, kernel_initializer="ones")
-    model = keras.Sequential([keras.Input((1,)), dense, layer])
-    head = layer.head
-    outputs = model(np.array([[30.0]], "float32"))
-    value = head.loss(ops.zeros((1, 1)), layer.scores_for(outputs), layer)
-    np.testing.assert_allclose(ops.convert_to_numpy(value), [[30.0]], rtol=1e-6)
+    """From a probability the loss is at most 16, and its gradient zero once the score passes that."""
+    model, x = confident(MultiLabel(1))
+    labels = {"t": np.zeros((1, 1), "float32")}
+    loss = float(model.compute_loss(y=labels, y_pred=model.outputs_for_loss(x)))
+    assert loss == pytest.approx(30.0, rel=1e-6)
+    assert model.evaluate(x, labels, verbose=0)[0] == pytest.approx(30.0, rel=1e-6)
+    assert model.train_on_batch(x, labels, return_dict=True)["loss"] == pytest.approx(30.0, rel=1e-6)
+    assert float(model.get_layer("t_logits").bias[0]) == pytest.approx(-0.01, rel=1e-4)
+
+
+def test_an_output_that_is_replaced_has_no_scores():
+    model, x = confident(MultiLabel(1))
+    outputs = model.outputs_for_loss(x)
+    outputs["t"] = ops.convert_to_tensor([[0.5]])
+    loss = model.compute_loss(y={"t": np.zeros((1, 1), "float32")}, y_pred=outputs)
+    assert float(loss) == pytest.approx(np.log(2.0), rel=1e-5)
+
+
+def test_a_head_need_not_tell_scores_from_outputs():
+    @mtlkeras.specs.spec
+    class Cube(Regression):
+        """A regression whose output is the cube of its score."""
+
+        def activate(self, scores):
+            return scores**3
+
+        def output_layer(self, task):
+            return TaskOutput(self, name=task)
+
+        def loss(self, targets, scores, layer):
+            return (scores - targets) ** 2
+
+    model, x = confident(Cube())
+    labels = {"t": np.zeros(1, "float32")}
+    assert model.evaluate(x, labels, verbose=0)[0] == pytest.approx(900.0, rel=1e-6)
+    assert model.train_on_batch(x, labels, return_dict=True)["loss"] == pytest.approx(900.0, rel=1e-6)
+    with pytest.raises(ValueError, match="Cube cannot tell its scores from its outputs alone"):
+        model.compute_loss(y=labels, y_pred=model(x))
+
+
+def test_a_head_with_gaps_is_refused_where_it_is_defined():
+    with pytest.raises(TypeError, match="Gappy does not define activate, label_form, loss, which every Head"):
+
+        @mtlkeras.specs.spec
+        class Gappy(Head):
+            """A head without what makes it one."""
+
+            @property
+            def units(self):
+                return 1
 
 
 def test_probabilities_are_what_predict_gives():

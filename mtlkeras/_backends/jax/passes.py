@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -26,30 +28,16 @@ class Pass:
     def _terms(self, trainable: list[Any]) -> tuple[Any, Any]:
         """Returns the tasks' losses and last the regularisers', and all else that a step needs."""
         model = self.model
-        outputs, non_trainable, losses = model.stateless_call(
-            trainable, self.state[1], self.x, training=True, return_losses=True
-        )
-        if losses:
-            use_losses(model, losses)
-        pairs = [
-            *zip(model.trainable_variables, trainable, strict=True),
-            *zip(model.non_trainable_variables, non_trainable, strict=True),
-            *zip(model.metrics_variables, self.state[3], strict=True),
-        ]
-        with keras.StatelessScope(state_mapping=pairs) as scope:
+        weights = (trainable, self.state[1], self.state[3])
+        with forward(model, weights, self.x, training=True) as (outputs, scope):
             if self._logged:
                 values, counts, present, rest = model.task_losses(self.y, outputs, self.sample_weight)
             else:
                 values, counts, present = model.look_at_losses(self.y, outputs, self.sample_weight)
                 rest = jnp.zeros(())
             noise = model.balancing.draw()
-        if losses:
-            use_losses(model, [])
-        changed = [
-            [scope.get_current_value(v) for v in part]
-            for part in (model.non_trainable_variables, model.metrics_variables)
-        ]
-        return jnp.stack([*values, rest]), (outputs, counts, present, noise, *changed)
+        changed = changed_in(model, scope)
+        return jnp.stack([*values, rest]), (dict(outputs), counts, present, noise, *changed)
 
     def by_task(self) -> list[list[Any]]:
         """Returns the gradients of each task's loss."""
@@ -59,6 +47,43 @@ class Pass:
     def of_sum(self, weights: Any) -> list[Any]:
         """Returns the gradients of the weighted losses and the regularisers' together."""
         return self._pull(jnp.append(weights, 1.0) * self.scale)[0]
+
+
+@contextlib.contextmanager
+def forward(model: Any, weights: tuple, x: Any, training: bool) -> Iterator[tuple[dict[str, Any], Any]]:
+    """Gives the outputs of a forward pass, in a scope where what they cost can be computed.
+
+    Args:
+        model: The model.
+        weights: Values of the trainable variables, of those that are not, and of the metrics'.
+        x: The inputs.
+        training: As in Keras.
+
+    Yields:
+        The outputs by task with their scores, and the scope.
+    """
+    trainable, non_trainable, metrics = weights
+    scores = {"with_scores": True} if model.gives_scores else {}
+    found, non_trainable, losses = model.stateless_call(
+        trainable, non_trainable, x, training=training, return_losses=True, **scores
+    )
+    if losses:
+        use_losses(model, losses)
+    pairs = [
+        *zip(model.trainable_variables, trainable, strict=True),
+        *zip(model.non_trainable_variables, non_trainable, strict=True),
+        *zip(model.metrics_variables, metrics, strict=True),
+    ]
+    with keras.StatelessScope(state_mapping=pairs) as scope:
+        yield model.outputs_of(found), scope
+    if losses:
+        use_losses(model, [])
+
+
+def changed_in(model: Any, scope: Any) -> list[list[Any]]:
+    """Returns the values that variables have after a scope: those not trainable, and the metrics'."""
+    parts = (model.non_trainable_variables, model.metrics_variables)
+    return [[scope.get_current_value(variable) for variable in part] for part in parts]
 
 
 def loss_scale(model: Any, state: Any) -> Any:

@@ -11,8 +11,9 @@ import keras
 from jax import numpy as jnp
 
 from mtlkeras._backends.jax.parameter_step import parameter_step
+from mtlkeras._backends.jax.passes import changed_in, forward
 from mtlkeras._backends.jax.representation_step import representation_step
-from mtlkeras._keras_private import is_empty
+from mtlkeras._keras_private import is_empty, loss_of
 
 
 class Trainer:
@@ -45,6 +46,29 @@ class Trainer:
 
     def see_ranks(self, step: str, y: Any, sample_weight: Any) -> None:
         """A step is compiled anew for other ranks by itself."""
+
+    def compute_loss_and_updates(
+        self,
+        trainable_variables: Any,
+        non_trainable_variables: Any,
+        metrics_variables: Any,
+        x: Any,
+        y: Any,
+        sample_weight: Any,
+        training: bool = False,
+        optimizer_variables: Any = None,
+    ) -> Any:
+        """As in Keras, with a loss that is given the scores behind the outputs."""
+        weights = (trainable_variables, non_trainable_variables, metrics_variables)
+        with forward(self, weights, x, training) as (outputs, scope):
+            loss = loss_of(self, x, y, outputs, sample_weight, training=training)
+        scaled = loss
+        if training:
+            variables = self.optimizer.variables  # type: ignore[attr-defined]
+            mapping = list(zip(variables, optimizer_variables, strict=True))
+            with keras.StatelessScope(state_mapping=mapping):
+                scaled = self.optimizer.scale_loss(loss)  # type: ignore[attr-defined]
+        return scaled, (loss, dict(outputs), *changed_in(self, scope))
 
     def train_step(self, state: Any, data: Any) -> Any:
         data = _spread(data, self._batch_sharding)
@@ -136,7 +160,7 @@ def balance_after_step(model: Any, state: Any, data: Any, taken: Any) -> tuple[d
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         # A look: what the forward pass does to moving averages and seeds stays in its scope.
         with keras.StatelessScope(state_mapping=pairs):
-            outputs = model(x, training=True)
+            outputs = model.outputs_for_loss(x, training=True)
         with keras.StatelessScope(state_mapping=pairs) as scope:
             model.balance_after_step(y, outputs, sample_weight, taken)
         pairs = [(variable, scope.get_current_value(variable)) for variable, _ in pairs]

@@ -39,7 +39,7 @@ class Pass:
         self._regularized = bool(model.losses)
 
     def _forward(self, model: Any) -> Any:
-        return model(self.x, training=True)
+        return model.outputs_for_loss(self.x, training=True)
 
     def of_task(self, task: int, variables: list[Any]) -> list[Any]:
         """Returns the gradients of one task's loss."""

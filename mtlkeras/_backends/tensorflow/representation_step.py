@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from mtlkeras._backends.tensorflow.passes import added, copied, values
+from mtlkeras._keras_private import loss_of
 
 
 def representation_step(model: Any, data: Any) -> dict[str, Any]:
@@ -21,8 +22,8 @@ def representation_step(model: Any, data: Any) -> dict[str, Any]:
     variables = model.trainable_variables
     with tf.GradientTape(persistent=True) as tape:
         with balancing.fork.cutting(copied(tape)) as cut, balancing.asked():
-            outputs = model(x, training=True)
-            loss = model.compute_loss(x=x, y=y, y_pred=outputs, sample_weight=sample_weight, training=True)
+            outputs = model.outputs_for_loss(x, training=True)
+            loss = loss_of(model, x, y, outputs, sample_weight, training=True)
         loss = optimizer.scale_loss(loss)
     of_copies, behind = tape.gradient(loss, [cut.copies, values(variables)])
     found = {

@@ -11,6 +11,7 @@ import tensorflow as tf
 from mtlkeras._backends.tensorflow import empty_parts, multi_worker
 from mtlkeras._backends.tensorflow.gradients import treat_gradients_as_one
 from mtlkeras._backends.tensorflow.parameter_step import parameter_step
+from mtlkeras._backends.tensorflow.plain_step import plain_step, test_step
 from mtlkeras._backends.tensorflow.replica_checks import check_training
 from mtlkeras._backends.tensorflow.replicas import replica_count
 from mtlkeras._backends.tensorflow.representation_step import representation_step
@@ -72,7 +73,7 @@ class Trainer:
     def test_step(self, data: Any) -> Any:
         if replica_count() > 1:
             data = empty_parts.with_a_row(data)
-        return multi_worker.with_replica_axis(super().test_step(data))  # type: ignore[misc]
+        return multi_worker.with_replica_axis(test_step(self, data))
 
     def predict_step(self, data: Any) -> Any:
         if replica_count() == 1:
@@ -88,7 +89,7 @@ def train_step(model: Any, data: Any) -> tuple[dict[str, Any], Any]:
     """
     balancing, optimizer = model.balancing, model.optimizer
     if balancing is None:
-        return super(Trainer, model).train_step(data), True
+        return plain_step(model, data), True
     if not optimizer.built:
         optimizer.build(model.trainable_variables)
     scaling = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
@@ -100,7 +101,7 @@ def train_step(model: Any, data: Any) -> tuple[dict[str, Any], Any]:
         logs = representation_step(model, data)
     else:
         with balancing.asked():
-            logs = super(Trainer, model).train_step(data)
+            logs = plain_step(model, data)
     if not scaling:
         return logs, True
     taken = optimizer.dynamic_scale.value >= scale
@@ -115,7 +116,7 @@ def balance_after_step(model: Any, data: Any, taken: Any) -> dict[str, Any]:
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         # A look: moving averages and seeds stay as the step has left them.
         kept = [(variable, tf.identity(variable.value)) for variable in model.non_trainable_variables]
-        outputs = model(x, training=True)
+        outputs = model.outputs_for_loss(x, training=True)
         for variable, value in kept:
             variable.assign(value)
         model.balance_after_step(y, outputs, sample_weight, taken)

@@ -1,0 +1,67 @@
+"""Outputs that bring the scores that they were made of, as a loss needs them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import keras
+from keras import ops
+
+from mtlkeras._keras_private import call_behind
+from mtlkeras.layers.output import TaskOutput
+
+
+class Outputs(dict):
+    """A model's outputs by task, with what the last layer of each head took.
+
+    A loss is exact from scores only: a probability of 1 - 1e-9 rounds to 1 in float32. An output that is put
+    in the place of another has no scores.
+
+    Args:
+        outputs: The outputs by task.
+        behind: By task what the task's output layer was called with.
+    """
+
+    def __init__(self, outputs: Mapping[str, Any], behind: Mapping[str, Any]) -> None:
+        super().__init__(outputs)
+        self._behind = dict(behind)
+
+    def __setitem__(self, task: str, output: Any) -> None:
+        super().__setitem__(task, output)
+        self._behind.pop(task, None)
+
+    def answer(self, task: str) -> Answer:
+        """Returns a task's output with what is behind it."""
+        return Answer(self[task], self._behind.get(task))
+
+
+class Answer(NamedTuple):
+    """One task's output, and what the task's output layer was called with, if that is known."""
+
+    output: Any
+    inputs: Any = None
+
+    def scores(self, layer: TaskOutput) -> Any:
+        """Returns the scores that the output was made of, or others that give the same output."""
+        if self.inputs is None:
+            return layer.scores_for(self.output)
+        return layer.scores(keras.tree.map_structure(_in_float32, self.inputs))
+
+
+def answer(outputs: Mapping[str, Any], task: str) -> Answer:
+    """Returns a task's output of a model or of a caller."""
+    return outputs.answer(task) if isinstance(outputs, Outputs) else Answer(outputs[task])
+
+
+def twin(model: Any) -> keras.Model:
+    """Returns a model of the same layers that also gives what the output layers are called with, by task."""
+    behind = {}
+    for task, output in model.output.items():
+        inputs = call_behind(output).inputs
+        behind[task] = inputs if len(inputs) > 1 else inputs[0]
+    return keras.Model(model.input, (model.output, behind))
+
+
+def _in_float32(tensor: Any) -> Any:
+    return ops.cast(tensor, "float32") if keras.backend.is_float_dtype(tensor.dtype) else tensor
