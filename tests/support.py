@@ -41,10 +41,17 @@ def all_heads() -> dict:
 
 
 def tiny_model(
-    heads: dict | None = None, compiled: bool = True, l2: float = 0.0, sharing=None, **compile_args
+    heads: dict | None = None,
+    compiled: bool = True,
+    l2: float = 0.0,
+    sharing=None,
+    dependence=None,
+    **compile_args,
 ):
     """A compiled model of one convolution on 6 x 6 x 1 images."""
-    model = mtlkeras.build_model((6, 6, 1), TinyTrunk(l2=l2), heads or all_heads(), sharing=sharing)
+    model = mtlkeras.build_model(
+        (6, 6, 1), TinyTrunk(l2=l2), heads or all_heads(), sharing=sharing, dependence=dependence
+    )
     if compiled:
         model.compile(compile_args.pop("optimizer", "sgd"), **compile_args)
     return model

@@ -13,6 +13,8 @@ import keras
 from mtlkeras._errors import unknown_name
 from mtlkeras._fields import frozen
 from mtlkeras._model.model import MultiTaskModel
+from mtlkeras.dependence import Dependence
+from mtlkeras.dependence.base import DEPENDENCE
 from mtlkeras.features import Features
 from mtlkeras.heads.base import Head
 from mtlkeras.sharing import HardSharing, Shared, Sharing
@@ -28,6 +30,7 @@ def build_model(
     trunk: Any,
     heads: Mapping[str, Head],
     sharing: Sharing | None = None,
+    dependence: Dependence | None = None,
     name: str | None = None,
 ) -> MultiTaskModel:
     """Builds a functional model with one named output per task on a shared trunk.
@@ -40,11 +43,13 @@ def build_model(
         heads: The heads by task. A task's name is the key of its labels, the name of its
             output and the prefix of its metrics.
         sharing: How the tasks use the trunk; `HardSharing()` by default.
+        dependence: How the answers to some tasks depend on each other; by default they do not.
         name: Name of the model.
 
     Raises:
         ValueError: If a task's name cannot name a layer or is taken, if a head asks for a
-            feature that the trunk lacks, or if the inputs do not fit the trunk.
+            feature that the trunk lacks, if the inputs do not fit the trunk, or if a task cannot be
+            part of the dependence.
 
     Example:
 
@@ -60,7 +65,8 @@ def build_model(
     inputs = as_inputs(inputs)
     _check_trunk(trunk)
     _check_heads(heads, [x.name for x in keras.tree.flatten(inputs)])
-    _check_sharing(sharing)
+    _check_spec("sharing", "a scheme", sharing, Sharing)
+    _check_spec("dependence", "a dependence", dependence, Dependence)
     shared = _checked_shared(sharing or HardSharing(), trunk, inputs, heads)
     picture = _picture_size(inputs)
     features: dict[str, Features] = {}
@@ -69,6 +75,9 @@ def build_model(
         read = {other: scores[other] for other in heads[task].after}
         features[task] = dataclasses.replace(shared.features[task], picture=picture, scores=read)
         scores[task] = heads[task].scores(features[task], task)
+    if dependence is not None:
+        layer = dependence.layer(heads)
+        scores |= layer({task: scores[task] for task in layer.tasks})
     outputs = {task: head.output(scores[task], features[task], task) for task, head in heads.items()}
     try:
         return MultiTaskModel(inputs, outputs, name=name)
@@ -158,13 +167,14 @@ def _checked_shared(sharing: Sharing, trunk: Any, inputs: Any, heads: Mapping[st
     return shared
 
 
-def _check_sharing(sharing: Any) -> None:
-    if isinstance(sharing, type) and issubclass(sharing, Sharing):
+def _check_spec(argument: str, what: str, given: Any, kind: type) -> None:
+    if isinstance(given, type) and issubclass(given, kind):
         raise ValueError(
-            f"sharing: expected a scheme such as {sharing.__name__}(); received the class itself."
+            f"{argument}: expected {what} such as {given.__name__}(...); received the class itself."
         )
-    if sharing is not None and not isinstance(sharing, Sharing):
-        raise ValueError(f"sharing: expected a mtlkeras.sharing.Sharing or None; received {sharing!r}.")
+    if given is not None and not isinstance(given, kind):
+        name = f"mtlkeras.{argument}.{kind.__name__}"
+        raise ValueError(f"{argument}: expected a {name} or None; received {given!r}.")
 
 
 def _check_heads(heads: Any, input_names: list[str]) -> None:
@@ -177,7 +187,7 @@ def _check_heads(heads: Any, input_names: list[str]) -> None:
                 f"heads: the task name {task!r} cannot name a layer: use letters, digits, '_', '-' and '.', "
                 f"with a letter or digit first.{f' For example {fixed!r}.' if fixed else ''}"
             )
-        if task in input_names or task in (TRUNK, FORK, "loss"):
+        if task in input_names or task in (TRUNK, FORK, DEPENDENCE, "loss"):
             owner = "an input" if task in input_names else "the model itself"
             raise ValueError(f"heads: the task name '{task}' is taken by {owner}.")
         if not isinstance(head, Head):

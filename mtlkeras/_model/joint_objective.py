@@ -9,7 +9,7 @@ from keras import ops
 
 from mtlkeras._backends import Trainer, replica_count, sum_over_replicas
 from mtlkeras._model import checks
-from mtlkeras._model.outputs import answer
+from mtlkeras._model.outputs import answer, dependence_layer
 
 
 class JointObjective(Trainer, keras.Model):
@@ -117,14 +117,41 @@ class JointObjective(Trainer, keras.Model):
         if not isinstance(sample_weight, dict):
             sample_weight = dict.fromkeys(y, sample_weight)
         class_weight = self._compile_metrics.class_weights if training else {}
+        joint = self._joint_losses(y, y_pred)
         pairs = [
-            objective.loss_sum(y[task], answer(y_pred, task), sample_weight.get(task), class_weight.get(task))
+            objective.loss_sum(
+                y[task],
+                answer(y_pred, task),
+                sample_weight.get(task),
+                class_weight.get(task),
+                joint.get(task),
+            )
             if task in y
             else objective.no_labels(y_pred[task])
             for task, objective in self._objectives.items()
         ]
         sums, counts = zip(*pairs, strict=True)
         return list(sums), ops.stack(counts)
+
+    def _joint_losses(self, y: dict, y_pred: dict) -> dict[str, Any]:
+        """Returns the losses of the labels of tasks that depend on each other, shape `(batch,)` by task.
+
+        Raises:
+            ValueError: If the outputs came without their scores.
+        """
+        layer = dependence_layer(self)
+        if layer is None:
+            return {}
+        scores = getattr(y_pred, "dependent", None)
+        if scores is None:
+            raise ValueError(
+                f"The loss of the tasks {', '.join(layer.tasks)}, which depend on each other, is that of "
+                "their scores. Take the outputs from model.outputs_for_loss(x, training=True)."
+            )
+        known = {
+            task: self._objectives[task].evidence(y[task], y_pred[task]) for task in layer.tasks if task in y
+        }
+        return layer.losses_by_task(scores, known)
 
     def labels_by_task(self, y: Any) -> dict[str, Any]:
         """Returns labels as a dict, without tasks that have none."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -12,12 +13,14 @@ from mtlkeras._balancing.balancing import Balancing, warn_of_saved_balancer
 from mtlkeras._keras_private import forget_layer
 from mtlkeras._model import checks
 from mtlkeras._model.adapting import adapt
+from mtlkeras._model.answering import dependent_outputs, labels_of
 from mtlkeras._model.labelled_calls import LabelledCalls
 from mtlkeras._model.objective import TaskObjective
-from mtlkeras._model.outputs import Outputs, twin
+from mtlkeras._model.outputs import Outputs, dependence_layer, twin
 from mtlkeras._model.pixel_inputs import check_pixels, model_inputs
 from mtlkeras._model.task_metrics import MetricsOfTasks, TaskMetrics
 from mtlkeras.balancers import Balancer
+from mtlkeras.dependence import Dependence
 from mtlkeras.heads import Head
 from mtlkeras.layers.output import TaskOutput
 from mtlkeras.sharing.base import TRUNK
@@ -68,6 +71,12 @@ class MultiTaskModel(LabelledCalls):
             if layer.name == TRUNK and isinstance(layer, keras.Model):
                 return layer
         raise AttributeError(f"The tasks of the model '{self.name}' share no trunk.")
+
+    @property
+    def dependence(self) -> Dependence | None:
+        """How the answers to some tasks depend on each other, if they do."""
+        layer = dependence_layer(self)
+        return None if layer is None else layer.dependence
 
     def compile(  # type: ignore[override]
         self,
@@ -282,7 +291,9 @@ class MultiTaskModel(LabelledCalls):
         except UnboundLocalError:
             raise ValueError("predict: the data set has no batch.") from None
 
-    def predict_labels(self, x: Any, **kwargs: Any) -> dict[str, np.ndarray]:
+    def predict_labels(
+        self, x: Any, joint: bool = False, known: Mapping[str, Any] | None = None, **kwargs: Any
+    ) -> dict[str, np.ndarray]:
         """Returns what a person wants for each input, by task.
 
         Class names (or indices where the head has no names), tuples of the labels that
@@ -290,16 +301,21 @@ class MultiTaskModel(LabelledCalls):
 
         Args:
             x: Inputs, as for `predict`.
+            joint: For tasks that depend on each other, whether to return the most probable answers
+                together and not the most probable one of each.
+            known: Of tasks that depend on each other, labels that are known, by task as for `fit`; the others
+                are answered given these.
             **kwargs: As for `predict`.
+
+        Raises:
+            ValueError: If `joint` or `known` is given for a model without such tasks, or a known label does
+                not fit.
         """
-        outputs = self.predict(x, **kwargs)
-        labels = {}
-        for task, layer in self.output_layers.items():
-            rows = layer.head.one_length(outputs[task])
-            # Nothing is the largest of no rows: decode one, and leave it out.
-            some = rows if len(rows) else np.zeros((1, *rows.shape[1:]), rows.dtype)
-            labels[task] = layer.head.labels(some, layer)[: len(rows)]
-        return labels
+        if joint or known is not None:
+            outputs = dependent_outputs(self, model_inputs(self, x), joint, known, **kwargs)
+        else:
+            outputs = self.predict(x, **kwargs)
+        return {task: labels_of(layer, outputs[task]) for task, layer in self.output_layers.items()}
 
     def export(self, filepath: Any, format: str = "tf_saved_model", **kwargs: Any) -> None:  # type: ignore[override]
         """Writes the model for serving, without need of any Python code of ours.

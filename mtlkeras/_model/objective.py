@@ -11,6 +11,7 @@ from mtlkeras._missing import MISSING
 from mtlkeras._model.given_functions import GivenLoss, TaskView
 from mtlkeras._model.label_arrays import arranged_weights
 from mtlkeras._model.outputs import Answer
+from mtlkeras.heads._class_weights import weighed
 from mtlkeras.heads.base import Head
 from mtlkeras.layers.output import TaskOutput
 
@@ -89,7 +90,12 @@ class TaskObjective:
         return arranged_weights(self.task, self.head, weights, mask.shape)
 
     def loss_sum(
-        self, y: Any, answer: Answer, sample_weight: Any = None, class_weight: Any = None
+        self,
+        y: Any,
+        answer: Answer,
+        sample_weight: Any = None,
+        class_weight: Any = None,
+        joint: Any = None,
     ) -> tuple[Any, Any]:
         """Returns the sum of the losses of the labelled examples, and how many they are.
 
@@ -101,6 +107,7 @@ class TaskObjective:
             answer: The task's outputs, with their scores where they are known.
             sample_weight: Weights of the examples, shape `(batch,)`, or of the labels, or `None`.
             class_weight: Weights by class index, shape `(classes,)`, or `None`.
+            joint: Losses of a dependence between tasks in place of the head's own, or `None`.
 
         Returns:
             Two float32 scalars.
@@ -115,7 +122,7 @@ class TaskObjective:
         legal = self.head.label_form.legal(targets)
         if legal is not None:
             targets = ops.where(legal, targets, ops.zeros_like(targets))
-        values, mask = self._values(targets, mask, answer)
+        values, mask = self._values(targets, mask, answer, joint)
         values = self._only_legal(values, legal, mask)
         if class_weight is not None:
             values = values * self.head.weigh_classes(targets, ops.convert_to_tensor(class_weight))
@@ -165,7 +172,19 @@ class TaskObjective:
         zeros = [ops.sum(ops.cast(ops.where(False, tensor, 0.0), "float32")) for tensor in tensors]
         return sum(zeros), ops.zeros((), "float32")
 
-    def _values(self, targets: Any, mask: Any, answer: Answer) -> tuple[Any, Any]:
+    def evidence(self, y: Any, outputs: Any) -> tuple[Any, Any]:
+        """Returns what `labels` does, in which no label counts that the head does not know."""
+        targets, mask = self.labels(y, outputs)
+        legal = self.head.label_form.legal(targets)
+        if legal is None:
+            return targets, mask
+        if len(legal.shape) > len(mask.shape):
+            legal = ops.all(legal, axis=-1)
+        return targets, ops.logical_and(mask, legal)
+
+    def _values(self, targets: Any, mask: Any, answer: Answer, joint: Any) -> tuple[Any, Any]:
+        if self._loss is None and joint is not None:
+            return weighed(self.head, joint, targets, self.layer), mask
         if self._loss is None:
             scores = self.head.in_a_row(answer.scores(self.layer), 1)
             return self.head.loss(targets, scores, self.layer), mask

@@ -9,6 +9,7 @@ import keras
 from keras import ops
 
 from mtlkeras._keras_private import call_behind
+from mtlkeras.dependence.base import DEPENDENCE, DependentScores
 from mtlkeras.layers.output import TaskOutput
 
 
@@ -20,7 +21,8 @@ class Outputs(dict):
 
     Args:
         outputs: The outputs by task.
-        behind: By task what the task's output layer was called with.
+        behind: By task what the task's output layer was called with; and under `DEPENDENCE` what the layer
+            was called with in which the scores of several tasks meet, if there is one.
     """
 
     def __init__(self, outputs: Mapping[str, Any], behind: Mapping[str, Any]) -> None:
@@ -30,6 +32,13 @@ class Outputs(dict):
     def __setitem__(self, task: str, output: Any) -> None:
         super().__setitem__(task, output)
         self._behind.pop(task, None)
+        if task in self._behind.get(DEPENDENCE, ()):
+            del self._behind[DEPENDENCE]
+
+    @property
+    def dependent(self) -> Any:
+        """The scores by task that meet in a dependence, or `None`."""
+        return self._behind.get(DEPENDENCE)
 
     def answer(self, task: str) -> Answer:
         """Returns a task's output with what is behind it."""
@@ -54,12 +63,20 @@ def answer(outputs: Mapping[str, Any], task: str) -> Answer:
     return outputs.answer(task) if isinstance(outputs, Outputs) else Answer(outputs[task])
 
 
+def dependence_layer(model: Any) -> DependentScores | None:
+    """Returns the layer in which the scores of several tasks meet, if there is one."""
+    return next((layer for layer in model.layers if isinstance(layer, DependentScores)), None)
+
+
 def twin(model: Any) -> keras.Model:
     """Returns a model of the same layers that also gives what the output layers are called with, by task."""
     behind = {}
     for task, output in model.output.items():
         inputs = call_behind(output).inputs
         behind[task] = inputs if len(inputs) > 1 else inputs[0]
+    layer = dependence_layer(model)
+    if layer is not None:
+        (behind[DEPENDENCE],), _ = call_behind(behind[layer.tasks[0]]).arguments
     return keras.Model(model.input, (model.output, behind))
 
 

@@ -89,6 +89,10 @@ class Head(Spec, abc.ABC):
         asked_by = f"{type(self).__name__} of task '{task}'"
         return {(self.at, self.kind): features.get(self.kind, self.at, asked_by=asked_by)}
 
+    def attach(self, features: Features, task: str) -> Any:
+        """Builds all of the head's layers on a trunk's features; returns the output, named like the task."""
+        return self.output(self.scores(features, task), features, task)
+
     def scores(self, features: Features, task: str) -> Any:
         """Builds the head's layers on what it reads of a trunk's features; returns the scores."""
         (x,) = self.reads(features, task).values()

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import keras
 
 _WIDTH, _GAP, _LINE = 3.0, 1.1, 0.24
+_LINKS = 0.8  # Room at the right for the links between heads.
 _FILLS = {"input": "#E8E8E8", "trunk": "#CFE4F2", "head": "#FBE3CC"}
 
 
@@ -36,9 +37,11 @@ def draw_model(path: Path, model: Any) -> None:
     inputs, heads = input_boxes(model), head_boxes(model)
     trunk = trunk_box(model)
     height = max(_stack(inputs), trunk.height, _stack(heads))
-    figure = Figure(figsize=(3 * _WIDTH + 2 * _GAP + 0.4, height + 0.4))
+    chained, read = links(model)
+    width = 3 * _WIDTH + 2 * _GAP + (_LINKS if chained or read else 0.0)
+    figure = Figure(figsize=(width + 0.4, height + 0.4))
     axis = figure.add_axes((0, 0, 1, 1))
-    axis.set_xlim(-0.2, 3 * _WIDTH + 2 * _GAP + 0.2)
+    axis.set_xlim(-0.2, width + 0.2)
     axis.set_ylim(-0.2, height + 0.2)
     axis.axis("off")
     middle = height / 2
@@ -50,7 +53,17 @@ def draw_model(path: Path, model: Any) -> None:
     for (box, y), head in zip(_column(heads, middle), model.heads.values(), strict=True):
         _box(axis, box, x_heads, y)
         _arrow(axis, (x_trunk + _WIDTH, middle), (x_heads, y), head.at)
+    places = {task: y for task, (_, y) in zip(model.heads, _column(heads, middle), strict=True)}
+    for pairs, style in ((chained, "-"), (read, "-|>")):
+        for one, other in pairs:
+            _link(axis, x_heads + _WIDTH, places[one], places[other], style)
     figure.savefig(path, dpi=150, facecolor="white")
+
+
+def links(model: Any) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """Returns the pairs of tasks that depend on each other, and those of which one reads the other."""
+    chained = [] if model.dependence is None else list(model.dependence.links)
+    return chained, [(other, task) for task, head in model.heads.items() for other in head.after]
 
 
 def input_boxes(model: Any) -> list[Box]:
@@ -137,3 +150,10 @@ def _arrow(axis: Any, start: tuple[float, float], end: tuple[float, float], labe
     if label:
         x, y = (start[0] + end[0]) / 2, (start[1] + end[1]) / 2
         axis.text(x, y, label, fontsize=7, ha="center", va="center", backgroundcolor="white")
+
+
+def _link(axis: Any, x: float, start: float, end: float, style: str) -> None:
+    """Draws a bow at the right of two heads."""
+    bend = min(0.5, 1.8 * _LINKS / abs(start - end)) * (-1 if start > end else 1)
+    shape = {"arrowstyle": style, "color": "#B5651D", "connectionstyle": f"arc3,rad={bend}", "lw": 1.5}
+    axis.annotate("", (x, end), (x, start), arrowprops={**shape, "shrinkA": 2, "shrinkB": 2})

@@ -1,0 +1,74 @@
+"""What a person wants for each input, from a model's outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from mtlkeras._errors import unknown_name
+from mtlkeras._model.label_arrays import label_array
+from mtlkeras._model.outputs import dependence_layer, twin
+from mtlkeras.dependence.base import DEPENDENCE
+from mtlkeras.layers.output import TaskOutput
+
+
+def labels_of(layer: TaskOutput, outputs: Any) -> np.ndarray:
+    """Returns the labels a person wants for a task's outputs of `predict`."""
+    rows = layer.head.one_length(outputs)
+    # Nothing is the largest of no rows: decode one, and leave it out.
+    some = rows if len(rows) else np.zeros((1, *rows.shape[1:]), rows.dtype)
+    return layer.head.labels(some, layer)[: len(rows)]
+
+
+def dependent_outputs(
+    model: Any, x: Any, joint: bool, known: Mapping[str, Any] | None, **kwargs: Any
+) -> dict[str, np.ndarray]:
+    """Returns the outputs of all tasks, those of dependent ones given what is known.
+
+    Args:
+        model: The model.
+        x: Inputs, as for `predict`, checked.
+        joint: Whether to give the most probable answers together, as one-hot rows.
+        known: Labels by task, with missing ones where nothing is known; `None` for none.
+        **kwargs: As for `predict`.
+
+    Raises:
+        ValueError: If the tasks do not depend on each other, or a label names an unknown task, does not fit
+            its head or the number of inputs.
+    """
+    layer = dependence_layer(model)
+    if layer is None:
+        raise ValueError(
+            "predict_labels: joint= and known= are for tasks that depend on each other; this model was built "
+            "without dependence=."
+        )
+    for task in known or {}:
+        if task not in layer.tasks:
+            raise unknown_name("task", task, layer.tasks, "known=")
+    outputs, behind = twin(model).predict(x, **kwargs)
+    scores = {task: ops.convert_to_tensor(rows) for task, rows in behind[DEPENDENCE].items()}
+    rows = len(next(iter(behind[DEPENDENCE].values())))
+    labels = {task: _evidence(model, task, values, rows) for task, values in (known or {}).items()}
+    if not joint:
+        found = layer.given(scores, labels)
+        return {**outputs, **{t: ops.convert_to_numpy(ops.softmax(found[t])) for t in layer.tasks}}
+    mode = layer.mode(scores, labels)
+    return {
+        **outputs,
+        **{t: ops.convert_to_numpy(ops.one_hot(mode[t], scores[t].shape[-1])) for t in layer.tasks},
+    }
+
+
+def _evidence(model: Any, task: str, values: Any, rows: int) -> tuple[Any, Any]:
+    """Returns labels that are known, and the mask of those that are."""
+    head = model.heads[task]
+    y = label_array(task, head, values)
+    if len(y) != rows:
+        raise ValueError(f"known= of task '{task}': expected {rows} labels, one an input; received {len(y)}.")
+    y = keras.ops.convert_to_tensor(y)
+    mask = head.labelled(y)
+    return head.targets(y, mask), mask

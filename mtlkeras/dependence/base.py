@@ -1,0 +1,91 @@
+"""The bases of all dependences between tasks."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+
+from mtlkeras.heads import Head
+from mtlkeras.specs import Spec
+
+DEPENDENCE = "dependence"
+"""Name of the layer within a `MultiTaskModel` in which the scores of several tasks meet."""
+
+
+class Dependence(Spec, abc.ABC):
+    """Joins the scores of several heads, whose answers depend on each other, into one distribution.
+
+    A subclass is a `mtlkeras.specs.spec`; the layer that it gives has the weights.
+    """
+
+    @property
+    @abc.abstractmethod
+    def links(self) -> tuple[tuple[str, str], ...]:
+        """The pairs of tasks that depend on each other directly, for pictures."""
+
+    @abc.abstractmethod
+    def layer(self, heads: Mapping[str, Head]) -> DependentScores:
+        """Returns the layer between the heads' scores and their outputs, named `DEPENDENCE`.
+
+        Args:
+            heads: The model's heads by task.
+
+        Raises:
+            ValueError: If a head cannot take part, naming its task.
+        """
+
+
+class DependentScores(keras.layers.Layer, abc.ABC):
+    """Takes the scores of tasks, and gives scores that know of each other; computes their joint loss.
+
+    The layer computes in float32 under any dtype policy.
+
+    Args:
+        dependence: The spec; it travels in the layer's config.
+        tasks: The tasks whose scores meet here.
+        **kwargs: As for every Keras layer; `dtype` is always float32.
+
+    Inputs and outputs are dicts of tensors by task. A head's activation of a task's output is the
+    distribution of the task's answer with all others summed out.
+    """
+
+    def __init__(self, dependence: Any, tasks: Any, **kwargs: Any) -> None:
+        kwargs["dtype"] = "float32"
+        super().__init__(**kwargs)
+        self.dependence, self.tasks = dependence, tuple(tasks)
+
+    @abc.abstractmethod
+    def call(self, inputs: Any) -> Any:
+        """Returns the scores that know of each other."""
+
+    @abc.abstractmethod
+    def losses_by_task(self, scores: Any, labels: Mapping[str, tuple[Any, Any]]) -> dict[str, Any]:
+        """Returns each task's part of the negative log-likelihood of the labels that are known.
+
+        Args:
+            scores: What the layer was called with.
+            labels: Labels and the bool mask of those that are known, by task; a task without labels may be
+                left out.
+
+        Returns:
+            Tensors of shape `(batch,)` by task, whose sum is that of all known labels together.
+        """
+
+    @abc.abstractmethod
+    def given(self, scores: Any, labels: Mapping[str, tuple[Any, Any]]) -> dict[str, Any]:
+        """Returns what `call` does, where the answers to some tasks are known; arguments as above."""
+
+    @abc.abstractmethod
+    def mode(self, scores: Any, labels: Mapping[str, tuple[Any, Any]]) -> dict[str, Any]:
+        """Returns the answers that are the most probable together; arguments as above."""
+
+    def get_config(self) -> dict[str, Any]:
+        dependence = keras.saving.serialize_keras_object(self.dependence)
+        return {**super().get_config(), "dependence": dependence, "tasks": list(self.tasks)}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> DependentScores:
+        return cls(**{**config, "dependence": keras.saving.deserialize_keras_object(config["dependence"])})
