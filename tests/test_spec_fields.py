@@ -52,12 +52,13 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "DPCNN": {"vocabulary_size": 9},
     "CNNAttention": {"vocabulary_size": 9},
     "ResNet": {"width": 16, "use_bias": True},
+    "TaskChain": {"order": ("a", "b")},
     "Fixed": {"weights_by_task": {"a": 2.0, "b": 0.5}},
     "COSMOS": {"preference": (0.25, 0.75)},
     "GradDrop": {"seed": 3},
     "MGDA": {"at": "parameters", "layers": ("one",), "every": 2},
 }
-PACKAGES = ("heads", "trunks", "sharing", "balancers", "data")
+PACKAGES = ("heads", "trunks", "sharing", "dependence", "balancers", "data")
 
 
 def public_specs() -> list[type]:

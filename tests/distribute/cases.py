@@ -14,7 +14,7 @@ import numpy as np
 
 import mtlkeras
 from mtlkeras import balancers
-from tests.support import examples, tiny_model
+from tests.support import all_heads, examples, tiny_model
 
 EPOCHS, BATCH = 3, 12
 
@@ -77,6 +77,8 @@ CASES.update(dict.fromkeys(BALANCERS, (sgd(), 23, 0.5)))
 # A mixture of experts.
 BALANCERS["mmoe"] = balancers.CAGrad(at="parameters")
 CASES["mmoe"] = (sgd(), 23, 0.5)
+# Tasks that depend on each other.
+CASES["chain"] = (sgd(), 23, 0.5)
 # Their weights come from matrices near singularity, by which rounding grows.
 CASES["FairGrad_parameters"] = (slow_sgd, 23, 0.5)
 # With half of the labels missing its weights add up to 1 out of terms beyond 100.
@@ -96,7 +98,7 @@ def run(case, scope):
     with scope():
         model = tiny_model(
             l2=0.01,
-            sharing=mtlkeras.sharing.MMoE(experts=2) if case == "mmoe" else None,
+            **_parts(case),
             optimizer=optimizer(),
             loss_weights={"kind": 2.0},
             balancer=BALANCERS.get(case),
@@ -108,6 +110,16 @@ def run(case, scope):
         logs = model.evaluate(x, y, batch_size=BATCH, verbose=0, return_dict=True)
         outputs = model.predict(x, batch_size=BATCH, verbose=0)
     return _packed(model, {**history, **{f"end_{k}": v for k, v in logs.items()}}, outputs)
+
+
+def _parts(case):
+    """Returns what the model of a case is made of that others are not."""
+    if case == "mmoe":
+        return {"sharing": mtlkeras.sharing.MMoE(experts=2)}
+    if case == "chain":
+        heads = {**all_heads(), "grade": mtlkeras.heads.Classification(4)}
+        return {"heads": heads, "dependence": mtlkeras.dependence.TaskChain(("kind", "grade"))}
+    return {}
 
 
 def run_from_files(scope):
