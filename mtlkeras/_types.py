@@ -8,7 +8,7 @@ refuses a list or a number where `keras.ops` would have to guess. What may be a 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 import keras
@@ -32,6 +32,7 @@ class Tensor(Protocol):
     def dtype(self) -> Any: ...
     def __getitem__(self, key: Any, /) -> Any: ...
     def __neg__(self) -> Any: ...
+    def __abs__(self) -> Any: ...
     def __add__(self, other: Any, /) -> Any: ...
     def __radd__(self, other: Any, /) -> Any: ...
     def __sub__(self, other: Any, /) -> Any: ...
@@ -56,8 +57,11 @@ ArrayLike: TypeAlias = Tensor | numpy.typing.ArrayLike
 Shape: TypeAlias = tuple[int | None, ...]
 """Sizes of a tensor by axis, `None` where a size is not known."""
 
-Path: TypeAlias = str | os.PathLike[str]
+PathLike: TypeAlias = str | os.PathLike[str]
 """Name of a file or a folder."""
+
+NamedTensors: TypeAlias = Mapping[str, Tensor]
+"""Tensors by name: of inputs, of what a trunk offers, of what a layer takes and gives."""
 
 TaskDict: TypeAlias = Mapping[str, T]
 """Something for each task, by the task's name."""
@@ -71,14 +75,17 @@ Inputs: TypeAlias = ArrayLike | Mapping[str, ArrayLike] | Sequence[ArrayLike]
 Labels: TypeAlias = Mapping[str, ArrayLike]
 """Labels by task. A missing one is `MISSING`, NaN, or the absence of its key."""
 
+ClassWeights: TypeAlias = Mapping[int | str, float] | Sequence[float] | str
+"""Weights by class index or name, one for each class, or `"balanced"`."""
+
 SampleWeights: TypeAlias = ArrayLike | Mapping[str, ArrayLike]
 """A weight for each example, the same for all tasks or by task."""
 
 Dataset: TypeAlias = "tf.data.Dataset"
 """A `tf.data.Dataset`; the name needs no TensorFlow."""
 
-Logs: TypeAlias = Mapping[str, Any] | None
-"""What Keras hands to callbacks: numbers by name."""
+Logs: TypeAlias = dict[str, Any] | None
+"""What Keras hands to callbacks, which may add to it: numbers by name."""
 
 Initializer: TypeAlias = str | Mapping[str, Any] | keras.initializers.Initializer
 """What `keras.initializers.get` takes."""
@@ -88,3 +95,21 @@ Regularizer: TypeAlias = str | Mapping[str, Any] | keras.regularizers.Regularize
 
 DType: TypeAlias = str | keras.DTypePolicy | None
 """Name of a dtype or a policy; `None` for the default."""
+
+Batches: TypeAlias = "Dataset | keras.utils.PyDataset | Iterator[Any]"
+"""What gives inputs, labels and weights batch by batch, as tuples."""
+
+Data: TypeAlias = "Inputs | Batches"
+"""What a model is trained on, evaluated on or asked about."""
+
+Optimizer: TypeAlias = str | Mapping[str, Any] | keras.optimizers.Optimizer
+"""What `keras.optimizers.get` takes."""
+
+Loss: TypeAlias = str | keras.losses.Loss | Callable[..., Any]
+"""What `keras.losses.get` takes."""
+
+Metric: TypeAlias = str | keras.metrics.Metric | Callable[..., Any]
+"""What `keras.metrics.get` takes, or the name of one of a head's metrics."""
+
+Metrics: TypeAlias = "Metric | Sequence[Metric]"
+"""One metric of a task, or several."""

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 
 from mtlkeras._errors import unknown_name
+from mtlkeras._types import Tensor
 
 KINDS = ("vector", "map", "sequence")
 _KIND_OF_RANK = {2: "vector", 3: "sequence", 4: "map"}
@@ -40,21 +41,21 @@ class Features:
     ```
     """
 
-    vector: Any = None
-    map: Any = None
-    sequence: Any = None
-    mask: Any = None
-    taps: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    vector: Tensor | None = None
+    map: Tensor | None = None
+    sequence: Tensor | None = None
+    mask: Tensor | None = None
+    taps: Mapping[str, Tensor] = dataclasses.field(default_factory=dict)
     source: Any = "the trunk"
     picture: tuple[int, int] | None = None
-    scores: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    scores: Mapping[str, Tensor] = dataclasses.field(default_factory=dict)
 
     @property
     def kinds(self) -> list[str]:
         """The kinds of feature that are there."""
         return [kind for kind in KINDS if getattr(self, kind) is not None]
 
-    def get(self, kind: str, at: str | None = None, asked_by: str = "The head") -> Any:
+    def get(self, kind: str, at: str | None = None, asked_by: str = "The head") -> Tensor:
         """Returns the tensor of a kind, from the trunk's end or from a tap.
 
         Args:

@@ -13,6 +13,7 @@ import keras
 from mtlkeras._errors import unknown_name
 from mtlkeras._fields import frozen
 from mtlkeras._model.model import MultiTaskModel
+from mtlkeras._types import Shape
 from mtlkeras.dependence import Dependence
 from mtlkeras.dependence.base import DEPENDENCE
 from mtlkeras.features import Features
@@ -26,8 +27,8 @@ _LAYER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
 def build_model(
-    inputs: Any,
-    trunk: Any,
+    inputs: keras.KerasTensor | Shape | Mapping[str, keras.KerasTensor | Shape],
+    trunk: Trunk | keras.Model,
     heads: Mapping[str, Head],
     sharing: Sharing | None = None,
     dependence: Dependence | None = None,

@@ -10,6 +10,7 @@ from keras import ops
 from mtlkeras._backends import Trainer, replica_count, sum_over_replicas
 from mtlkeras._model import checks
 from mtlkeras._model.outputs import answer, dependence_layer
+from mtlkeras._types import Labels, SampleWeights, TensorsByTask
 
 
 class JointObjective(Trainer, keras.Model):
@@ -21,9 +22,9 @@ class JointObjective(Trainer, keras.Model):
     def compute_loss(
         self,
         x: Any = None,
-        y: Any = None,
-        y_pred: Any = None,
-        sample_weight: Any = None,
+        y: Labels | None = None,
+        y_pred: TensorsByTask | None = None,
+        sample_weight: SampleWeights | None = None,
         training: bool = True,
     ) -> Any:
         """Returns the joint objective of one batch.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -15,6 +16,7 @@ from mtlkeras._model import checks, ways_in
 from mtlkeras._model.class_balance import balance_classes
 from mtlkeras._model.joint_objective import JointObjective, no_labels
 from mtlkeras._model.pixel_inputs import model_inputs
+from mtlkeras._types import ArrayLike, ClassWeights, Data, Labels, SampleWeights, TaskDict
 
 
 class LabelledCalls(JointObjective):
@@ -22,17 +24,17 @@ class LabelledCalls(JointObjective):
 
     def fit(  # type: ignore[override]
         self,
-        x: Any = None,
-        y: Any = None,
+        x: Data | None = None,
+        y: Labels | ArrayLike | None = None,
         batch_size: int | None = None,
         epochs: int = 1,
-        verbose: Any = "auto",
-        callbacks: Any = None,
+        verbose: str | int = "auto",
+        callbacks: Sequence[keras.callbacks.Callback] | keras.callbacks.Callback | None = None,
         validation_split: float = 0.0,
-        validation_data: Any = None,
+        validation_data: tuple[Any, ...] | Data | None = None,
         shuffle: bool = True,
-        class_weight: Any = None,
-        sample_weight: Any = None,
+        class_weight: TaskDict[ClassWeights] | ClassWeights | None = None,
+        sample_weight: SampleWeights | None = None,
         **kwargs: Any,
     ) -> Any:
         """Trains the model; arguments as in Keras, but by task.
@@ -83,11 +85,11 @@ class LabelledCalls(JointObjective):
 
     def evaluate(  # type: ignore[override]
         self,
-        x: Any = None,
-        y: Any = None,
+        x: Data | None = None,
+        y: Labels | ArrayLike | None = None,
         batch_size: int | None = None,
-        verbose: Any = "auto",
-        sample_weight: Any = None,
+        verbose: str | int = "auto",
+        sample_weight: SampleWeights | None = None,
         **kwargs: Any,
     ) -> Any:
         """Returns loss and metrics; arguments as in Keras, labels and weights by task."""
@@ -100,10 +102,10 @@ class LabelledCalls(JointObjective):
 
     def train_on_batch(  # type: ignore[override]
         self,
-        x: Any,
-        y: Any = None,
-        sample_weight: Any = None,
-        class_weight: Any = None,
+        x: Data,
+        y: Labels | ArrayLike | None = None,
+        sample_weight: SampleWeights | None = None,
+        class_weight: TaskDict[ClassWeights] | ClassWeights | None = None,
         return_dict: bool = False,
     ) -> Any:
         """Trains on one batch; arguments as in Keras, labels and weights by task."""
@@ -112,7 +114,11 @@ class LabelledCalls(JointObjective):
             return super().train_on_batch(x, y, sample_weight, return_dict=return_dict)
 
     def test_on_batch(  # type: ignore[override]
-        self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
+        self,
+        x: Data,
+        y: Labels | ArrayLike | None = None,
+        sample_weight: SampleWeights | None = None,
+        return_dict: bool = False,
     ) -> Any:
         """Returns loss and metrics of one batch; arguments as in Keras, labels and weights by task."""
         x, y, sample_weight = self._checked_data("test", x, y, sample_weight)
@@ -124,7 +130,7 @@ class LabelledCalls(JointObjective):
         return contextlib.nullcontext() if kept is None else kept.evaluation()
 
     def _checked_data(
-        self, step: str, x: Any, y: Any = None, sample_weight: Any = None
+        self, step: str, x: Any, y: Any = None, sample_weight: SampleWeights | None = None
     ) -> tuple[Any, Any, Any]:
         """Returns data for a step, `"train"` or `"test"`, whose labels and weights are checked."""
         x = model_inputs(self, x)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -19,6 +19,18 @@ from mtlkeras._model.objective import TaskObjective
 from mtlkeras._model.outputs import Outputs, dependence_layer, twin
 from mtlkeras._model.pixel_inputs import check_pixels, model_inputs
 from mtlkeras._model.task_metrics import MetricsOfTasks, TaskMetrics
+from mtlkeras._types import (
+    ArrayLike,
+    Batches,
+    Data,
+    Labels,
+    Loss,
+    Metrics,
+    Optimizer,
+    PathLike,
+    TaskDict,
+    Tensor,
+)
 from mtlkeras.balancers import Balancer
 from mtlkeras.dependence import Dependence
 from mtlkeras.heads import Head
@@ -80,12 +92,12 @@ class MultiTaskModel(LabelledCalls):
 
     def compile(  # type: ignore[override]
         self,
-        optimizer: Any = "rmsprop",
-        loss: Any = None,
-        loss_weights: Any = None,
-        metrics: Any = None,
-        weighted_metrics: Any = None,
-        joint_metrics: Any = None,
+        optimizer: Optimizer = "rmsprop",
+        loss: TaskDict[Loss] | Sequence[Loss] | Loss | None = None,
+        loss_weights: TaskDict[float] | Sequence[float] | None = None,
+        metrics: TaskDict[Metrics] | Sequence[Metrics] | Metrics | None = None,
+        weighted_metrics: TaskDict[Metrics] | Sequence[Metrics] | Metrics | None = None,
+        joint_metrics: Sequence[keras.metrics.Metric] | keras.metrics.Metric | None = None,
         balancer: Balancer | None = None,
         **kwargs: Any,
     ) -> None:
@@ -198,7 +210,7 @@ class MultiTaskModel(LabelledCalls):
             config.update(keras.saving.serialize_keras_object(dict(self._task_config)))
         return config
 
-    def load_weights(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
+    def load_weights(self, filepath: PathLike, *args: Any, **kwargs: Any) -> None:
         """As in Keras; warns of what a balancer remembered that this model has no balancer for."""
         super().load_weights(filepath, *args, **kwargs)
         if self.balancing is None:
@@ -209,7 +221,7 @@ class MultiTaskModel(LabelledCalls):
         if self.optimizer is not None and self.built:
             self.optimizer.build(self.trainable_variables)
 
-    def adapt(self, y: Any) -> None:
+    def adapt(self, y: Labels | Batches) -> None:
         """Sets the mean and scale of every `Regression` head from labels, and balanced class weights.
 
         Args:
@@ -247,7 +259,7 @@ class MultiTaskModel(LabelledCalls):
         """Whether the model can be called `with_scores`: not if its class has a `call` of its own."""
         return type(self).call is MultiTaskModel.call
 
-    def outputs_for_loss(self, x: Any, training: bool = False) -> dict[str, Any]:
+    def outputs_for_loss(self, x: Data, training: bool = False) -> dict[str, Tensor]:
         """Returns the outputs for a batch, with what `compute_loss` needs to be exact.
 
         In a loop of the caller's own a loss of plain outputs, `compute_loss(y=y, y_pred=model(x))`, is that
@@ -273,7 +285,7 @@ class MultiTaskModel(LabelledCalls):
         """Returns the outputs by task for the result of a call, which may be one `with_scores`."""
         return Outputs(*result) if isinstance(result, tuple) else result
 
-    def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+    def predict(self, x: Data, *args: Any, **kwargs: Any) -> Any:
         """As in Keras; texts and tokens may also be lists or arrays of strings, pictures names of files.
 
         Arrays of no rows give outputs of no rows.
@@ -292,7 +304,7 @@ class MultiTaskModel(LabelledCalls):
             raise ValueError("predict: the data set has no batch.") from None
 
     def predict_labels(
-        self, x: Any, joint: bool = False, known: Mapping[str, Any] | None = None, **kwargs: Any
+        self, x: Data, joint: bool = False, known: TaskDict[ArrayLike] | None = None, **kwargs: Any
     ) -> dict[str, np.ndarray]:
         """Returns what a person wants for each input, by task.
 
@@ -317,7 +329,7 @@ class MultiTaskModel(LabelledCalls):
             outputs = self.predict(x, **kwargs)
         return {task: labels_of(layer, outputs[task]) for task, layer in self.output_layers.items()}
 
-    def export(self, filepath: Any, format: str = "tf_saved_model", **kwargs: Any) -> None:  # type: ignore[override]
+    def export(self, filepath: PathLike, format: str = "tf_saved_model", **kwargs: Any) -> None:  # type: ignore[override]
         """Writes the model for serving, without need of any Python code of ours.
 
         Args:

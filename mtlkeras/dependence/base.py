@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 
+from mtlkeras._types import TaskDict, Tensor, TensorsByTask
 from mtlkeras.heads import Head
 from mtlkeras.specs import Spec
 
@@ -58,11 +59,13 @@ class DependentScores(keras.layers.Layer, abc.ABC):
         self.dependence, self.tasks = dependence, tuple(tasks)
 
     @abc.abstractmethod
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: TensorsByTask) -> dict[str, Tensor]:
         """Returns the scores that know of each other."""
 
     @abc.abstractmethod
-    def losses_by_task(self, scores: Any, labels: Mapping[str, tuple[Any, Any]]) -> dict[str, Any]:
+    def losses_by_task(
+        self, scores: TensorsByTask, labels: TaskDict[tuple[Tensor, Tensor]]
+    ) -> dict[str, Any]:
         """Returns each task's part of the negative log-likelihood of the labels that are known.
 
         Args:
@@ -75,11 +78,11 @@ class DependentScores(keras.layers.Layer, abc.ABC):
         """
 
     @abc.abstractmethod
-    def given(self, scores: Any, labels: Mapping[str, tuple[Any, Any]]) -> dict[str, Any]:
+    def given(self, scores: TensorsByTask, labels: TaskDict[tuple[Tensor, Tensor]]) -> dict[str, Any]:
         """Returns what `call` does, where the answers to some tasks are known; arguments as above."""
 
     @abc.abstractmethod
-    def mode(self, scores: Any, labels: Mapping[str, tuple[Any, Any]]) -> dict[str, Any]:
+    def mode(self, scores: TensorsByTask, labels: TaskDict[tuple[Tensor, Tensor]]) -> dict[str, Any]:
         """Returns the answers that are the most probable together; arguments as above."""
 
     def get_config(self) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import keras
 from keras import ops
 
 from mtlkeras._errors import unknown_name
+from mtlkeras._types import TaskDict, Tensor, TensorsByTask
 from mtlkeras.dependence.base import DEPENDENCE, Dependence, DependentScores
 from mtlkeras.heads import Classification, Head
 from mtlkeras.specs import spec
@@ -98,16 +99,18 @@ class ChainedScores(DependentScores):
             for task, before, after in zip(self.tasks[1:], classes[:-1], classes[1:], strict=True)
         ]
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: TensorsByTask) -> dict[str, Tensor]:
         return self.given(inputs, {})
 
-    def given(self, scores: Any, labels: Mapping[str, tuple[Any, Any]]) -> dict[str, Any]:
+    def given(self, scores: TensorsByTask, labels: TaskDict[tuple[Tensor, Tensor]]) -> dict[str, Any]:
         """Returns log p(y_k | known labels, x), each of shape `(batch, classes)`."""
         chain = self._with_evidence(self._in_order(scores), labels)
         pairs = zip(self._forward(chain), self._backward(chain), strict=True)
         return dict(zip(self.tasks, (ops.log_softmax(alpha + beta) for alpha, beta in pairs), strict=True))
 
-    def losses_by_task(self, scores: Any, labels: Mapping[str, tuple[Any, Any]]) -> dict[str, Any]:
+    def losses_by_task(
+        self, scores: TensorsByTask, labels: TaskDict[tuple[Tensor, Tensor]]
+    ) -> dict[str, Any]:
         chain = self._in_order(scores)
         beta = self._backward(chain)
         # log of Z(x) times p(known labels of the first k tasks | x), for k = 0 ... K.
@@ -120,7 +123,7 @@ class ChainedScores(DependentScores):
             losses[task], last = last - seen, seen
         return losses
 
-    def mode(self, scores: Any, labels: Mapping[str, tuple[Any, Any]]) -> dict[str, Any]:
+    def mode(self, scores: TensorsByTask, labels: TaskDict[tuple[Tensor, Tensor]]) -> dict[str, Any]:
         """Returns the classes of the most probable joint answer, each int32 of shape `(batch,)`."""
         chain = self._with_evidence(self._in_order(scores), labels)
         best, pointers = chain[0], []
@@ -134,10 +137,10 @@ class ChainedScores(DependentScores):
             answers.insert(0, ops.cast(ops.take_along_axis(pointer, place, axis=-1)[:, 0], "int32"))
         return dict(zip(self.tasks, answers, strict=True))
 
-    def _in_order(self, scores: Any) -> list[Any]:
+    def _in_order(self, scores: TensorsByTask) -> list[Any]:
         return [ops.cast(scores[task], "float32") for task in self.tasks]
 
-    def _with_evidence(self, chain: list[Any], labels: Mapping[str, tuple[Any, Any]]) -> list[Any]:
+    def _with_evidence(self, chain: list[Any], labels: TaskDict[tuple[Tensor, Tensor]]) -> list[Any]:
         """Returns scores in which a class that a known label is not has the score `_NEVER`."""
         return [
             own + _log_evidence(*labels[task], own.shape[-1]) if task in labels else own
@@ -159,7 +162,7 @@ class ChainedScores(DependentScores):
         return messages
 
 
-def _log_evidence(labels: Any, known: Any, classes: int) -> Any:
+def _log_evidence(labels: Tensor, known: Any, classes: int) -> Tensor:
     """Returns log q for labels or rows of probabilities q, zeros where none is known."""
     rows = ops.cast(labels, "float32")
     if len(labels.shape) == 1:

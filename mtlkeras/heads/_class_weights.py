@@ -9,6 +9,7 @@ import numpy as np
 from keras import ops
 
 from mtlkeras._errors import near_match
+from mtlkeras._types import ClassWeights, Tensor
 
 BALANCED = "balanced"
 
@@ -26,7 +27,7 @@ def is_balanced(value: Any, argument: str) -> bool:
     return isinstance(value, str)
 
 
-def class_weight_vector(head: Any, class_weight: Any) -> np.ndarray:
+def class_weight_vector(head: Any, class_weight: ClassWeights) -> np.ndarray:
     """Returns weights by class index.
 
     Args:
@@ -64,7 +65,7 @@ def check_class_weight(head: Any) -> None:
         class_weight_vector(head, head.class_weight)
 
 
-def class_weight_tensor(head: Any, class_weight: Any) -> Any:
+def class_weight_tensor(head: Any, class_weight: Any) -> Tensor:
     """Returns weights by class index as a tensor, from such or from what `class_weight_vector` takes."""
     if ops.is_tensor(class_weight):
         return class_weight
@@ -80,12 +81,12 @@ class WeighedClasses:
         count, weights = self.num_classes, self.class_weight  # type: ignore[attr-defined]
         return count if is_balanced(weights, "class_weight") else 0
 
-    def class_weights(self, class_weight: Any) -> np.ndarray:
+    def class_weights(self, class_weight: ClassWeights) -> np.ndarray:
         """Returns one weight a class, float32; see `class_weight_vector`."""
         return class_weight_vector(self, class_weight)
 
 
-def weighed(head: Any, values: Any, targets: Any, layer: Any) -> Any:
+def weighed(head: Any, values: Tensor, targets: Tensor, layer: Any) -> Tensor:
     """Returns losses times the weight of the label's class, if the head has such weights."""
     if head.class_weight is None:
         return values
@@ -111,7 +112,7 @@ def _weight(key: Any, value: Any) -> float:
     return weight
 
 
-def count_classes(head: Any, y: Any, sample_weight: Any = None) -> np.ndarray:
+def count_classes(head: Any, y: Tensor, sample_weight: Tensor | None = None) -> np.ndarray:
     """Returns how many labels there are of each class.
 
     Args:
@@ -153,7 +154,7 @@ def weights_of_counts(counts: np.ndarray) -> np.ndarray:
     return np.where(there, even / np.maximum(counts, 1), 1.0).astype("float32")
 
 
-def balanced_class_weights(y: Any, head: Any, sample_weight: Any = None) -> dict[Any, float]:
+def balanced_class_weights(y: Tensor, head: Any, sample_weight: Tensor | None = None) -> dict[Any, float]:
     """Returns the class weights that `class_weight="balanced"` takes from labels.
 
     n / (K n_c) for the n labels, n_c of which are of class c, and the K classes that occur, as

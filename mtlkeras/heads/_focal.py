@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from keras import ops
 
+from mtlkeras._types import Tensor
+
 
 def check_gamma(owner: str, gamma: Any) -> None:
     """Raises `ValueError` unless gamma is a finite number, not negative."""
@@ -19,7 +21,7 @@ def check_gamma(owner: str, gamma: Any) -> None:
         raise ValueError(f"{owner}: focal_gamma must be a finite number, not negative; received {gamma!r}.")
 
 
-def focal_crossentropy(rows: Any, scores: Any, gamma: float) -> Any:
+def focal_crossentropy(rows: Tensor, scores: Tensor, gamma: float) -> Tensor:
     """Returns the focal loss of a softmax, shape `(batch,)`.
 
     Args:
@@ -37,7 +39,7 @@ def focal_crossentropy(rows: Any, scores: Any, gamma: float) -> Any:
     return -ops.sum(rows * ops.exp(gamma * log_rest) * log_p, axis=-1)
 
 
-def focal_binary_crossentropy(targets: Any, scores: Any, gamma: float) -> Any:
+def focal_binary_crossentropy(targets: Tensor, scores: Tensor, gamma: float) -> Tensor:
     """Returns the focal loss of each yes/no entry.
 
     Args:

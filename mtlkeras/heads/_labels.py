@@ -14,12 +14,13 @@ import numpy as np
 from keras import ops
 
 from mtlkeras._missing import MISSING, UNSEEN
+from mtlkeras._types import Tensor
 
 # How far the sum of a row of probabilities may be from 1: 16-bit floats round that much.
 _SUM_TOLERANCE = 0.01
 
 
-def present(y: Any) -> Any:
+def present(y: Tensor) -> Tensor:
     """Returns where a label of a tensor is known: neither `MISSING` nor NaN."""
     dtype = keras.backend.standardize_dtype(y.dtype)
     if dtype == "bool" or dtype.startswith("uint"):
@@ -44,7 +45,7 @@ class LabelForm:
     # Number of classes, of yes/no labels, or of numbers.
     count: int
 
-    def arranged(self, y: Any) -> Any:
+    def arranged(self, y: Tensor) -> Any:
         """Returns an array or tensor of labels without axes of length 1 that stand for nothing.
 
         Raises:
@@ -52,22 +53,22 @@ class LabelForm:
         """
         raise NotImplementedError
 
-    def labelled(self, y: Any) -> Any:
+    def labelled(self, y: Tensor) -> Tensor:
         """Returns a bool mask of the arranged labels that are there."""
         return present(y)
 
-    def unseen(self, y: Any) -> Any:
+    def unseen(self, y: Tensor) -> Tensor | None:
         """Returns which arranged labels of a tensor are known to be none of the classes; `None` for none.
 
         They are no labels to learn from, and no answer is right for them.
         """
         return None
 
-    def targets(self, y: Any, mask: Any) -> Any:
+    def targets(self, y: Tensor, mask: Tensor) -> Tensor:
         """Returns arranged labels in the head's own form, with any valid value where `mask` is false."""
         raise NotImplementedError
 
-    def wrong(self, y: Any, xp: Any = np) -> Any:
+    def wrong(self, y: Tensor, xp: Any = np) -> Tensor:
         """Returns which arranged labels are neither missing nor what the head knows.
 
         Args:
@@ -77,11 +78,11 @@ class LabelForm:
         """
         raise NotImplementedError
 
-    def legal(self, targets: Any) -> Any:
+    def legal(self, targets: Tensor) -> Tensor | None:
         """Returns which targets the head knows: bool of the shape of the mask, or `None` for any."""
         return None
 
-    def kept_as(self, y: Any) -> str:
+    def kept_as(self, y: Tensor) -> str:
         """Returns the type that a model is given arranged labels in, whatever type they come in.
 
         Steps are then traced once for all types, and Keras has no class to cast to `floatx`, in which
@@ -108,11 +109,11 @@ class ClassLabels(LabelForm):
     def told(self) -> str:  # type: ignore[override]
         return f"the classes 0 to {self.count - 1}"
 
-    def are_rows(self, y: Any) -> bool:
+    def are_rows(self, y: Tensor) -> bool:
         """Returns whether labels are rows of probabilities."""
         return self.rows and len(y.shape) == 2 and y.shape[-1] == self.count
 
-    def arranged(self, y: Any) -> Any:
+    def arranged(self, y: Tensor) -> Any:
         if self.are_rows(y):
             return y
         if len(y.shape) == 2 and y.shape[-1] == 1:
@@ -124,31 +125,31 @@ class ClassLabels(LabelForm):
             )
         return y
 
-    def labelled(self, y: Any) -> Any:
+    def labelled(self, y: Tensor) -> Tensor:
         return ops.all(present(y), axis=-1) if self.are_rows(y) else _known(y)
 
-    def unseen(self, y: Any) -> Any:
+    def unseen(self, y: Tensor) -> Tensor | None:
         return None if self.are_rows(y) else _unseen(y)
 
-    def targets(self, y: Any, mask: Any) -> Any:
+    def targets(self, y: Tensor, mask: Tensor) -> Tensor:
         """Returns class indices, or float rows for labels that were given as rows."""
         if self.are_rows(y):
             return ops.where(ops.expand_dims(mask, -1), ops.cast(y, "float32"), 1.0 / self.count)
         return ops.where(mask, ops.cast(y, "int32"), 0)
 
-    def wrong(self, y: Any, xp: Any = np) -> Any:
+    def wrong(self, y: Tensor, xp: Any = np) -> Tensor:
         if not self.are_rows(y):
             return outside(y, self.count, unseen=True)
         total = xp.sum(y, axis=-1, keepdims=True)
         no_share = (y < 0) | (y > 1) | (total < 1 - _SUM_TOLERANCE) | (total > 1 + _SUM_TOLERANCE)
         return no_share & ~xp.any((y == MISSING) | (y != y), axis=-1, keepdims=True)
 
-    def legal(self, targets: Any) -> Any:
+    def legal(self, targets: Tensor) -> Tensor | None:
         if len(targets.shape) == 2:
             return None
         return ops.logical_and(targets >= 0, targets < self.count)
 
-    def kept_as(self, y: Any) -> str:
+    def kept_as(self, y: Tensor) -> str:
         return "float32" if self.are_rows(y) else "int32"
 
 
@@ -164,7 +165,7 @@ class YesNoLabels(LabelForm):
     by_entry: ClassVar = True
     told = "the classes 0 to 1"
 
-    def arranged(self, y: Any) -> Any:
+    def arranged(self, y: Tensor) -> Any:
         if len(y.shape) == 1 and self.count == 1:
             y = y[:, None]
         if len(y.shape) != 2 or y.shape[-1] != self.count:
@@ -173,13 +174,13 @@ class YesNoLabels(LabelForm):
             )
         return y
 
-    def targets(self, y: Any, mask: Any) -> Any:
+    def targets(self, y: Tensor, mask: Tensor) -> Tensor:
         return ops.where(mask, ops.cast(y, "float32"), 0.0)
 
-    def wrong(self, y: Any, xp: Any = np) -> Any:
+    def wrong(self, y: Tensor, xp: Any = np) -> Tensor:
         return outside(y, 2)
 
-    def legal(self, targets: Any) -> Any:
+    def legal(self, targets: Tensor) -> Tensor | None:
         return ops.logical_or(targets == 0.0, targets == 1.0)
 
 
@@ -196,7 +197,7 @@ class NumberLabels(LabelForm):
     are_numbers: ClassVar = True
     told = "the finite numbers"
 
-    def arranged(self, y: Any) -> Any:
+    def arranged(self, y: Tensor) -> Any:
         if len(y.shape) == 1 and self.count == 1:
             y = y[:, None]
         if len(y.shape) != 2 or y.shape[-1] != self.count:
@@ -205,18 +206,18 @@ class NumberLabels(LabelForm):
             )
         return y
 
-    def labelled(self, y: Any) -> Any:
+    def labelled(self, y: Tensor) -> Tensor:
         if keras.backend.is_float_dtype(keras.backend.standardize_dtype(y.dtype)):
             return ops.logical_not(ops.isnan(y))
         return present(y)
 
-    def targets(self, y: Any, mask: Any) -> Any:
+    def targets(self, y: Tensor, mask: Tensor) -> Tensor:
         return ops.where(mask, ops.cast(y, "float32"), 0.0)
 
-    def wrong(self, y: Any, xp: Any = np) -> Any:
+    def wrong(self, y: Tensor, xp: Any = np) -> Tensor:
         return abs(y) == float("inf")
 
-    def kept_as(self, y: Any) -> str:
+    def kept_as(self, y: Tensor) -> str:
         return "float32"
 
 
@@ -235,7 +236,7 @@ class StepLabels(LabelForm):
     def told(self) -> str:  # type: ignore[override]
         return f"the classes 0 to {self.count - 1}"
 
-    def arranged(self, y: Any) -> Any:
+    def arranged(self, y: Tensor) -> Any:
         if len(y.shape) == 3 and y.shape[-1] == 1:
             y = y[..., 0]
         if len(y.shape) != 2:
@@ -245,20 +246,20 @@ class StepLabels(LabelForm):
             )
         return y
 
-    def labelled(self, y: Any) -> Any:
+    def labelled(self, y: Tensor) -> Tensor:
         return _known(y)
 
-    def unseen(self, y: Any) -> Any:
+    def unseen(self, y: Tensor) -> Tensor | None:
         return _unseen(y)
 
-    def targets(self, y: Any, mask: Any) -> Any:
+    def targets(self, y: Tensor, mask: Tensor) -> Tensor:
         """Returns tag indices, with `MISSING` where the tag is not known."""
         return ops.where(mask, ops.cast(y, "int32"), MISSING)
 
-    def wrong(self, y: Any, xp: Any = np) -> Any:
+    def wrong(self, y: Tensor, xp: Any = np) -> Tensor:
         return outside(y, self.count, unseen=True)
 
-    def legal(self, targets: Any) -> Any:
+    def legal(self, targets: Tensor) -> Tensor | None:
         return ops.logical_and(targets >= MISSING, targets < self.count)
 
 
@@ -270,7 +271,7 @@ class PixelLabels(StepLabels):
         count: Number of classes.
     """
 
-    def arranged(self, y: Any) -> Any:
+    def arranged(self, y: Tensor) -> Any:
         """Returns labels of shape `(batch, height, width)`, or in a row as they are."""
         if len(y.shape) == 4 and y.shape[-1] == 1:
             y = y[..., 0]
@@ -282,19 +283,19 @@ class PixelLabels(StepLabels):
         return y
 
 
-def _unseen(y: Any) -> Any:
+def _unseen(y: Tensor) -> Tensor | None:
     """Returns where a label is `UNSEEN`; `None` for a type that it does not fit into."""
     if keras.backend.standardize_dtype(y.dtype) not in ("int32", "int64", "float32", "float64"):
         return None
     return ops.equal(y, ops.cast(UNSEEN, y.dtype))
 
 
-def _known(y: Any) -> Any:
+def _known(y: Tensor) -> Tensor:
     unseen = _unseen(y)
     return present(y) if unseen is None else ops.logical_and(present(y), ops.logical_not(unseen))
 
 
-def outside(y: Any, count: int, unseen: bool = False) -> Any:
+def outside(y: Tensor, count: int, unseen: bool = False) -> Tensor:
     """Returns which labels are neither missing nor a whole number from 0 to `count - 1`.
 
     Args:

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from keras import ops
 
+from mtlkeras._types import Tensor
+
 LOSSES = ("mse", "mae", "huber", "log_cosh", "quantile")
 
 
@@ -25,7 +27,7 @@ def check_quantile(quantile: Any, num_targets: int) -> None:
         )
 
 
-def regression_loss(head: Any, error: Any) -> Any:
+def regression_loss(head: Any, error: Any) -> Tensor:
     """Returns the loss of each entry.
 
     Args:

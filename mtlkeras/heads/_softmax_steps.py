@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from keras import ops
 
 from mtlkeras._missing import MISSING
+from mtlkeras._types import Tensor
 from mtlkeras.heads.sequence import StepHead
 from mtlkeras.layers._chain import IMPOSSIBLE
 
@@ -16,22 +17,22 @@ class SoftmaxSteps(StepHead):
 
     padding: ClassVar = 0.0
 
-    def activate(self, scores: Any) -> Any:
+    def activate(self, scores: Tensor) -> Tensor:
         there = ops.max(scores, axis=-1, keepdims=True) > IMPOSSIBLE / 2
         return ops.where(there, ops.softmax(scores), 0.0)
 
-    def invert(self, outputs: Any) -> Any:
+    def invert(self, outputs: Tensor) -> Tensor:
         there = ops.max(outputs, axis=-1, keepdims=True) > 0
         return ops.where(there, ops.log(ops.maximum(outputs, 1e-37)), IMPOSSIBLE)
 
-    def loss(self, targets: Any, scores: Any, layer: Any) -> Any:
+    def loss(self, targets: Tensor, scores: Tensor, layer: Any) -> Tensor:
         known = ops.maximum(targets, 0)
         return ops.sparse_categorical_crossentropy(known, scores, from_logits=True)
 
-    def by_unit(self, values: Any, mask: Any) -> tuple[Any, Any]:
+    def by_unit(self, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Returns the losses of the tokens, over which the task's mean is."""
         return ops.where(mask, values, 0.0), mask
 
-    def decode(self, outputs: Any) -> dict[str, Any]:
+    def decode(self, outputs: Tensor) -> dict[str, Tensor]:
         best = ops.where(self.steps(outputs), ops.cast(ops.argmax(outputs, axis=-1), "int32"), MISSING)
         return {"": best, "probability": ops.max(outputs, axis=-1)}

@@ -12,6 +12,7 @@ from keras import ops
 
 from mtlkeras._errors import unknown_name
 from mtlkeras._fields import check_activation
+from mtlkeras._types import ClassWeights, Tensor
 from mtlkeras.features import Features
 from mtlkeras.heads._labels import LabelForm
 from mtlkeras.layers.beside import Beside
@@ -89,11 +90,11 @@ class Head(Spec, abc.ABC):
         asked_by = f"{type(self).__name__} of task '{task}'"
         return {(self.at, self.kind): features.get(self.kind, self.at, asked_by=asked_by)}
 
-    def attach(self, features: Features, task: str) -> Any:
+    def attach(self, features: Features, task: str) -> Tensor:
         """Builds all of the head's layers on a trunk's features; returns the output, named like the task."""
         return self.output(self.scores(features, task), features, task)
 
-    def scores(self, features: Features, task: str) -> Any:
+    def scores(self, features: Features, task: str) -> Tensor:
         """Builds the head's layers on what it reads of a trunk's features; returns the scores."""
         (x,) = self.reads(features, task).values()
         x = self._beside_others(x, features, task)
@@ -104,7 +105,7 @@ class Head(Spec, abc.ABC):
         x = self._dropped(x, f"{task}_dropout")
         return self._dense(self.units, f"{task}_logits", None)(x)
 
-    def _beside_others(self, x: Any, features: Features, task: str) -> Any:
+    def _beside_others(self, x: Tensor, features: Features, task: str) -> Tensor:
         """Returns features with the scores of the tasks in `after` beside them."""
         if not features.scores:
             return x
@@ -116,7 +117,7 @@ class Head(Spec, abc.ABC):
                 )
         return Beside(name=f"{task}_beside")([x, *features.scores.values()])
 
-    def output(self, scores: Any, features: Features, task: str) -> Any:
+    def output(self, scores: Tensor, features: Features, task: str) -> Tensor:
         """Builds the last layer on the scores; returns the output, named like the task."""
         return self.output_layer(task)(scores)
 
@@ -138,16 +139,16 @@ class Head(Spec, abc.ABC):
             kernel_regularizer=keras.regularizers.L1L2(self.l1, self.l2) if self.l1 or self.l2 else None,
         )
 
-    def _dropped(self, x: Any, name: str) -> Any:
+    def _dropped(self, x: Tensor, name: str) -> Tensor:
         return keras.layers.Dropout(self.dropout, name=name, dtype="float32")(x) if self.dropout else x
 
     # Scores and outputs, float32 tensors.
 
     @abc.abstractmethod
-    def activate(self, scores: Any) -> Any:
+    def activate(self, scores: Tensor) -> Tensor:
         """Returns the model's outputs for scores."""
 
-    def invert(self, outputs: Any) -> Any:
+    def invert(self, outputs: Tensor) -> Tensor:
         """Returns scores that give these outputs, for a loss of outputs that came without their scores.
 
         In training and evaluation the scores are there; a head need not have this.
@@ -167,7 +168,7 @@ class Head(Spec, abc.ABC):
     def label_form(self) -> LabelForm:
         """What the labels look like."""
 
-    def labelled(self, y: Any) -> Any:
+    def labelled(self, y: Tensor) -> Tensor:
         """Returns a bool mask of the labels that are there.
 
         Shape `(batch,)`, or `(batch, entries)` where each entry may be missing alone.
@@ -177,7 +178,7 @@ class Head(Spec, abc.ABC):
         """
         return self.label_form.labelled(self.label_form.arranged(y))
 
-    def targets(self, y: Any, mask: Any) -> Any:
+    def targets(self, y: Tensor, mask: Tensor) -> Tensor:
         """Returns labels in the head's own form, with any valid value where `mask` is false.
 
         Raises:
@@ -199,21 +200,21 @@ class Head(Spec, abc.ABC):
         """
 
     @abc.abstractmethod
-    def loss(self, targets: Any, scores: Any, layer: TaskOutput) -> Any:
+    def loss(self, targets: Tensor, scores: Tensor, layer: TaskOutput) -> Tensor:
         """Returns the loss of each label, in the shape of the mask of `labelled`."""
 
-    def in_a_row(self, values: Any, axes: int = 0) -> Any:
+    def in_a_row(self, values: Tensor, axes: int = 0) -> Tensor:
         """Returns labels or weights by pixel, outputs with `axes=1`, with all pixels on one axis.
 
         What has no pixels is passed on.
         """
         return values
 
-    def within(self, mask: Any, outputs: Any) -> Any:
+    def within(self, mask: Tensor, outputs: Tensor) -> Tensor:
         """Returns the mask of labels without those that the outputs have no place for."""
         return mask
 
-    def by_unit(self, values: Any, mask: Any) -> tuple[Any, Any]:
+    def by_unit(self, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Returns losses, and what of them counts, for each unit that the task's mean is over.
 
         An example by default: one with several entries has the mean over those that are known.
@@ -233,11 +234,11 @@ class Head(Spec, abc.ABC):
         known = ops.sum(ops.cast(mask, "float32"), axis=-1)
         return ops.sum(values, axis=-1) / ops.maximum(known, 1.0), known > 0
 
-    def metric_outputs(self, outputs: Any, layer: TaskOutput) -> Any:
+    def metric_outputs(self, outputs: Tensor, layer: TaskOutput) -> Tensor:
         """Returns outputs in the form that the metrics of `metric_names` take."""
         return outputs
 
-    def metric_targets(self, targets: Any) -> Any:
+    def metric_targets(self, targets: Tensor) -> Tensor:
         """Returns targets in the form that the metrics of `metric_names` take."""
         return targets
 
@@ -246,11 +247,11 @@ class Head(Spec, abc.ABC):
         """How many weights of classes `fit` takes from the labels; 0 if the head has its own."""
         return 0
 
-    def weigh_classes(self, targets: Any, class_weight: Any) -> Any:
+    def weigh_classes(self, targets: Tensor, class_weight: ClassWeights | Tensor) -> Tensor:
         """Returns the weight of each label, for weights by class or a tensor of one a class."""
         raise ValueError(f"{type(self).__name__} has no classes, so it takes no class_weight.")
 
-    def class_weights(self, class_weight: Any) -> np.ndarray:
+    def class_weights(self, class_weight: ClassWeights) -> np.ndarray:
         """Returns one weight a class, float32, for weights by class index or name.
 
         Raises:
@@ -264,7 +265,7 @@ class Head(Spec, abc.ABC):
 
     # What a person wants.
 
-    def decode(self, outputs: Any) -> dict[str, Any]:
+    def decode(self, outputs: Tensor) -> dict[str, Tensor]:
         """Returns decoded tensors by suffix: `""` the answer, others what goes with it."""
         return {"": outputs}
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import keras
 from keras import ops
 
+from mtlkeras._types import ClassWeights, Tensor
 from mtlkeras.heads._class_weights import WeighedClasses, check_class_weight, class_weight_tensor, weighed
 from mtlkeras.heads._focal import check_gamma, focal_crossentropy
 from mtlkeras.heads._labels import ClassLabels
 from mtlkeras.heads.base import Head, check_class_names
+from mtlkeras.layers.output import TaskOutput
 from mtlkeras.metrics import ClassScore, LogLoss, RankScore
 from mtlkeras.specs import spec
 
@@ -91,17 +93,17 @@ class Classification(WeighedClasses, Head):
     def names(self) -> tuple[str, ...] | None:
         return self.class_names
 
-    def activate(self, scores: Any) -> Any:
+    def activate(self, scores: Tensor) -> Tensor:
         return ops.softmax(scores)
 
-    def invert(self, outputs: Any) -> Any:
+    def invert(self, outputs: Tensor) -> Tensor:
         return ops.log(ops.maximum(outputs, 1e-37))
 
     @property
     def label_form(self) -> ClassLabels:
         return ClassLabels(self.num_classes, rows=True)
 
-    def loss(self, targets: Any, scores: Any, layer: Any) -> Any:
+    def loss(self, targets: Tensor, scores: Tensor, layer: TaskOutput) -> Tensor:
         if len(targets.shape) == 1 and not self.label_smoothing and not self.focal_gamma:
             values = ops.sparse_categorical_crossentropy(targets, scores, from_logits=True)
         else:
@@ -114,7 +116,7 @@ class Classification(WeighedClasses, Head):
                 values = ops.categorical_crossentropy(rows, scores, from_logits=True)
         return weighed(self, values, targets, layer)
 
-    def weigh_classes(self, targets: Any, class_weight: Any) -> Any:
+    def weigh_classes(self, targets: Tensor, class_weight: ClassWeights | Tensor) -> Tensor:
         weights = class_weight_tensor(self, class_weight)
         indices = targets if len(targets.shape) == 1 else ops.argmax(targets, axis=-1)
         return ops.take(ops.convert_to_tensor(weights), indices)
@@ -138,9 +140,9 @@ class Classification(WeighedClasses, Head):
             return ClassScore(self.num_classes, name, name=name)
         return super().metric(name)
 
-    def metric_targets(self, targets: Any) -> Any:
+    def metric_targets(self, targets: Tensor) -> Tensor:
         """Returns class indices, which the head's metrics compare with the outputs."""
         return targets if len(targets.shape) == 1 else ops.argmax(targets, axis=-1)
 
-    def decode(self, outputs: Any) -> dict[str, Any]:
+    def decode(self, outputs: Tensor) -> dict[str, Tensor]:
         return {"": ops.argmax(outputs, axis=-1), "probability": ops.max(outputs, axis=-1)}

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import keras
 import numpy as np
 
+from mtlkeras._types import Tensor
 from mtlkeras.features import Features
 from mtlkeras.heads._softmax_steps import SoftmaxSteps
 from mtlkeras.layers.sequence_output import SequenceOutput
@@ -58,7 +59,7 @@ class MaskedToken(SoftmaxSteps):
     def units(self) -> int:
         return self.vocabulary_size
 
-    def scores(self, features: Features, task: str) -> Any:
+    def scores(self, features: Features, task: str) -> Tensor:
         (x,) = self.reads(features, task).values()
         x = self._beside_others(x, features, task)
         x = self._dense(x.shape[-1], f"{task}_transform", "gelu")(x)

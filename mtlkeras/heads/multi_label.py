@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import keras
 import numpy as np
 from keras import ops
 
+from mtlkeras._types import Tensor
 from mtlkeras.heads._class_weights import is_balanced
 from mtlkeras.heads._focal import check_gamma, focal_binary_crossentropy
 from mtlkeras.heads._labels import YesNoLabels
 from mtlkeras.heads.base import Head, check_class_names
+from mtlkeras.layers.output import TaskOutput
 from mtlkeras.metrics import LabelMatch, LabelScore, LogLoss, RankScore
 from mtlkeras.specs import spec
 
@@ -88,10 +90,10 @@ class MultiLabel(Head):
     def units(self) -> int:
         return self.num_labels
 
-    def activate(self, scores: Any) -> Any:
+    def activate(self, scores: Tensor) -> Tensor:
         return ops.sigmoid(scores)
 
-    def invert(self, outputs: Any) -> Any:
+    def invert(self, outputs: Tensor) -> Tensor:
         outputs = ops.clip(outputs, 1e-7, 1.0 - 1e-7)
         return ops.log(outputs) - ops.log1p(-outputs)
 
@@ -99,7 +101,7 @@ class MultiLabel(Head):
     def label_form(self) -> YesNoLabels:
         return YesNoLabels(self.num_labels)
 
-    def loss(self, targets: Any, scores: Any, layer: Any) -> Any:
+    def loss(self, targets: Tensor, scores: Tensor, layer: TaskOutput) -> Tensor:
         if self.focal_gamma:
             values = focal_binary_crossentropy(targets, scores, self.focal_gamma)
         else:
@@ -127,10 +129,10 @@ class MultiLabel(Head):
             return LabelScore(self.num_labels, name, self.threshold, name=name)
         return super().metric(name)
 
-    def decode(self, outputs: Any) -> dict[str, Any]:
+    def decode(self, outputs: Tensor) -> dict[str, Tensor]:
         return {"": ops.cast(outputs >= self.threshold, "int32"), "probability": outputs}
 
-    def labels(self, outputs: np.ndarray, layer: Any) -> np.ndarray:
+    def labels(self, outputs: np.ndarray, layer: TaskOutput) -> np.ndarray:
         """Returns per example the tuple of names (or indices) of the labels that hold."""
         names: tuple = self.label_names or tuple(range(self.num_labels))
         answers = np.empty(len(outputs), object)

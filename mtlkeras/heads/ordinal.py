@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import keras
 from keras import ops
 
+from mtlkeras._types import ClassWeights, Tensor
 from mtlkeras.heads._class_weights import WeighedClasses, check_class_weight, class_weight_tensor, weighed
 from mtlkeras.heads._labels import ClassLabels
 from mtlkeras.heads.base import Head, check_class_names
-from mtlkeras.layers.output import OrdinalOutput
+from mtlkeras.layers.output import OrdinalOutput, TaskOutput
 from mtlkeras.metrics import OrdinalAccuracy, OrdinalError, OrdinalScore, QuadraticKappa
 from mtlkeras.metrics.ordinal import predicted_rank
 from mtlkeras.specs import spec
@@ -81,12 +82,12 @@ class Ordinal(WeighedClasses, Head):
     def output_shape(self, score_shape: tuple) -> tuple:
         return (*score_shape[:-1], self.num_classes)
 
-    def activate(self, scores: Any) -> Any:
+    def activate(self, scores: Tensor) -> Tensor:
         edge = ops.ones_like(scores[:, :1])
         above = ops.concatenate([edge, ops.sigmoid(scores), 0.0 * edge], axis=-1)
         return above[:, :-1] - above[:, 1:]
 
-    def invert(self, outputs: Any) -> Any:
+    def invert(self, outputs: Tensor) -> Tensor:
         below = ops.clip(ops.cumsum(outputs, axis=-1)[:, :-1], 1e-7, 1.0 - 1e-7)
         return ops.log1p(-below) - ops.log(below)
 
@@ -94,14 +95,14 @@ class Ordinal(WeighedClasses, Head):
     def label_form(self) -> ClassLabels:
         return ClassLabels(self.num_classes, what="ranks")
 
-    def loss(self, targets: Any, scores: Any, layer: Any) -> Any:
+    def loss(self, targets: Tensor, scores: Tensor, layer: TaskOutput) -> Tensor:
         above = ops.cast(
             ops.expand_dims(targets, -1) > ops.arange(self.num_classes - 1, dtype="int32"), "float32"
         )
         values = ops.sum(ops.binary_crossentropy(above, scores, from_logits=True), axis=-1)
         return weighed(self, values, targets, layer)
 
-    def weigh_classes(self, targets: Any, class_weight: Any) -> Any:
+    def weigh_classes(self, targets: Tensor, class_weight: ClassWeights | Tensor) -> Tensor:
         return ops.take(class_weight_tensor(self, class_weight), targets)
 
     def metric(self, name: str) -> keras.metrics.Metric:
@@ -115,6 +116,6 @@ class Ordinal(WeighedClasses, Head):
             return QuadraticKappa(self.num_classes, name=name)
         return super().metric(name)
 
-    def decode(self, outputs: Any) -> dict[str, Any]:
+    def decode(self, outputs: Tensor) -> dict[str, Tensor]:
         rank = predicted_rank(outputs)
         return {"": rank, "probability": ops.take_along_axis(outputs, rank[:, None], axis=-1)[:, 0]}

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from mtlkeras._errors import unknown_name
+from mtlkeras._types import Tensor
 from mtlkeras.heads._labels import NumberLabels
 from mtlkeras.heads._regression_losses import LOSSES, check_quantile, regression_loss
 from mtlkeras.heads.base import Head
@@ -100,7 +101,7 @@ class Regression(Head):
     def output_layer(self, task: str) -> RegressionOutput:
         return RegressionOutput(self, name=task)
 
-    def activate(self, scores: Any) -> Any:
+    def activate(self, scores: Tensor) -> Tensor:
         """Returns the scores: mean and scale are the layer's."""
         return scores
 
@@ -108,7 +109,7 @@ class Regression(Head):
     def label_form(self) -> NumberLabels:
         return NumberLabels(self.num_targets)
 
-    def loss(self, targets: Any, scores: Any, layer: Any) -> Any:
+    def loss(self, targets: Tensor, scores: Tensor, layer: Any) -> Tensor:
         return regression_loss(self, scores - layer.standardize(targets))
 
     def metric(self, name: str) -> keras.metrics.Metric:

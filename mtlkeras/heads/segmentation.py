@@ -9,10 +9,12 @@ from typing import Any, ClassVar
 import keras
 from keras import ops
 
+from mtlkeras._types import ClassWeights, Tensor
 from mtlkeras.features import Features
 from mtlkeras.heads._class_weights import WeighedClasses, check_class_weight, class_weight_tensor, weighed
 from mtlkeras.heads._labels import PixelLabels
 from mtlkeras.heads.base import Head, check_class_names
+from mtlkeras.layers.output import TaskOutput
 from mtlkeras.metrics import MeanIoU, TokenAccuracy
 from mtlkeras.specs import spec, tunable
 
@@ -94,7 +96,7 @@ class Segmentation(WeighedClasses, Head):
             return {(None, "map"): features.get("map", asked_by=asked_by)}
         return {(name, "map"): features.get("map", name, asked_by=asked_by) for name in names}
 
-    def scores(self, features: Features, task: str) -> Any:
+    def scores(self, features: Features, task: str) -> Tensor:
         x = self._beside_others(self._decoded(features, task), features, task)
         for i, units in enumerate(self.hidden, 1):
             x = self._dropped(x, f"{task}_dropout_{i}")
@@ -102,8 +104,8 @@ class Segmentation(WeighedClasses, Head):
         scores = self._dense(self.units, f"{task}_logits", None)(self._dropped(x, f"{task}_dropout"))
         return _resized(scores, self._size(features, task), f"{task}_resize")
 
-    def _decoded(self, features: Features, task: str) -> Any:
-        maps = dict(features.taps) or {"end": features.map}
+    def _decoded(self, features: Features, task: str) -> Tensor:
+        maps: dict[str, Any] = dict(features.taps) or {"end": features.map}
         x = None
         for name, tensor in reversed(maps.items()):
             lateral = self._conv(1, f"{task}_{name}_lateral")(tensor)
@@ -135,10 +137,10 @@ class Segmentation(WeighedClasses, Head):
             )
         return size
 
-    def activate(self, scores: Any) -> Any:
+    def activate(self, scores: Tensor) -> Tensor:
         return ops.softmax(scores)
 
-    def invert(self, outputs: Any) -> Any:
+    def invert(self, outputs: Tensor) -> Tensor:
         return ops.log(ops.maximum(outputs, 1e-37))
 
     # Labels, loss and metrics: pixels in a row are steps.
@@ -151,7 +153,7 @@ class Segmentation(WeighedClasses, Head):
     def weighed_by_label(self) -> bool:
         return True
 
-    def in_a_row(self, values: Any, axes: int = 0) -> Any:
+    def in_a_row(self, values: Tensor, axes: int = 0) -> Tensor:
         if axes == 0 and len(values.shape) == 4 and values.shape[-1] == 1:
             values = values[..., 0]
         if len(values.shape) - axes != 3:
@@ -161,7 +163,7 @@ class Segmentation(WeighedClasses, Head):
             return ops.reshape(values, (ops.shape(values)[0], -1, *rest))
         return ops.reshape(values, (-1, height * width, *rest))
 
-    def within(self, mask: Any, outputs: Any) -> Any:
+    def within(self, mask: Tensor, outputs: Tensor) -> Tensor:
         """Returns the mask as it is.
 
         Raises:
@@ -171,18 +173,18 @@ class Segmentation(WeighedClasses, Head):
             raise ValueError(f"the labels have {mask.shape[1]} pixels, the outputs {outputs.shape[1]}.")
         return mask
 
-    def loss(self, targets: Any, scores: Any, layer: Any) -> Any:
+    def loss(self, targets: Tensor, scores: Tensor, layer: TaskOutput) -> Tensor:
         values = ops.sparse_categorical_crossentropy(ops.maximum(targets, 0), scores, from_logits=True)
         return weighed(self, values, targets, layer)
 
-    def weigh_classes(self, targets: Any, class_weight: Any) -> Any:
+    def weigh_classes(self, targets: Tensor, class_weight: ClassWeights | Tensor) -> Tensor:
         return ops.take(class_weight_tensor(self, class_weight), ops.maximum(targets, 0))
 
-    def by_unit(self, values: Any, mask: Any) -> tuple[Any, Any]:
+    def by_unit(self, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Returns the losses of the pixels, over which the task's mean is."""
         return ops.where(mask, values, 0.0), mask
 
-    def metric_outputs(self, outputs: Any, layer: Any) -> Any:
+    def metric_outputs(self, outputs: Tensor, layer: TaskOutput) -> Tensor:
         """Returns the likeliest classes."""
         return layer.answers(outputs)
 
@@ -199,7 +201,7 @@ class Segmentation(WeighedClasses, Head):
     def names(self) -> tuple[str, ...] | None:
         return self.class_names
 
-    def decode(self, outputs: Any) -> dict[str, Any]:
+    def decode(self, outputs: Tensor) -> dict[str, Tensor]:
         best = ops.cast(ops.argmax(outputs, axis=-1), "int32")
         return {"": best, "probability": ops.max(outputs, axis=-1)}
 
@@ -213,7 +215,7 @@ def _last_of_each_size(taps: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(name for name, size in sizes.items() if last[size] == name)
 
 
-def _resized(x: Any, size: tuple[int, ...], name: str) -> Any:
+def _resized(x: Tensor, size: tuple[int, ...], name: str) -> Tensor:
     if tuple(x.shape[1:3]) == tuple(size):
         return x
     return keras.layers.Resizing(*size, interpolation="bilinear", dtype="float32", name=name)(x)

@@ -9,6 +9,7 @@ import numpy as np
 from keras import ops
 
 from mtlkeras._missing import MISSING
+from mtlkeras._types import Tensor
 from mtlkeras.features import Features
 from mtlkeras.heads._labels import StepLabels
 from mtlkeras.heads.base import Head
@@ -27,13 +28,13 @@ class StepHead(Head):
     kind: ClassVar = "sequence"
     padding: ClassVar[float] = IMPOSSIBLE  # What outputs are where there is no step.
 
-    def output(self, scores: Any, features: Features, task: str) -> Any:
+    def output(self, scores: Tensor, features: Features, task: str) -> Tensor:
         return self.output_layer(task)(scores if features.mask is None else [scores, features.mask])
 
     def output_layer(self, task: str) -> SequenceOutput:
         return SequenceOutput(self, name=task)
 
-    def steps(self, outputs: Any) -> Any:
+    def steps(self, outputs: Tensor) -> Tensor:
         """Returns the mask of the steps, as the outputs tell it: bool, shape `(batch, time)`."""
         return ops.max(outputs, axis=-1) > self.padding
 
@@ -45,7 +46,7 @@ class StepHead(Head):
     def weighed_by_label(self) -> bool:
         return True
 
-    def within(self, mask: Any, outputs: Any) -> Any:
+    def within(self, mask: Tensor, outputs: Tensor) -> Tensor:
         """Returns the mask without what lies outside of the sequences.
 
         Raises:
@@ -57,11 +58,11 @@ class StepHead(Head):
             )
         return ops.logical_and(mask, self.steps(outputs))
 
-    def metric_outputs(self, outputs: Any, layer: Any) -> Any:
+    def metric_outputs(self, outputs: Tensor, layer: Any) -> Tensor:
         """Returns the best tags, with `MISSING` where there is no step."""
         return layer.answers(outputs)
 
-    def one_length(self, outputs: Any) -> np.ndarray:
+    def one_length(self, outputs: Tensor) -> np.ndarray:
         if hasattr(outputs, "to_tensor"):  # TensorFlow's ragged tensor, for batches of several lengths.
             outputs = outputs.to_tensor(default_value=self.padding)
         return np.asarray(outputs)
@@ -112,7 +113,7 @@ class SequenceHead(StepHead):
             return EntityScore(self.tags, measure, strict_scheme=scheme, name=name)
         return super().metric(name)
 
-    def spans(self, tags: Any) -> dict[str, Any]:
+    def spans(self, tags: Tensor) -> dict[str, Tensor]:
         """Returns the entities that tags mark, by suffix; nothing without a scheme."""
         if self.scheme is None:
             return {}
@@ -148,17 +149,17 @@ class ChainHead(SequenceHead):
                 "is 0 (its tag counts as not known) or 1. Give one weight a sequence, or take Tagging."
             )
 
-    def activate(self, scores: Any) -> Any:
+    def activate(self, scores: Tensor) -> Tensor:
         return scores
 
-    def invert(self, outputs: Any) -> Any:
+    def invert(self, outputs: Tensor) -> Tensor:
         return outputs
 
-    def loss(self, targets: Any, scores: Any, layer: Any) -> Any:
+    def loss(self, targets: Tensor, scores: Tensor, layer: Any) -> Tensor:
         mask = self.steps(scores)
         return layer.losses(ops.where(ops.expand_dims(mask, -1), scores, 0.0), targets, mask)
 
-    def by_unit(self, values: Any, mask: Any) -> tuple[Any, Any]:
+    def by_unit(self, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Returns the losses of the sequences, of which those with any label count."""
         counted = ops.any(mask, axis=-1)
         return ops.where(counted, values, 0.0), counted

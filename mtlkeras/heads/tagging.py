@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from keras import ops
 
+from mtlkeras._types import ClassWeights, Tensor
 from mtlkeras.heads._class_weights import WeighedClasses, check_class_weight, class_weight_tensor, weighed
 from mtlkeras.heads._softmax_steps import SoftmaxSteps
 from mtlkeras.heads.sequence import SequenceHead
+from mtlkeras.layers.output import TaskOutput
 from mtlkeras.specs import spec
 
 
@@ -63,13 +63,13 @@ class Tagging(WeighedClasses, SoftmaxSteps, SequenceHead):
         super().validate()
         check_class_weight(self)
 
-    def loss(self, targets: Any, scores: Any, layer: Any) -> Any:
+    def loss(self, targets: Tensor, scores: Tensor, layer: TaskOutput) -> Tensor:
         values = super().loss(targets, scores, layer)
         return weighed(self, values, targets, layer)
 
-    def weigh_classes(self, targets: Any, class_weight: Any) -> Any:
+    def weigh_classes(self, targets: Tensor, class_weight: ClassWeights | Tensor) -> Tensor:
         return ops.take(class_weight_tensor(self, class_weight), ops.maximum(targets, 0))
 
-    def decode(self, outputs: Any) -> dict[str, Any]:
+    def decode(self, outputs: Tensor) -> dict[str, Tensor]:
         answers = super().decode(outputs)
         return {**answers, **self.spans(answers[""])}

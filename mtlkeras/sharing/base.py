@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import keras
 
+from mtlkeras._types import NamedTensors, Tensor
 from mtlkeras.features import KINDS, Features
 from mtlkeras.heads import Head
 from mtlkeras.layers.trunk_output import TrunkOutput
@@ -38,7 +39,9 @@ class Sharing(Spec, abc.ABC):
     """
 
     @abc.abstractmethod
-    def __call__(self, trunk: Any, inputs: Any, heads: Mapping[str, Head]) -> Shared:
+    def __call__(
+        self, trunk: Trunk | keras.Model, inputs: Tensor | NamedTensors, heads: Mapping[str, Head]
+    ) -> Shared:
         """Builds the shared graph.
 
         Args:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
+import keras
+
+from mtlkeras._types import NamedTensors, Tensor
 from mtlkeras.heads import Head
 from mtlkeras.layers.gradient_fork import GradientFork
 from mtlkeras.sharing.base import Shared, Sharing, as_features, name_of, open_trunk, read_by, with_spec
 from mtlkeras.specs import spec
+from mtlkeras.trunks.base import Trunk
 
 FORK = "gradient_fork"
 
@@ -33,7 +36,9 @@ class HardSharing(Sharing):
     ```
     """
 
-    def __call__(self, trunk: Any, inputs: Any, heads: Mapping[str, Head]) -> Shared:
+    def __call__(
+        self, trunk: Trunk | keras.Model, inputs: Tensor | NamedTensors, heads: Mapping[str, Head]
+    ) -> Shared:
         inner, features = open_trunk(trunk, inputs)
         outputs, readings = read_by(heads, features)
         outputs = with_spec(trunk, outputs)

@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 
+from mtlkeras._types import NamedTensors, Tensor
 from mtlkeras.features import Features
 from mtlkeras.heads import Head
 from mtlkeras.layers.mixture import Mixture
@@ -57,7 +58,9 @@ class MMoE(Sharing):
         if self.experts < 1:
             raise ValueError(f"MMoE: experts must be at least 1; received {self.experts}.")
 
-    def __call__(self, trunk: Any, inputs: Any, heads: Mapping[str, Head]) -> Shared:
+    def __call__(
+        self, trunk: Trunk | keras.Model, inputs: Tensor | NamedTensors, heads: Mapping[str, Head]
+    ) -> Shared:
         if not isinstance(trunk, Trunk):
             raise ValueError(
                 f"MMoE: the experts are trunks of one spec, such as mtlkeras.trunks.MLP(); received the "
