@@ -127,7 +127,7 @@ class ChainedScores(DependentScores):
         """Returns the classes of the most probable joint answer, each int32 of shape `(batch,)`."""
         chain = self._with_evidence(self._in_order(scores), labels)
         best, pointers = chain[0], []
-        for own, table in zip(chain[1:], self.transitions, strict=True):
+        for own, table in zip(chain[1:], self._tables(), strict=True):
             ways = ops.expand_dims(best, -1) + table
             pointers.append(ops.argmax(ways, axis=1))
             best = ops.max(ways, axis=1) + own
@@ -136,6 +136,10 @@ class ChainedScores(DependentScores):
             place = ops.expand_dims(answers[0], -1)
             answers.insert(0, ops.cast(ops.take_along_axis(pointer, place, axis=-1)[:, 0], "int32"))
         return dict(zip(self.tasks, answers, strict=True))
+
+    def _tables(self) -> list[Tensor]:
+        # With a batch axis of their own: else Keras takes the scores of a single row for a bias of the table.
+        return [ops.expand_dims(table, 0) for table in self.transitions]
 
     def _in_order(self, scores: TensorsByTask) -> list[Any]:
         return [ops.cast(scores[task], "float32") for task in self.tasks]
@@ -150,14 +154,14 @@ class ChainedScores(DependentScores):
     def _forward(self, chain: list[Any]) -> list[Any]:
         """Returns the forward messages, each with the task's own scores."""
         messages = [chain[0]]
-        for own, table in zip(chain[1:], self.transitions, strict=True):
+        for own, table in zip(chain[1:], self._tables(), strict=True):
             messages.append(ops.logsumexp(ops.expand_dims(messages[-1], -1) + table, axis=1) + own)
         return messages
 
     def _backward(self, chain: list[Any]) -> list[Any]:
         """Returns the backward messages, each without the task's own scores."""
         messages = [ops.zeros_like(chain[-1])]
-        for own, table in zip(reversed(chain[1:]), reversed(self.transitions), strict=True):
+        for own, table in zip(reversed(chain[1:]), reversed(self._tables()), strict=True):
             messages.insert(0, ops.logsumexp(table + ops.expand_dims(own + messages[0], 1), axis=2))
         return messages
 

@@ -210,11 +210,15 @@ def test_labels_may_be_left_out_weighed_and_rows():
     assert model.evaluate(x, rows, verbose=0, return_dict=True) == pytest.approx(whole, rel=1e-5)
     alone = model.evaluate(x, {"b": y["b"]}, verbose=0, return_dict=True)
     assert alone["a_loss"] == 0.0 and np.isfinite(alone["b_loss"])
+    one = model.predict_labels(x[:1], joint=True, verbose=0)
+    assert one["b"].shape == (1,) and model.predict_labels(x[:0], joint=True, verbose=0)["b"].shape == (0,)
     nothing = {task: np.full(24, np.nan) for task in HEADS}
     assert model.train_on_batch(x, nothing, return_dict=True)["loss"] == 0.0
     weights = {"a": np.zeros(24), "b": np.ones(24)}
     weighed = model.evaluate(x, y, sample_weight=weights, verbose=0, return_dict=True)
     assert weighed["a_loss"] == 0.0 and weighed["b_loss"] == pytest.approx(whole["b_loss"], rel=1e-5)
+    single = {"a": np.array([2]), "b": np.array([-1])}
+    assert np.isfinite(model.train_on_batch(x[:1], single, return_dict=True)["loss"])
 
 
 def test_what_cannot_be_a_chain_is_told():

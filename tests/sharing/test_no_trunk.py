@@ -42,9 +42,7 @@ def test_a_scheme_that_returns_something_else_is_told():
         build(Forgetful())
     with pytest.raises(ValueError, match="Forgetful gives no Features for task 'a'"):
         build(Forgetful(what="nothing"))
-    with pytest.raises(
-        ValueError, match=r"a scheme such as Apart\(\.\.\.\); received the class"
-    ):
+    with pytest.raises(ValueError, match=r"a scheme such as Apart\(\.\.\.\); received the class"):
         build(Apart)
 
 
