@@ -55,8 +55,8 @@ def _check_spec(task: str, head: Head, spec: Any) -> None:
     if isinstance(spec, tf.SparseTensorSpec):
         raise ValueError(f"Labels of task '{task}': expected a dense tensor; received a sparse one.")
     if spec.dtype == tf.string:
-        known = f" Its class names are {', '.join(map(str, head.names))}." if head.names else ""
-        raise ValueError(f"Labels of task '{task}': expected numbers, received text.{known}")
+        names = f" Its class names are {', '.join(map(str, head.names))}." if head.names else ""
+        raise ValueError(f"Labels of task '{task}': expected numbers, received text.{names}")
     if spec.dtype.is_complex:
         raise ValueError(f"Labels of task '{task}': expected numbers, received the type {spec.dtype.name}.")
 
@@ -71,7 +71,7 @@ def _checked_labels(task: str, head: Head, y: Any) -> tuple[Any, Any]:
     kept, whole = form.kept_as(y), not y.dtype.is_floating
     y = _with_room(y, kept == "int32")
     wrong = form.wrong(y, SimpleNamespace(sum=tf.reduce_sum, any=tf.reduce_any))
-    text = framed(f"Labels of task '{task}': a label is outside {form.told}.")
+    text = framed(f"Labels of task '{task}': a label is outside {form.expected}.")
     # Without the branch of `tf.debugging.Assert`, which costs more than the check.
     check = tf.raw_ops.Assert(condition=~tf.reduce_any(wrong), data=[text])
     if kept == "int32" and y.dtype.is_floating:
@@ -108,7 +108,7 @@ def _weight_checks(weights: Any, labels: Mapping[str, Any], heads: Mapping[str, 
             continue
         arranged_weights(task, heads[task], weight, labels[task].shape)
         text = framed(f"sample_weight of task '{task}': weights must be finite and not negative.")
-        wide = tf.cast(weight, tf.float64)
-        good = tf.reduce_all(tf.math.is_finite(wide) & (wide >= 0))
+        exact = tf.cast(weight, tf.float64)
+        good = tf.reduce_all(tf.math.is_finite(exact) & (exact >= 0))
         found.append(tf.raw_ops.Assert(condition=good, data=[text]))
     return found

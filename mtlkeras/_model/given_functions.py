@@ -339,8 +339,8 @@ class GivenMetric:
         if self._takes == "rows":
             targets = rows = _flat_rows(view, targets)
             if isinstance(metric, keras.metrics.FBetaScore):
-                known = ops.cast(ops.expand_dims(weights > 0, -1), outputs.dtype)
-                targets, outputs = rows * known, outputs * known
+                mask = ops.cast(ops.expand_dims(weights > 0, -1), outputs.dtype)
+                targets, outputs = rows * mask, outputs * mask
             return targets, outputs, weights
         if len(targets.shape) == 2:  # Rows of probabilities, of which the largest is the class.
             targets = ops.argmax(targets, axis=-1)
@@ -355,8 +355,8 @@ class GivenMetric:
         if isinstance(metric, keras.metrics.FBetaScore):
             # It counts hits and misses per label and takes weights per example only; an entry that is
             # neither labelled nor predicted counts as neither.
-            known = ops.cast(weights > 0, outputs.dtype)
-            return targets * known, outputs * known, ops.max(weights, axis=-1)
+            mask = ops.cast(weights > 0, outputs.dtype)
+            return targets * mask, outputs * mask, ops.max(weights, axis=-1)
         if isinstance(metric, keras.metrics.MeanMetricWrapper) and self._gives == "values":
             # A function of rows has no value for a row with a gap.
             return targets, outputs, ops.min(weights, axis=-1)

@@ -154,18 +154,18 @@ def as_array(value: Any, names: Iterable[Any] | None) -> np.ndarray:
 def _from_objects(array: np.ndarray, names: Iterable[Any] | None) -> np.ndarray:
     """Returns an array of Python values as numbers, of which whole ones stay such."""
     missing = np.array([_is_gap(value) for value in array.flat], bool).reshape(array.shape)
-    known = array[~missing]
-    for value in known:
+    values = array[~missing]
+    for value in values:
         if isinstance(value, (str, bytes)):
             raise _is_text(value, names)
         if isinstance(value, (list, tuple, np.ndarray)):
             raise ValueError(_UNEVEN)
-    whole = all(isinstance(value, (int, np.integer, np.bool_)) for value in known)
+    whole = all(isinstance(value, (int, np.integer, np.bool_)) for value in values)
     result = np.full(array.shape, MISSING if whole else np.nan, np.int64 if whole else np.float64)
     try:
-        result[~missing] = known
+        result[~missing] = values
     except (TypeError, ValueError, OverflowError):
-        raise ValueError(f"expected numbers, received a value such as {known[0]!r}.") from None
+        raise ValueError(f"expected numbers, received a value such as {values[0]!r}.") from None
     return result
 
 
@@ -180,8 +180,8 @@ def _is_gap(value: Any) -> bool:
 
 def _is_text(value: Any, names: Iterable[Any] | None) -> ValueError:
     value = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-    known = f" Its class names are {', '.join(map(str, names))}." if names else ""
-    return ValueError(f"expected numbers, received text such as {value!r}.{known}")
+    listed = f" Its class names are {', '.join(map(str, names))}." if names else ""
+    return ValueError(f"expected numbers, received text such as {value!r}.{listed}")
 
 
 def _check(array: np.ndarray, form: Any, names: Iterable[Any] | None) -> None:
@@ -199,7 +199,7 @@ def _check(array: np.ndarray, form: Any, names: Iterable[Any] | None) -> None:
             f"row {array[place[0]].tolist()} of example {place[0]} is no row of probabilities, which are "
             f"from 0 to 1 and sum to 1."
         )
-    raise ValueError(f"label {array[place]} of example {place[0]} is outside {form.told} {many}.")
+    raise ValueError(f"label {array[place]} of example {place[0]} is outside {form.expected} {many}.")
 
 
 def _within_range(task: str, array: np.ndarray, dtype: str) -> np.ndarray:

@@ -59,8 +59,8 @@ class TaskObjective:
         """Returns labels as a tensor, those of sequences only if they have as many steps as the outputs."""
         y = self.head.in_a_row(ops.convert_to_tensor(y))
         if self.view.of_steps and len(y.shape) > 1 and None in (y.shape[1], outputs.shape[1]):
-            told = "they have not as many steps as the outputs: pad both alike."
-            return check_same_length(y, outputs, f"Labels of task '{self.task}': {told}")
+            expected = "they have not as many steps as the outputs: pad both alike."
+            return check_same_length(y, outputs, f"Labels of task '{self.task}': {expected}")
         return y
 
     def judged(self, y: Any, outputs: Any, targets: Any, mask: Any) -> tuple[Any, Any]:

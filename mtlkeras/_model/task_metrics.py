@@ -278,15 +278,15 @@ class TaskMetrics(CompileMetrics):
 
     def _answers(self, tasks: Sequence[str], y_true: Any, y_pred: Any) -> tuple[dict, dict, dict]:
         """Returns labels and answers as indices, and which labels are there, by task."""
-        right, answers, known = {}, {}, {}
+        right, answers, masks = {}, {}, {}
         for task in tasks:
             objective = self._objectives[task]
             outputs = objective.head.in_a_row(y_pred[task], 1)
             targets, mask = objective.labels(y_true[task], outputs)
-            targets, known[task] = objective.judged(y_true[task], outputs, targets, mask)
+            targets, masks[task] = objective.judged(y_true[task], outputs, targets, mask)
             right[task] = objective.head.metric_targets(targets)
             answers[task] = objective.layer.answers(outputs)
-        return right, answers, known
+        return right, answers, masks
 
     def reset_state(self) -> None:
         self._sums.assign(ops.zeros(self._sums.shape, "float32"))
@@ -323,14 +323,14 @@ class NamedMetric:
 
 
 def _check_unique(names: list[str]) -> None:
-    known = {"loss"}
+    taken = {"loss"}
     for name in names:
         for twin in (name, f"val_{name}"):
-            if twin in known:
+            if twin in taken:
                 raise ValueError(
                     f"Two metrics would be logged as '{twin}'. Rename a task or one of its metrics."
                 )
-            known.add(twin)
+            taken.add(twin)
 
 
 def _in_float32(value: Any) -> Any:
@@ -359,6 +359,6 @@ def _update(metric: Any, targets: Any, outputs: Any, weights: Any) -> None:
         elif isinstance(metric, keras.metrics.FBetaScore):
             # It counts hits and misses per label and takes weights per example only; an
             # entry that is neither labelled nor predicted counts as neither.
-            known = ops.cast(weights > 0, outputs.dtype)
-            targets, outputs, weights = targets * known, outputs * known, ops.max(weights, axis=-1)
+            mask = ops.cast(weights > 0, outputs.dtype)
+            targets, outputs, weights = targets * mask, outputs * mask, ops.max(weights, axis=-1)
     metric.update_state(targets, outputs, sample_weight=weights)

@@ -34,8 +34,8 @@ def check_arrays(y: Any, sample_weight: Any, heads: Mapping[str, Head]) -> tuple
     labels = {task: label_array(task, heads[task], value) for task, value in given.items()}
     rows = {task: len(value) for task, value in labels.items()}
     if len(set(rows.values())) > 1:
-        told = ", ".join(f"'{task}' {count}" for task, count in rows.items())
-        raise ValueError(f"labels: the tasks have labels for different numbers of examples: {told}.")
+        counts = ", ".join(f"'{task}' {count}" for task, count in rows.items())
+        raise ValueError(f"labels: the tasks have labels for different numbers of examples: {counts}.")
     if sample_weight is None:
         return labels, None
     if isinstance(sample_weight, Mapping):

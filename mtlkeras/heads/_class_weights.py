@@ -51,8 +51,8 @@ def class_weight_vector(head: Any, class_weight: ClassWeights) -> np.ndarray:
     for key, value in class_weight.items():
         index = _index(key, names)
         if index is None or not 0 <= index < count:
-            known = ", ".join(map(str, names)) or f"0 to {count - 1}"
-            raise ValueError(f"class_weight names the class {key!r}; the classes are {known}.")
+            classes = ", ".join(map(str, names)) or f"0 to {count - 1}"
+            raise ValueError(f"class_weight names the class {key!r}; the classes are {classes}.")
         weights[index] = _weight(key, value)
     return weights
 

@@ -25,10 +25,10 @@ def present(y: Tensor) -> Tensor:
     dtype = keras.backend.standardize_dtype(y.dtype)
     if dtype == "bool" or dtype.startswith("uint"):
         return ops.ones_like(y, dtype="bool")
-    known = ops.not_equal(y, ops.cast(MISSING, dtype))
+    mask = ops.not_equal(y, ops.cast(MISSING, dtype))
     if keras.backend.is_float_dtype(dtype):
-        known = ops.logical_and(known, ops.logical_not(ops.isnan(y)))
-    return known
+        mask = ops.logical_and(mask, ops.logical_not(ops.isnan(y)))
+    return mask
 
 
 class LabelForm:
@@ -41,7 +41,7 @@ class LabelForm:
     # Whether labels are numbers to come close to, and not classes.
     are_numbers: ClassVar[bool] = False
     # What the labels are, for messages.
-    told: str
+    expected: str
     # Number of classes, of yes/no labels, or of numbers.
     count: int
 
@@ -106,7 +106,7 @@ class ClassLabels(LabelForm):
     what: str = "class indices"
 
     @property
-    def told(self) -> str:  # type: ignore[override]
+    def expected(self) -> str:  # type: ignore[override]
         return f"the classes 0 to {self.count - 1}"
 
     def are_rows(self, y: Tensor) -> bool:
@@ -126,7 +126,7 @@ class ClassLabels(LabelForm):
         return y
 
     def labelled(self, y: Tensor) -> Tensor:
-        return ops.all(present(y), axis=-1) if self.are_rows(y) else _known(y)
+        return ops.all(present(y), axis=-1) if self.are_rows(y) else _not_missing(y)
 
     def unseen(self, y: Tensor) -> Tensor | None:
         return None if self.are_rows(y) else _unseen(y)
@@ -163,7 +163,7 @@ class YesNoLabels(LabelForm):
 
     count: int
     by_entry: ClassVar = True
-    told = "the classes 0 to 1"
+    expected = "the classes 0 to 1"
 
     def arranged(self, y: Tensor) -> Any:
         if len(y.shape) == 1 and self.count == 1:
@@ -195,7 +195,7 @@ class NumberLabels(LabelForm):
     count: int
     by_entry: ClassVar = True
     are_numbers: ClassVar = True
-    told = "the finite numbers"
+    expected = "the finite numbers"
 
     def arranged(self, y: Tensor) -> Any:
         if len(y.shape) == 1 and self.count == 1:
@@ -233,7 +233,7 @@ class StepLabels(LabelForm):
     by_step: ClassVar = True
 
     @property
-    def told(self) -> str:  # type: ignore[override]
+    def expected(self) -> str:  # type: ignore[override]
         return f"the classes 0 to {self.count - 1}"
 
     def arranged(self, y: Tensor) -> Any:
@@ -247,7 +247,7 @@ class StepLabels(LabelForm):
         return y
 
     def labelled(self, y: Tensor) -> Tensor:
-        return _known(y)
+        return _not_missing(y)
 
     def unseen(self, y: Tensor) -> Tensor | None:
         return _unseen(y)
@@ -290,7 +290,7 @@ def _unseen(y: Tensor) -> Tensor | None:
     return ops.equal(y, ops.cast(UNSEEN, y.dtype))
 
 
-def _known(y: Tensor) -> Tensor:
+def _not_missing(y: Tensor) -> Tensor:
     unseen = _unseen(y)
     return present(y) if unseen is None else ops.logical_and(present(y), ops.logical_not(unseen))
 

@@ -18,16 +18,16 @@ class SoftmaxSteps(StepHead):
     padding: ClassVar = 0.0
 
     def activate(self, scores: Tensor) -> Tensor:
-        there = ops.max(scores, axis=-1, keepdims=True) > IMPOSSIBLE / 2
-        return ops.where(there, ops.softmax(scores), 0.0)
+        mask = ops.max(scores, axis=-1, keepdims=True) > IMPOSSIBLE / 2
+        return ops.where(mask, ops.softmax(scores), 0.0)
 
     def invert(self, outputs: Tensor) -> Tensor:
-        there = ops.max(outputs, axis=-1, keepdims=True) > 0
-        return ops.where(there, ops.log(ops.maximum(outputs, 1e-37)), IMPOSSIBLE)
+        mask = ops.max(outputs, axis=-1, keepdims=True) > 0
+        return ops.where(mask, ops.log(ops.maximum(outputs, 1e-37)), IMPOSSIBLE)
 
     def loss(self, targets: Tensor, scores: Tensor, layer: Any) -> Tensor:
-        known = ops.maximum(targets, 0)
-        return ops.sparse_categorical_crossentropy(known, scores, from_logits=True)
+        labels = ops.maximum(targets, 0)
+        return ops.sparse_categorical_crossentropy(labels, scores, from_logits=True)
 
     def by_unit(self, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Returns the losses of the tokens, over which the task's mean is."""

@@ -231,8 +231,8 @@ class Head(Spec, abc.ABC):
             return values, mask
         if mask.shape[-1] == 1:
             return ops.squeeze(values, -1), ops.squeeze(mask, -1)
-        known = ops.sum(ops.cast(mask, "float32"), axis=-1)
-        return ops.sum(values, axis=-1) / ops.maximum(known, 1.0), known > 0
+        count = ops.sum(ops.cast(mask, "float32"), axis=-1)
+        return ops.sum(values, axis=-1) / ops.maximum(count, 1.0), count > 0
 
     def metric_outputs(self, outputs: Tensor, layer: TaskOutput) -> Tensor:
         """Returns outputs in the form that the metrics of `metric_names` take."""

@@ -100,5 +100,5 @@ def state_scope(model: Any, state: Any) -> Any:
 
 def places(variables: list[Any], some: list[Any]) -> list[int]:
     """Returns the places of some variables in a list of all."""
-    known = {id(variable): i for i, variable in enumerate(variables)}
-    return [known[id(variable)] for variable in some]
+    indices = {id(variable): i for i, variable in enumerate(variables)}
+    return [indices[id(variable)] for variable in some]

@@ -60,7 +60,10 @@ def _finish_all(model: Any, step: Pass, noise: Any) -> dict[str, Any]:
     shared, own = balancing.shared, _own(model)
     gradients, of_own = step.by_task(shared, own)
     _, combined, after = balancing.weigh_and_combine(gradients, step.losses, step.present, noise, step.scale)
-    of_shared, of_own = added(combined, step.of_rest(shared)), added(of_own, step.of_rest(own))
+    of_shared, of_own = (
+        added(combined, step.of_regularizers(shared)),
+        added(of_own, step.of_regularizers(own)),
+    )
     return _finish(model, step, of_shared, of_own, after)
 
 
@@ -68,7 +71,7 @@ def _finish_each(model: Any, steps: list[Pass], noise: Any) -> dict[str, Any]:
     """Trains with the gradients of each task from the pass that has its labels."""
     balancing = model.balancing
     shared, own = balancing.shared, _own(model)
-    gradients, of_own = [], steps[0].of_rest(own)
+    gradients, of_own = [], steps[0].of_regularizers(own)
     for task, step in enumerate(steps):
         found = step.of_task(task, shared + own)
         gradients.append(found[: len(shared)])
@@ -80,7 +83,7 @@ def _finish_each(model: Any, steps: list[Pass], noise: Any) -> dict[str, Any]:
     _, combined, after = balancing.weigh_and_combine(rows, losses, present, noise, steps[0].scale)
     for step in passes[1:]:
         step.log(model)
-    return _finish(model, steps[0], added(combined, steps[0].of_rest(shared)), of_own, after)
+    return _finish(model, steps[0], added(combined, steps[0].of_regularizers(shared)), of_own, after)
 
 
 def _split(model: Any, data: Any) -> list[Pass]:
@@ -90,8 +93,8 @@ def _split(model: Any, data: Any) -> list[Pass]:
     owners = []
     for task, head in model.heads.items():
         if task in y:
-            there = head.labelled(tf.convert_to_tensor(y[task]))
-            owners.append(tf.reduce_any(there, axis=list(range(1, there.shape.rank))))
+            labelled = head.labelled(tf.convert_to_tensor(y[task]))
+            owners.append(tf.reduce_any(labelled, axis=list(range(1, labelled.shape.rank))))
         else:
             owners.append(tf.zeros((tf.shape(tf.nest.flatten(x)[0])[0],), tf.bool))
     weights = [] if sample_weight is None else [sample_weight]
@@ -120,12 +123,12 @@ def _paired(model: Any, data: Any) -> dict[str, Any]:
     for step, share in zip(steps, shares, strict=True):
         of_shared, found = step.by_task(shared, own, tf.unstack(share, len(balancing.tasks)))
         gradients.append(of_shared)
-        of_own = added(of_own, added(found, times(0.5, step.of_rest(own))))
+        of_own = added(of_own, added(found, times(0.5, step.of_regularizers(own))))
     present = tf.maximum(steps[0].present, steps[1].present)
     losses = [step.losses for step in steps]
     _, combined, after = balancing.weigh_and_combine_pair(gradients, losses, shares, present, steps[0].scale)
     for step in steps:
-        combined = added(combined, times(0.5, step.of_rest(shared)))
+        combined = added(combined, times(0.5, step.of_regularizers(shared)))
     steps[0].log(model)
     return _finish(model, steps[1], combined, of_own, after)
 
@@ -141,9 +144,9 @@ def _weighted(model: Any, data: Any, weights: Any = None, after: Any = None) -> 
 
 def _finish(model: Any, step: Pass, of_shared: list[Any], of_own: list[Any], after: Any) -> dict[str, Any]:
     variables = [*model.balancing.shared, *_own(model)]
-    known = {id(v): gradient for v, gradient in zip(variables, of_shared + of_own, strict=True)}
+    by_variable = {id(v): gradient for v, gradient in zip(variables, of_shared + of_own, strict=True)}
     # In the optimizer's order, and all of them: some optimizers count.
-    model.optimizer.apply_gradients([(known[id(v)], v) for v in model.trainable_variables])
+    model.optimizer.apply_gradients([(by_variable[id(v)], v) for v in model.trainable_variables])
     for variable, value in after:
         variable.assign(value)
     return step.log(model)
@@ -173,5 +176,5 @@ def _one_replica() -> bool:
 
 def _own(model: Any) -> list[Any]:
     """Returns the variables that one task alone trains."""
-    known = {id(v) for v in model.balancing.shared}
-    return [v for v in model.trainable_variables if id(v) not in known]
+    shared = {id(v) for v in model.balancing.shared}
+    return [v for v in model.trainable_variables if id(v) not in shared]

@@ -63,7 +63,7 @@ class Pass:
         of_shared = self._tape.gradient(targets, values(shared), factors)
         return _dense(of_shared), _dense(self._tape.gradient(targets, values(own)))
 
-    def of_rest(self, variables: list[Any]) -> list[Any]:
+    def of_regularizers(self, variables: list[Any]) -> list[Any]:
         """Returns the gradients of the regularisers."""
         if not self._regularized:
             return [None] * len(variables)
@@ -115,14 +115,14 @@ class ForkedPass(Pass):
 
     def _in_a_loop(self, seeds: list[list[Any]], shared: list[Any]) -> list[Any]:
         by_tensor = [tf.stack(parts) for parts in zip(*seeds, strict=True)]
-        known, count = values(shared), len(seeds)
+        tensors, count = values(shared), len(seeds)
 
         def backward(task: Any, kept: list[Any]) -> tuple[Any, list[Any]]:
             seed = [tf.gather(of_tensor, task) for of_tensor in by_tensor]
-            found = _dense(self._tape.gradient(self._given, known, seed, unconnected_gradients="zero"))
+            found = _dense(self._tape.gradient(self._given, tensors, seed, unconnected_gradients="zero"))
             return task + 1, [array.write(task, g) for array, g in zip(kept, found, strict=True)]
 
-        arrays = [tf.TensorArray(v.dtype, count, element_shape=v.shape) for v in known]
+        arrays = [tf.TensorArray(v.dtype, count, element_shape=v.shape) for v in tensors]
         options = {"parallel_iterations": 1, "maximum_iterations": count}
         _, arrays = tf.while_loop(lambda task, _: task < count, backward, (0, arrays), **options)
         return [array.stack() for array in arrays]
@@ -131,9 +131,9 @@ class ForkedPass(Pass):
         factors = tf.unstack(weights, len(self._tasks))
         of_shared = self._through_fork(self._scaled, shared, factors)
         _, of_own = self._behind(self._scaled, own)
-        return added(of_shared, self.of_rest(shared)), added(of_own, self.of_rest(own))
+        return added(of_shared, self.of_regularizers(shared)), added(of_own, self.of_regularizers(own))
 
-    def of_rest(self, variables: list[Any]) -> list[Any]:
+    def of_regularizers(self, variables: list[Any]) -> list[Any]:
         if not self._regularized:
             return [None] * len(variables)
         return self._through_fork([self._rest], variables)
