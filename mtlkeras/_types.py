@@ -1,0 +1,90 @@
+"""Names for what goes in and comes out: tensors, dicts by task, data sets, paths.
+
+Keras gives the tensors of its backends no common type. `Tensor` is a protocol that those of TensorFlow
+and JAX, `keras.KerasTensor`, `keras.Variable` and NumPy's arrays all meet, so that a type checker
+refuses a list or a number where `keras.ops` would have to guess. What may be a list as well is `ArrayLike`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
+
+import keras
+import numpy.typing
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+T = TypeVar("T")
+
+
+class Tensor(Protocol):
+    """What `keras.ops` takes and gives: a tensor of the backend, a symbolic one, or an array.
+
+    Operators give `Any`, as `keras.ops` does for a type checker, for no result has a type of its own.
+    """
+
+    @property
+    def shape(self) -> Any: ...
+    @property
+    def dtype(self) -> Any: ...
+    def __getitem__(self, key: Any, /) -> Any: ...
+    def __neg__(self) -> Any: ...
+    def __add__(self, other: Any, /) -> Any: ...
+    def __radd__(self, other: Any, /) -> Any: ...
+    def __sub__(self, other: Any, /) -> Any: ...
+    def __rsub__(self, other: Any, /) -> Any: ...
+    def __mul__(self, other: Any, /) -> Any: ...
+    def __rmul__(self, other: Any, /) -> Any: ...
+    def __truediv__(self, other: Any, /) -> Any: ...
+    def __rtruediv__(self, other: Any, /) -> Any: ...
+    def __floordiv__(self, other: Any, /) -> Any: ...
+    def __mod__(self, other: Any, /) -> Any: ...
+    def __pow__(self, other: Any, /) -> Any: ...
+    def __matmul__(self, other: Any, /) -> Any: ...
+    def __lt__(self, other: Any, /) -> Any: ...
+    def __le__(self, other: Any, /) -> Any: ...
+    def __gt__(self, other: Any, /) -> Any: ...
+    def __ge__(self, other: Any, /) -> Any: ...
+
+
+ArrayLike: TypeAlias = Tensor | numpy.typing.ArrayLike
+"""What `keras.ops.convert_to_tensor` and `numpy.asarray` take: tensors, arrays, columns, lists, numbers."""
+
+Shape: TypeAlias = tuple[int | None, ...]
+"""Sizes of a tensor by axis, `None` where a size is not known."""
+
+Path: TypeAlias = str | os.PathLike[str]
+"""Name of a file or a folder."""
+
+TaskDict: TypeAlias = Mapping[str, T]
+"""Something for each task, by the task's name."""
+
+TensorsByTask: TypeAlias = Mapping[str, Tensor]
+"""A tensor for each task: outputs, scores, losses."""
+
+Inputs: TypeAlias = ArrayLike | Mapping[str, ArrayLike] | Sequence[ArrayLike]
+"""What a model is called with: one input, or several by name or in order."""
+
+Labels: TypeAlias = Mapping[str, ArrayLike]
+"""Labels by task. A missing one is `MISSING`, NaN, or the absence of its key."""
+
+SampleWeights: TypeAlias = ArrayLike | Mapping[str, ArrayLike]
+"""A weight for each example, the same for all tasks or by task."""
+
+Dataset: TypeAlias = "tf.data.Dataset"
+"""A `tf.data.Dataset`; the name needs no TensorFlow."""
+
+Logs: TypeAlias = Mapping[str, Any] | None
+"""What Keras hands to callbacks: numbers by name."""
+
+Initializer: TypeAlias = str | Mapping[str, Any] | keras.initializers.Initializer
+"""What `keras.initializers.get` takes."""
+
+Regularizer: TypeAlias = str | Mapping[str, Any] | keras.regularizers.Regularizer | Callable[..., Any] | None
+"""What `keras.regularizers.get` takes."""
+
+DType: TypeAlias = str | keras.DTypePolicy | None
+"""Name of a dtype or a policy; `None` for the default."""
