@@ -31,8 +31,8 @@ class MaskSteps(keras.layers.Layer):
     def call(self, inputs: Any, mask: Any = None) -> Any:
         if mask is None:
             return inputs
-        there = ops.expand_dims(ops.cast(mask, "bool"), -1)
-        return ops.where(there, inputs, ops.zeros_like(inputs))
+        mask = ops.expand_dims(ops.cast(mask, "bool"), -1)
+        return ops.where(mask, inputs, ops.zeros_like(inputs))
 
     def compute_output_spec(self, inputs: Any, mask: Any = None) -> Any:
         return keras.KerasTensor(inputs.shape, dtype=self.compute_dtype)
@@ -67,16 +67,16 @@ class MaskedMaxPooling1D(keras.layers.Layer):
 
     def call(self, inputs: Any) -> Any:
         x, mask = inputs
-        there = ops.expand_dims(ops.cast(mask, "bool"), -1)
-        x = self._pooled(ops.where(there, x, ops.full_like(x, self._nothing(x))))
-        there = self._pooled(ops.cast(there, x.dtype)) > 0
-        return ops.where(there, x, ops.zeros_like(x)), there[..., 0]
+        mask = ops.expand_dims(ops.cast(mask, "bool"), -1)
+        x = self._pooled(ops.where(mask, x, ops.full_like(x, self._lowest(x))))
+        mask = self._pooled(ops.cast(mask, x.dtype)) > 0
+        return ops.where(mask, x, ops.zeros_like(x)), mask[..., 0]
 
     def _pooled(self, x: Any) -> Any:
-        padded = ops.pad(x, ((0, 0), (0, self.size - 1), (0, 0)), constant_values=self._nothing(x))
+        padded = ops.pad(x, ((0, 0), (0, self.size - 1), (0, 0)), constant_values=self._lowest(x))
         return ops.max_pool(padded, self.size, self.strides, padding="valid")
 
-    def _nothing(self, x: Any) -> float:
+    def _lowest(self, x: Any) -> float:
         """Returns what is less than any feature."""
         return -6e4 if keras.backend.standardize_dtype(x.dtype) == "float16" else -1e30
 

@@ -42,38 +42,38 @@ class ChainOutput(SequenceOutput):
     """Scores of each step with a chain over them, which the loss and decoding use.
 
     The output is the scores themselves: what is best for a step depends on all others. Where
-    there is no step, `losses`, `best` and `chances` are given scores of 0.
+    there is no step, `losses`, `best_path` and `marginals` are given scores of 0.
     """
 
     def losses(self, scores: Any, tags: Any, mask: Any) -> Any:
         """Returns the loss of each sequence, shape `(batch,)`, for tags of which some are -1."""
         raise NotImplementedError
 
-    def best(self, scores: Any, mask: Any) -> tuple[Any, Any]:
+    def best_path(self, scores: Any, mask: Any) -> tuple[Any, Any]:
         """Returns the best tags, `(batch, time)`, and their score, `(batch,)`."""
         raise NotImplementedError
 
-    def chances(self, scores: Any, mask: Any) -> Any:
+    def marginals(self, scores: Any, mask: Any) -> Any:
         """Returns the probability of each tag at each step."""
         raise NotImplementedError
 
     def decode(self, outputs: Any) -> dict[str, Any]:
         mask = self.head.steps(outputs)
         outputs = ops.where(ops.expand_dims(mask, -1), outputs, 0.0)
-        tags, score = self.best(outputs, mask)
-        chances = self.chances(outputs, mask)
-        chance = ops.take_along_axis(chances, ops.expand_dims(tags, -1), axis=-1)[..., 0]
+        tags, score = self.best_path(outputs, mask)
+        marginals = self.marginals(outputs, mask)
+        probability = ops.take_along_axis(marginals, ops.expand_dims(tags, -1), axis=-1)[..., 0]
         tags = ops.where(mask, tags, -1)
-        return {"": tags, "probability": chance, "score": score, **self.head.spans(tags)}
+        return {"": tags, "probability": probability, "score": score, **self.head.spans(tags)}
 
     def probabilities(self, outputs: Any) -> Any:
         """Returns the probability of each tag at each step, given the whole sequence."""
         mask = self.head.steps(outputs)
-        return self.chances(ops.where(ops.expand_dims(mask, -1), outputs, 0.0), mask)
+        return self.marginals(ops.where(ops.expand_dims(mask, -1), outputs, 0.0), mask)
 
     def answers(self, outputs: Any) -> Any:
         mask = self.head.steps(outputs)
-        tags, _ = self.best(ops.where(ops.expand_dims(mask, -1), outputs, 0.0), mask)
+        tags, _ = self.best_path(ops.where(ops.expand_dims(mask, -1), outputs, 0.0), mask)
         return ops.where(mask, tags, -1)
 
 
@@ -94,10 +94,10 @@ class CRFOutput(ChainOutput):
     def losses(self, scores: Any, tags: Any, mask: Any) -> Any:
         return -self.crf.log_likelihood(scores, tags, mask)
 
-    def best(self, scores: Any, mask: Any) -> tuple[Any, Any]:
+    def best_path(self, scores: Any, mask: Any) -> tuple[Any, Any]:
         return self.crf.decode(scores, mask)
 
-    def chances(self, scores: Any, mask: Any) -> Any:
+    def marginals(self, scores: Any, mask: Any) -> Any:
         return self.crf.marginals(scores, mask)
 
 
@@ -118,13 +118,13 @@ class HMMOutput(ChainOutput):
         return ops.log_softmax(scores) - prior
 
     def losses(self, scores: Any, tags: Any, mask: Any) -> Any:
-        known = ops.logical_and(mask, tags >= 0)
-        prior = ops.take(ops.log_softmax(self.prior_logits), ops.where(known, tags, 0))
-        prior = ops.sum(ops.where(known, prior, 0.0), axis=1)
+        labelled = ops.logical_and(mask, tags >= 0)
+        prior = ops.take(ops.log_softmax(self.prior_logits), ops.where(labelled, tags, 0))
+        prior = ops.sum(ops.where(labelled, prior, 0.0), axis=1)
         return -self.hmm.log_likelihood(self._emissions(scores), mask, tags) - prior
 
-    def best(self, scores: Any, mask: Any) -> tuple[Any, Any]:
+    def best_path(self, scores: Any, mask: Any) -> tuple[Any, Any]:
         return self.hmm.decode(self._emissions(scores), mask)
 
-    def chances(self, scores: Any, mask: Any) -> Any:
+    def marginals(self, scores: Any, mask: Any) -> Any:
         return self.hmm.posteriors(self._emissions(scores), mask)
