@@ -127,10 +127,10 @@ def check_activation(owner: str, field: str, name: str) -> None:
     try:
         keras.activations.get(name)
     except ValueError as error:
-        known = [n for n in dir(keras.activations) if n.islower() and not n.startswith("_")]
+        names = [n for n in dir(keras.activations) if n.islower() and not n.startswith("_")]
         raise ValueError(
             f"{owner}: {field} must be the name of a Keras activation; received {name!r}."
-            f"{near_match(name, known)}"
+            f"{near_match(name, names)}"
         ) from error
 
 

@@ -320,10 +320,10 @@ def contradictions(
         keys = _row_keys(encoded.values) if encoded.kind in ("class", "multi", "tags") else None
         if keys is None:
             continue
-        known = encoded.labelled
-        groups = [same for same in repeated if len({keys[row] for row in same if known[row]}) > 1]
+        labelled = encoded.labelled
+        groups = [same for same in repeated if len({keys[row] for row in same if labelled[row]}) > 1]
         if groups:
-            first = [row for row in groups[0] if known[row]]
+            first = [row for row in groups[0] if labelled[row]]
             other = next(row for row in first if keys[row] != keys[first[0]])
             found.append(
                 f"task '{task}': {sum(map(len, groups)):,} examples have the inputs of another and a "

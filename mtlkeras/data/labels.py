@@ -16,7 +16,7 @@ from mtlkeras.data._encoded import Encoded, RowName, meanings_of, not_a_class, u
 from mtlkeras.data._tags import encode_tags
 from mtlkeras.specs import Spec, spec
 
-KINDS = ("class", "number", "multi", "tags", "array")
+LABEL_KINDS = ("class", "number", "multi", "tags", "array")
 UNSEEN_VALUES = ("error", "missing", "wrong")
 _LARGEST_CLASS_ID = 9_999
 _UNKNOWN = -3  # None of the labels' own markers.
@@ -78,8 +78,8 @@ class Label(Spec):
     unseen: str = "error"
 
     def validate(self) -> None:
-        if self.kind is not None and self.kind not in KINDS:
-            raise unknown_name("kind", self.kind, KINDS, f"Label({self.column!r})")
+        if self.kind is not None and self.kind not in LABEL_KINDS:
+            raise unknown_name("kind", self.kind, LABEL_KINDS, f"Label({self.column!r})")
         if not self.columns or not all(isinstance(name, str) for name in self.columns):
             raise ValueError(
                 f"Label(column=...) must be a column name or a list of them; received {self.column!r}."

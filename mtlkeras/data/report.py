@@ -96,23 +96,23 @@ def task_report(encoded: Encoded, guessed: str | None = None) -> TaskReport:
         encoded.classes,
         labelled,
         missing,
-        **_details(encoded, encoded.known),
+        **_details(encoded, encoded.is_present),
         guessed=guessed,
         unseen=encoded.unseen,
     )
 
 
-def _details(encoded: Encoded, known: np.ndarray) -> dict[str, Any]:
+def _details(encoded: Encoded, is_present: np.ndarray) -> dict[str, Any]:
     if encoded.kind in ("class", "tags"):
         counts = np.bincount(encoded.entries[encoded.entries >= 0], minlength=len(encoded.classes))
         return {"counts": dict(zip(encoded.classes, counts.tolist(), strict=True))}
     if encoded.kind == "multi":
-        yes, gone = (encoded.entries == 1).sum(0).tolist(), (~known).sum(0).tolist()
+        yes, gone = (encoded.entries == 1).sum(0).tolist(), (~is_present).sum(0).tolist()
         return {
             "counts": dict(zip(encoded.classes, yes, strict=True)),
             "missing_entries": dict(zip(encoded.classes, gone, strict=True)),
         }
-    if encoded.kind == "number" and known.any(0).all():
+    if encoded.kind == "number" and is_present.any(0).all():
         values = encoded.entries.astype(np.float64)
         return {"mean": _plain(np.nanmean(values, 0)), "scale": _plain(np.nanstd(values, 0))}
     return {}

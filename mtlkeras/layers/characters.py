@@ -66,12 +66,12 @@ class CharacterCNN(_CharacterLayer):
         self.filters.build((*input_shape, self.embedding_units))
 
     def call(self, inputs: Any) -> Any:
-        there = ops.expand_dims(ops.not_equal(inputs, 0), -1)
+        mask = ops.expand_dims(ops.not_equal(inputs, 0), -1)
         x = self.embedding(inputs)
         # What fills up a word up to the common length must not be seen by the filters.
-        x = self.filters(ops.where(there, x, ops.zeros_like(x)))
+        x = self.filters(ops.where(mask, x, ops.zeros_like(x)))
         # After a ReLU zero is the least, so that hiding with zeros leaves the maximum as it is.
-        return ops.max(ops.where(there, ops.relu(x), ops.zeros_like(x)), axis=2)
+        return ops.max(ops.where(mask, ops.relu(x), ops.zeros_like(x)), axis=2)
 
 
 @keras.saving.register_keras_serializable("mtlkeras")

@@ -38,10 +38,10 @@ class MaskedMax(_Pooling):
     def call(self, inputs: Any, mask: Any = None) -> Any:
         if mask is None:
             return ops.max(inputs, axis=1)
-        there = ops.expand_dims(ops.cast(mask, "bool"), -1)
+        mask = ops.expand_dims(ops.cast(mask, "bool"), -1)
         lowest = -6e4 if keras.backend.standardize_dtype(inputs.dtype) == "float16" else -1e30
-        largest = ops.max(ops.where(there, inputs, ops.full_like(inputs, lowest)), axis=1)
-        return ops.where(ops.any(there, axis=1), largest, ops.zeros_like(largest))
+        largest = ops.max(ops.where(mask, inputs, ops.full_like(inputs, lowest)), axis=1)
+        return ops.where(ops.any(mask, axis=1), largest, ops.zeros_like(largest))
 
 
 @keras.saving.register_keras_serializable("mtlkeras")
@@ -60,9 +60,9 @@ class MaskedMean(_Pooling):
     def call(self, inputs: Any, mask: Any = None) -> Any:
         if mask is None:
             return ops.mean(inputs, axis=1)
-        there = ops.expand_dims(ops.cast(mask, "bool"), -1)
-        total = ops.sum(ops.where(there, inputs, ops.zeros_like(inputs)), axis=1)
-        return total / ops.maximum(ops.sum(ops.cast(there, total.dtype), axis=1), 1)
+        mask = ops.expand_dims(ops.cast(mask, "bool"), -1)
+        total = ops.sum(ops.where(mask, inputs, ops.zeros_like(inputs)), axis=1)
+        return total / ops.maximum(ops.sum(ops.cast(mask, total.dtype), axis=1), 1)
 
 
 @keras.saving.register_keras_serializable("mtlkeras")
@@ -90,14 +90,14 @@ class LastState(_Pooling):
     def call(self, inputs: Any, mask: Any = None) -> Any:
         if mask is None:
             mask = ops.ones(ops.shape(inputs)[:2], "bool")
-        there = ops.cast(mask, "bool")
-        steps = ops.broadcast_to(ops.arange(ops.shape(inputs)[1], dtype="int32")[None], ops.shape(there))
-        last = _step(inputs, ops.max(ops.where(there, steps, 0), axis=1))
+        mask = ops.cast(mask, "bool")
+        steps = ops.broadcast_to(ops.arange(ops.shape(inputs)[1], dtype="int32")[None], ops.shape(mask))
+        last = _step(inputs, ops.max(ops.where(mask, steps, 0), axis=1))
         if self.bidirectional:
             half = inputs.shape[-1] // 2
-            first = _step(inputs, ops.argmax(ops.cast(there, "int32"), axis=1))
+            first = _step(inputs, ops.argmax(ops.cast(mask, "int32"), axis=1))
             last = ops.concatenate([last[:, :half], first[:, half:]], axis=-1)
-        return ops.where(ops.any(there, axis=1, keepdims=True), last, ops.zeros_like(last))
+        return ops.where(ops.any(mask, axis=1, keepdims=True), last, ops.zeros_like(last))
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "bidirectional": self.bidirectional}
@@ -151,9 +151,9 @@ class AttentionPooling(_Pooling):
         # Not `ops.softmax`, which warns of a text of one token.
         if mask is None:
             return ops.exp(ops.log_softmax(scores, axis=-1))
-        there = ops.cast(mask, "bool")
-        weights = ops.exp(ops.log_softmax(ops.where(there, scores, -1e30), axis=-1))
-        return ops.where(there, weights, 0.0)
+        mask = ops.cast(mask, "bool")
+        weights = ops.exp(ops.log_softmax(ops.where(mask, scores, -1e30), axis=-1))
+        return ops.where(mask, weights, 0.0)
 
     def call(self, inputs: Any, mask: Any = None) -> Any:
         weights = ops.cast(self.attention_weights(inputs, mask), inputs.dtype)

@@ -98,8 +98,8 @@ class CategoryIndex(keras.layers.Layer):
 
     def call(self, inputs: Any) -> Any:
         codes = ops.cast(inputs, "int32")
-        known = ops.logical_and(codes >= 0, codes < self.size)
-        return ops.where(known, codes + 1, ops.zeros_like(codes))
+        in_range = ops.logical_and(codes >= 0, codes < self.size)
+        return ops.where(in_range, codes + 1, ops.zeros_like(codes))
 
     def compute_output_spec(self, inputs: Any) -> Any:
         return keras.KerasTensor(inputs.shape, dtype="int32")

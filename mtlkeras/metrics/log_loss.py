@@ -35,9 +35,9 @@ class LogLoss(keras.metrics.Mean):
         self._direction = "down"
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
-        y_true, chances = ops.convert_to_tensor(y_true), ops.cast(y_pred, "float32")
+        y_true, probabilities = ops.convert_to_tensor(y_true), ops.cast(y_pred, "float32")
         if len(y_true.shape) == 1:
-            chances = ops.sum(as_rows(y_true, chances.shape[-1]) * chances, axis=-1)
+            probabilities = ops.sum(as_rows(y_true, probabilities.shape[-1]) * probabilities, axis=-1)
         else:
-            chances = ops.where(ops.cast(y_true, "float32") > 0.5, chances, 1.0 - chances)
-        super().update_state(-ops.log(ops.clip(chances, _EPSILON, 1.0 - _EPSILON)), sample_weight)
+            probabilities = ops.where(ops.cast(y_true, "float32") > 0.5, probabilities, 1.0 - probabilities)
+        super().update_state(-ops.log(ops.clip(probabilities, _EPSILON, 1.0 - _EPSILON)), sample_weight)

@@ -124,10 +124,10 @@ class Backup(keras.callbacks.Callback):
         variables = state_of(self.model)
         mine, theirs = [_described(v) for v in variables], info["variables"]
         if mine != theirs:
-            there, here = next((b, a) for a, b in itertools.zip_longest(mine, theirs) if a != b)
+            saved, own = next((b, a) for a, b in itertools.zip_longest(mine, theirs) if a != b)
             raise ValueError(
-                f"{self._path} holds the state of another model or optimizer: {_spoken(there)} there, "
-                f"{_spoken(here)} here."
+                f"{self._path} holds the state of another model or optimizer: {_spoken(saved)} there, "
+                f"{_spoken(own)} here."
             )
         if len(info["callbacks"]) != len(self._callbacks):
             raise ValueError(

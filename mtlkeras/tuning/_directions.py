@@ -79,7 +79,7 @@ def known_direction(name: str, directions: Mapping[str, str | None], where: str)
     """
     plain = name.removeprefix("val_")
     if plain not in directions:
-        raise unknown_name("metric", name, [f"val_{known}" for known in directions], where)
+        raise unknown_name("metric", name, [f"val_{log}" for log in directions], where)
     direction = directions[plain]
     if direction is None:
         raise ValueError(

@@ -13,7 +13,7 @@ from mtlkeras._errors import unknown_name
 from mtlkeras.tuning._directions import known_direction, log_directions, main_metrics
 from mtlkeras.tuning._packages import keras_tuner
 
-KINDS = ("delta", "rank", "weighted")
+SCORES = ("delta", "rank", "weighted")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,8 +128,8 @@ def multi_task_objective(
     Reference: Maninis, Radosavovic and Kokkinos 2019, Attentive Single-Tasking of Multiple Tasks
     (the mean relative change).
     """
-    if by not in KINDS:
-        raise unknown_name("score", by, KINDS, "by= of multi_task_objective")
+    if by not in SCORES:
+        raise unknown_name("score", by, SCORES, "by= of multi_task_objective")
     argument = "weights" if by == "weighted" else "reference"
     given = weights if by == "weighted" else reference
     if not given:

@@ -70,10 +70,10 @@ def _name_of(option: Any) -> str:
 
 
 def _check_fixed(options: Mapping[str, Any], fixed: Mapping[str, Any], name: str) -> None:
-    known = [field for option in options.values() if _is_class(option) for field in option.field_names()]
+    fields = [field for option in options.values() if _is_class(option) for field in option.field_names()]
     for field in fixed:
-        if field not in known:
-            raise unknown_name("field", field, dict.fromkeys(known), f"choose '{name}'")
+        if field not in fields:
+            raise unknown_name("field", field, dict.fromkeys(fields), f"choose '{name}'")
 
 
 def _is_class(option: Any) -> bool:

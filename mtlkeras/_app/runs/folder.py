@@ -229,7 +229,7 @@ def find_run(name: str) -> RunFolder:
             return RunFolder(path)
     if Path(name).is_dir():
         raise FileNotFoundError(f"{name} is not the folder of a run: it has no config.json of one.")
-    known = sorted(path.parent.name for path in Path(RUNS).glob("*/config.json"))
+    names = sorted(path.parent.name for path in Path(RUNS).glob("*/config.json"))
     raise FileNotFoundError(
-        f"No run '{name}'.{near_match(Path(name).name, known)} Runs in {RUNS}/: {', '.join(known) or 'none'}."
+        f"No run '{name}'.{near_match(Path(name).name, names)} Runs in {RUNS}/: {', '.join(names) or 'none'}."
     )

@@ -138,13 +138,13 @@ def role(environment: Mapping[str, str]) -> str | None:
     Raises:
         ValueError: If only some of the variables are set.
     """
-    there = [name for name in _VARIABLES if environment.get(name)]
-    if not there or there == ["KERASTUNER_TUNER_ID"]:
+    present = [name for name in _VARIABLES if environment.get(name)]
+    if not present or present == ["KERASTUNER_TUNER_ID"]:
         return None
-    missing = [name for name in _VARIABLES if name not in there]
+    missing = [name for name in _VARIABLES if name not in present]
     if missing:
         raise ValueError(
-            f"{there[0]} is set but {' and '.join(missing)} is not: a chief and its workers need all."
+            f"{present[0]} is set but {' and '.join(missing)} is not: a chief and its workers need all."
         )
     if not environment["KERASTUNER_ORACLE_PORT"].isdecimal():
         raise ValueError(

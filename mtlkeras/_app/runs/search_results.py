@@ -82,8 +82,8 @@ def rebuild_command(config: Mapping[str, Any], best: TrialRow, searched: Sequenc
         searched: Names of the values that were searched.
     """
     options = config["options"]
-    known = str(recipes().get(config["recipe"])) == config["recipe_path"]
-    recipe = config["recipe"] if known else config["recipe_path"]
+    is_named = str(recipes().get(config["recipe"])) == config["recipe_path"]
+    recipe = config["recipe"] if is_named else config["recipe_path"]
     values = {**{name: best.values[name] for name in searched if name in best.values}, **options["settings"]}
     epochs, batch_size = (values.pop(name, options[name]) for name in (EPOCHS, BATCH_SIZE))
     words = ["mtlkeras", "train", recipe, "--epochs", epochs, "--batch-size", batch_size]

@@ -161,8 +161,8 @@ def undo_if_not_finite(model: Any, before: Any, after: Any) -> tuple[dict[str, A
     The state is that before if a loss or a weight is no finite number.
     """
     skipped, watched = model.watched_by_skipping()
-    known = {id(variable): value for variable, value in _values(model, after)}
-    good = jax.numpy.all(jax.numpy.stack([jax.numpy.isfinite(known[id(v)]).all() for v in watched]))
+    values = {id(variable): value for variable, value in _values(model, after)}
+    good = jax.numpy.all(jax.numpy.stack([jax.numpy.isfinite(values[id(v)]).all() for v in watched]))
     state = jax.tree.map(lambda new, old: jax.numpy.where(good, new, old), after, before)
     metrics = list(state[3])
     place = next(i for i, variable in enumerate(model.metrics_variables) if variable is skipped)

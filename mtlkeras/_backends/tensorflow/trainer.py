@@ -51,11 +51,11 @@ class Trainer:
 
         TensorFlow would take the rank for unknown from then on.
         """
-        known = self.__dict__.setdefault("_ranks", {})
+        ranks_by_step = self.__dict__.setdefault("_ranks", {})
         ranks = [len(a.shape) for a in tf.nest.flatten((y, sample_weight)) if a is not None]
-        if known.get(step, ranks) != ranks:
+        if ranks_by_step.get(step, ranks) != ranks:
             setattr(self, f"{step}_function", None)
-        known[step] = ranks
+        ranks_by_step[step] = ranks
 
     def train_step(self, data: Any) -> Any:
         if replica_count() > 1:
@@ -128,8 +128,8 @@ def undo_if_not_finite(model: Any, data: Any) -> tuple[dict[str, Any], Any]:
     Returns the logs, and whether there was an update.
     """
     skipped, watched = model.watched_by_skipping()
-    known = {id(v): v for v in (*model.variables, *model.optimizer.variables, *model.metrics_variables)}
-    kept = [variable for variable in known.values() if variable is not skipped]
+    variables = {id(v): v for v in (*model.variables, *model.optimizer.variables, *model.metrics_variables)}
+    kept = [variable for variable in variables.values() if variable is not skipped]
     before = [tf.identity(variable.value) for variable in kept]
     _, taken = train_step(model, data)
     good = tf.reduce_all([tf.reduce_all(tf.math.is_finite(variable.value)) for variable in watched])
