@@ -7,6 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from mtlkeras._fields import whole_number
 from mtlkeras.layers._chain import (
     IMPOSSIBLE,
     Chain,
@@ -19,7 +20,6 @@ from mtlkeras.layers._chain import (
     path_score,
     read_scores,
     read_states,
-    whole_number,
 )
 from mtlkeras.layers._chain import log_partition as chain_log_partition
 from mtlkeras.layers._tag_constraints import allowed_transitions

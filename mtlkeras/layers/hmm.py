@@ -9,6 +9,7 @@ import numpy as np
 from keras import ops
 
 from mtlkeras._errors import unknown_name
+from mtlkeras._fields import whole_number
 from mtlkeras.layers._chain import (
     IMPOSSIBLE,
     Chain,
@@ -21,7 +22,6 @@ from mtlkeras.layers._chain import (
     finite_scores,
     read_observations,
     read_states,
-    whole_number,
 )
 from mtlkeras.layers._chain import log_partition as chain_log_partition
 from mtlkeras.layers._emissions import EMISSIONS, log_normalised

@@ -7,6 +7,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from mtlkeras._fields import check_choice
+
 # Mean and standard deviation of ImageNet's pixels in RGB, on a scale of 0..1 ("torch"), and
 # the mean in BGR on a scale of 0..255 ("caffe"), as keras.applications has them.
 _TORCH_MEAN, _TORCH_SCALE = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -42,11 +44,8 @@ class ImagePreprocessing(keras.layers.Layer):
     def __init__(self, mode: str, **kwargs: Any) -> None:
         # Without autocast: pixels such as 255 - 103.939 lose digits in half precision.
         super().__init__(autocast=False, **kwargs)
-        if mode not in MODES:
-            raise ValueError(
-                f"ImagePreprocessing: mode must be one of {', '.join(MODES)}; received {mode!r}."
-            )
         self.mode = mode
+        check_choice(self, "mode", MODES)
 
     def build(self, input_shape: Any) -> None:
         if self.mode != "tf" and input_shape[-1] != 3:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from mtlkeras._fields import check_positive
 from mtlkeras.specs import Spec, spec
 from mtlkeras.text._splitting import CASINGS, casing, check_rule, split_text
 
@@ -77,12 +78,9 @@ class TextEncoder(Spec):
         if self.alphabet is not None:
             _check_words("alphabet", self.alphabet)
         check_rule("TextEncoder: split", self.split)
-        for field in ("word_length", "max_length"):
-            value = getattr(self, field)
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-                raise ValueError(
-                    f"TextEncoder: {field} must be a whole number of at least 1; received {value!r}."
-                )
+        check_positive(self, "word_length")
+        if self.max_length is not None:
+            check_positive(self, "max_length")
         if self.counts is not None and len(self.counts) != len(self.vocabulary):
             raise ValueError(
                 f"TextEncoder: counts must have one entry for each of the {len(self.vocabulary)} tokens; "

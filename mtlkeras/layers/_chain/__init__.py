@@ -22,7 +22,6 @@ from mtlkeras.layers._chain.values import (
     check_states,
     concrete_values,
     finite_scores,
-    whole_number,
 )
 from mtlkeras.layers._chain.viterbi import best_paths
 
@@ -48,5 +47,4 @@ __all__ = [
     "read_scores",
     "read_states",
     "read_observations",
-    "whole_number",
 ]

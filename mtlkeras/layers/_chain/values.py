@@ -1,8 +1,7 @@
-"""Scores, states and numbers as a user gives them: which are valid, and what they are in the graph."""
+"""Scores and states as a user gives them: which are valid, and what they are in the graph."""
 
 from __future__ import annotations
 
-import operator
 from typing import Any
 
 import keras
@@ -62,20 +61,3 @@ def concrete_values(x: Any) -> np.ndarray | None:
         return ops.convert_to_numpy(x)
     except (NotImplementedError, TypeError, AttributeError):
         return None
-
-
-def whole_number(owner: str, name: str, value: Any, lowest: int) -> int:
-    """Returns a whole number as an `int`.
-
-    Raises:
-        ValueError: If it is none, or below the lowest.
-    """
-    try:
-        number = operator.index(value)
-    except TypeError:
-        number = None
-    if number is None or isinstance(value, (bool, np.bool_)) or number < lowest:
-        raise ValueError(
-            f"{owner}: {name} must be a whole number of at least {lowest}; received {value!r}."
-        ) from None
-    return number
