@@ -14,7 +14,7 @@ from mtlkeras.data._rows import Rows
 from mtlkeras.data._source import open_source
 from mtlkeras.data.doubts import DataWarning
 from mtlkeras.data.labels import Label, label_specs
-from mtlkeras.data.report import describe
+from mtlkeras.data.report import LoadReport, describe
 from mtlkeras.text import TextEncoder
 
 if TYPE_CHECKING:
@@ -165,41 +165,17 @@ def load(
     print(mtlkeras.data.describe(train))
     ```
     """
-    options = Options(
-        split=split,
-        split_column=split_column,
-        fractions=fractions,
-        group_column=group_column,
-        labels=labels,
-        image_column=image_column,
-        image_size=image_size,
-        channels=channels,
-        vocabularies=vocabularies,
-        fill=fill,
-        columns=columns,
-        quotes=quotes,
-        tokenize=tokenize,
-        max_length=max_length,
-        truncate=truncate,
-        group_by_length=group_by_length,
-        pad_multiple=pad_multiple,
-        batch_size=batch_size,
-        drop_remainder=drop_remainder,
-        shuffle=shuffle,
-        seed=seed,
-        cache=cache,
-        prefetch=prefetch,
-        num_parallel=num_parallel,
-        data_dir=data_dir,
-        on_error=on_error,
-        check_finite=check_finite,
-        verbose=verbose,
-    )
-    specs = label_specs(tasks)
+    options = Options.of(locals())
     opened = open_source(source, options)
-    dataset = (load_rows if isinstance(opened, Rows) else load_tfds)(opened, specs, inputs, options)
-    for doubt in describe(dataset).warnings:
-        warnings.warn(doubt, DataWarning, stacklevel=2)
-    if options.verbose is True:
-        print(describe(dataset), flush=True)
+    read = load_rows if isinstance(opened, Rows) else load_tfds
+    dataset = read(opened, label_specs(tasks), inputs, options)
+    _tell(describe(dataset), options)
     return dataset
+
+
+def _tell(report: LoadReport, options: Options) -> None:
+    """Warns of what is doubtful in a data set, at the line that called `load`, and prints what was found."""
+    for doubt in report.warnings:
+        warnings.warn(doubt, DataWarning, stacklevel=3)
+    if options.verbose is True:
+        print(report, flush=True)

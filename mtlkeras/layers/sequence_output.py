@@ -19,6 +19,13 @@ class SequenceOutput(TaskOutput):
 
     Where the mask has no token all scores are about `IMPOSSIBLE`, so that scores and outputs of
     any time, after `predict` too, tell where the sequence is.
+
+    Args:
+        head: The head's spec, one of those that answer for every step.
+        **kwargs: As for every Keras layer; `dtype` is always float32.
+
+    Input shape: scores `(batch, time, n)` and a mask `(batch, time)` of bool. Output shape: that of the
+    scores.
     """
 
     def __init__(self, head: Any, **kwargs: Any) -> None:
@@ -42,7 +49,7 @@ class ChainOutput(SequenceOutput):
     """Scores of each step with a chain over them, which the loss and decoding use.
 
     The output is the scores themselves: what is best for a step depends on all others. Where
-    there is no step, `losses`, `best_path` and `marginals` are given scores of 0.
+    there is no step, `losses`, `best_path` and `marginals` are given scores of 0. A subclass gives these.
     """
 
     def losses(self, scores: Any, tags: Any, mask: Any) -> Any:
