@@ -56,8 +56,11 @@ ArrayLike: TypeAlias = Tensor | numpy.typing.ArrayLike
 Shape: TypeAlias = tuple[int | None, ...]
 """Sizes of a tensor by axis, `None` where a size is not known."""
 
-Path: TypeAlias = str | os.PathLike[str]
+PathLike: TypeAlias = str | os.PathLike[str]
 """Name of a file or a folder."""
+
+NamedTensors: TypeAlias = Mapping[str, Tensor]
+"""Tensors by name: of inputs, of what a trunk offers, of what a layer takes and gives."""
 
 TaskDict: TypeAlias = Mapping[str, T]
 """Something for each task, by the task's name."""
@@ -77,8 +80,8 @@ SampleWeights: TypeAlias = ArrayLike | Mapping[str, ArrayLike]
 Dataset: TypeAlias = "tf.data.Dataset"
 """A `tf.data.Dataset`; the name needs no TensorFlow."""
 
-Logs: TypeAlias = Mapping[str, Any] | None
-"""What Keras hands to callbacks: numbers by name."""
+Logs: TypeAlias = dict[str, Any] | None
+"""What Keras hands to callbacks, which may add to it: numbers by name."""
 
 Initializer: TypeAlias = str | Mapping[str, Any] | keras.initializers.Initializer
 """What `keras.initializers.get` takes."""

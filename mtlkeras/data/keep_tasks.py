@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import keras
+
 from mtlkeras._errors import unknown_name
+from mtlkeras._types import Dataset
 
 
-def keep_tasks(dataset: Any, tasks: Iterable[str]) -> Any:
+def keep_tasks(dataset: Dataset, tasks: Iterable[str]) -> Dataset:
     """Leaves out the labels of all but some tasks: to train one task alone, say, and compare.
 
     Args:
@@ -47,14 +50,14 @@ def keep_tasks(dataset: Any, tasks: Iterable[str]) -> Any:
     return dataset.map(kept)
 
 
-def of_model(dataset: Any, model: Any) -> Any:
+def of_model(dataset: Dataset, model: keras.Model) -> Dataset:
     """Returns a data set with the labels of a model's tasks, if it has those of all and of others too."""
     tasks_in_data, wanted = _tasks(dataset), list(model.heads)
     # A task that is missing may be one whose name is misspelt, which `fit` will tell.
     return keep_tasks(dataset, wanted) if set(wanted) < set(tasks_in_data) else dataset
 
 
-def _tasks(dataset: Any) -> list[str]:
+def _tasks(dataset: Dataset) -> list[str]:
     spec = getattr(dataset, "element_spec", None)
     labels = spec[1] if isinstance(spec, tuple) and len(spec) > 1 else None
     return list(labels) if isinstance(labels, Mapping) else []

@@ -109,7 +109,7 @@ class Label(Spec):
         return (self.column,) if isinstance(self.column, str) else tuple(self.column)
 
 
-def label_specs(tasks: Any) -> dict[str, Label]:
+def label_specs(tasks: Mapping[str, str | Sequence[str] | Label]) -> dict[str, Label]:
     """Checks the argument `tasks` and returns a `Label` for each task."""
     if not isinstance(tasks, Mapping) or not tasks:
         raise ValueError(

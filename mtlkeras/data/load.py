@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mtlkeras._types import PathLike
 from mtlkeras.data._from_rows import load_rows
 from mtlkeras.data._from_tfds import load_tfds
 from mtlkeras.data._options import Options
 from mtlkeras.data._rows import Rows
-from mtlkeras.data._source import open_source
+from mtlkeras.data._source import Source, open_source
 from mtlkeras.data.doubts import DataWarning
 from mtlkeras.data.labels import Label, label_specs
 from mtlkeras.data.report import LoadReport, describe
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def load(
-    source: Any,
+    source: Source,
     tasks: Mapping[str, str | Sequence[str] | Label],
     inputs: str | Sequence[str] | Mapping[str, Any] | None = None,
     *,
@@ -30,7 +30,7 @@ def load(
     split_column: str = "split",
     fractions: Mapping[str, float] | None = None,
     group_column: str | None = None,
-    labels: Any = None,
+    labels: PathLike | None = None,
     image_column: str | None = None,
     image_size: int | tuple[int, int] | None = None,
     channels: int | None = None,
@@ -47,10 +47,10 @@ def load(
     drop_remainder: bool = False,
     shuffle: bool | None = None,
     seed: int = 0,
-    cache: bool | str | Path = False,
+    cache: bool | PathLike = False,
     prefetch: int | None = None,
     num_parallel: int | None = None,
-    data_dir: Any = None,
+    data_dir: PathLike | None = None,
     on_error: str = "raise",
     check_finite: bool = False,
     verbose: bool | str = "auto",

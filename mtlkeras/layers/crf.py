@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 from keras import ops
 
 from mtlkeras._fields import whole_number
+from mtlkeras._types import ArrayLike, Initializer, Regularizer, Shape, Tensor
 from mtlkeras.layers._chain import (
     IMPOSSIBLE,
     Chain,
@@ -80,10 +82,10 @@ class CRF(keras.layers.Layer):
         self,
         num_tags: int,
         constraints: str | None = None,
-        tags: Any = None,
+        tags: Sequence[str] | None = None,
         constrain_training: bool = False,
-        initializer: Any = "zeros",
-        regularizer: Any = None,
+        initializer: Initializer = "zeros",
+        regularizer: Regularizer = None,
         **kwargs: Any,
     ) -> None:
         kwargs["dtype"] = "float32"
@@ -111,22 +113,22 @@ class CRF(keras.layers.Layer):
         self.end = self.add_weight((num_tags,), name="end", **options)
         self.built = True
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         """The weights do not depend on the input."""
 
-    def call(self, logits: Any, mask: Any = None) -> Any:
+    def call(self, logits: ArrayLike, mask: ArrayLike | None = None) -> Tensor:
         return self.decode(logits, mask)[0]
 
-    def compute_output_spec(self, logits: Any, mask: Any = None) -> Any:
+    def compute_output_spec(self, logits: Tensor, mask: Tensor | None = None) -> keras.KerasTensor:
         return keras.KerasTensor(logits.shape[:2], dtype="int32")
 
-    def log_partition(self, logits: Any, mask: Any = None) -> Any:
+    def log_partition(self, logits: ArrayLike, mask: ArrayLike | None = None) -> Tensor:
         """Returns the log-partition, shape `(batch,)`; 0 for an empty sequence."""
         inputs = self._read(logits, mask)
         chain = self._chain(inputs, self.constrain_training)
         return inputs.per_sequence(chain_log_partition(chain, inputs.packing))
 
-    def score(self, logits: Any, tags: Any, mask: Any = None) -> Any:
+    def score(self, logits: ArrayLike, tags: ArrayLike, mask: ArrayLike | None = None) -> Tensor:
         """Returns the score s(y) of given tags, shape `(batch,)`; differentiable.
 
         Args:
@@ -139,7 +141,7 @@ class CRF(keras.layers.Layer):
         score = path_score(self._chain(inputs, False), tags, inputs.packing)
         return inputs.invalidated(wrong).per_sequence(score)
 
-    def log_likelihood(self, logits: Any, tags: Any, mask: Any = None) -> Any:
+    def log_likelihood(self, logits: ArrayLike, tags: ArrayLike, mask: ArrayLike | None = None) -> Tensor:
         """Returns the log-likelihood of given tags, shape `(batch,)`.
 
         Args:
@@ -152,7 +154,7 @@ class CRF(keras.layers.Layer):
         tags, wrong = read_states(self._owner, "tag", tags, self.num_tags, inputs, unknown=True)
         return inputs.invalidated(wrong).per_sequence(self._log_likelihood(inputs, tags))
 
-    def _log_likelihood(self, inputs: ChainInputs, tags: Any) -> Any:
+    def _log_likelihood(self, inputs: ChainInputs, tags: ArrayLike) -> Tensor:
         packing, free = inputs.packing, self._chain(inputs, False)
         if not self.constrain_training:
             return _log_ratio(clamped_log_partition(free, tags, packing), chain_log_partition(free, packing))
@@ -167,7 +169,7 @@ class CRF(keras.layers.Layer):
         within = _log_ratio(clamped, chain_log_partition(constrained, packing))
         return ops.where(breaks, unconstrained, within)
 
-    def marginals(self, logits: Any, mask: Any = None) -> Any:
+    def marginals(self, logits: ArrayLike, mask: ArrayLike | None = None) -> Tensor:
         """Returns the probability of each tag at each step, shape `(batch, time, num_tags)`.
 
         Zero where there is no step. With constraints forbidden paths have none.
@@ -175,7 +177,7 @@ class CRF(keras.layers.Layer):
         inputs = self._read(logits, mask)
         return inputs.per_step(expectations(self._chain(inputs, True), inputs.packing).states)
 
-    def decode(self, logits: Any, mask: Any = None, k: int = 1) -> tuple[Any, Any]:
+    def decode(self, logits: ArrayLike, mask: ArrayLike | None = None, k: int = 1) -> tuple[Any, Any]:
         """Returns the tags of the highest scores, and the scores.
 
         Args:
@@ -195,14 +197,14 @@ class CRF(keras.layers.Layer):
     def _owner(self) -> str:
         return f"CRF '{self.name}'"
 
-    def _read(self, logits: Any, mask: Any) -> ChainInputs:
-        logits = ops.convert_to_tensor(logits)
-        if len(logits.shape) != 3 or logits.shape[-1] != self.num_tags:
+    def _read(self, logits: ArrayLike, mask: ArrayLike | None) -> ChainInputs:
+        scores = ops.convert_to_tensor(logits)
+        if len(scores.shape) != 3 or scores.shape[-1] != self.num_tags:
             raise ValueError(
                 f"{self._owner}: expected logits of shape (batch, time, {self.num_tags}); "
-                f"received {tuple(logits.shape)}."
+                f"received {tuple(scores.shape)}."
             )
-        return read_scores(self._owner, mask, ops.cast(logits, "float32"))
+        return read_scores(self._owner, mask, ops.cast(scores, "float32"))
 
     def _chain(self, inputs: ChainInputs, constrained: bool) -> Chain:
         # Sums, since a custom gradient takes tensors and a variable converts to itself.

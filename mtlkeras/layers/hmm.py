@@ -10,6 +10,7 @@ from keras import ops
 
 from mtlkeras._errors import unknown_name
 from mtlkeras._fields import whole_number
+from mtlkeras._types import ArrayLike, Shape, Tensor
 from mtlkeras.layers._chain import (
     IMPOSSIBLE,
     Chain,
@@ -132,16 +133,18 @@ class HMM(keras.layers.Layer):
         if not (np.isfinite(self.min_variance) and self.min_variance > 0):
             raise ValueError(f"HMM: min_variance must be above 0; received {self.min_variance}.")
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         """The weights do not depend on the input."""
 
-    def call(self, x: Any, mask: Any = None) -> Any:
+    def call(self, x: ArrayLike, mask: ArrayLike | None = None) -> Tensor:
         return self.decode(x, mask)[0]
 
-    def compute_output_spec(self, x: Any, mask: Any = None) -> Any:
+    def compute_output_spec(self, x: Tensor, mask: Tensor | None = None) -> keras.KerasTensor:
         return keras.KerasTensor(x.shape[:2], dtype="int32")
 
-    def log_likelihood(self, x: Any, mask: Any = None, states: Any = None) -> Any:
+    def log_likelihood(
+        self, x: ArrayLike, mask: ArrayLike | None = None, states: ArrayLike | None = None
+    ) -> Tensor:
         """Returns log p(x), or log p(x, states) of those that are known; shape `(batch,)`.
 
         0 for an empty sequence, below -1e29 for one that cannot be.
@@ -159,7 +162,9 @@ class HMM(keras.layers.Layer):
         states, wrong = self._read_states(states, inputs)
         return inputs.invalidated(wrong).per_sequence(clamped_log_partition(chain, states, packing))
 
-    def posteriors(self, x: Any, mask: Any = None, states: Any = None) -> Any:
+    def posteriors(
+        self, x: ArrayLike, mask: ArrayLike | None = None, states: ArrayLike | None = None
+    ) -> Tensor:
         """Returns the probability of each state at each step, shape `(batch, time, num_states)`.
 
         Zero where there is no step. Arguments as of `log_likelihood`: given what is known.
@@ -171,7 +176,7 @@ class HMM(keras.layers.Layer):
             chain, inputs = clamped(chain, states), inputs.invalidated(wrong)
         return inputs.per_step(expectations(chain, inputs.packing).states)
 
-    def decode(self, x: Any, mask: Any = None, k: int = 1) -> tuple[Any, Any]:
+    def decode(self, x: ArrayLike, mask: ArrayLike | None = None, k: int = 1) -> tuple[Any, Any]:
         """Returns the states of the highest log p(x, states), and that.
 
         Args:
@@ -186,7 +191,7 @@ class HMM(keras.layers.Layer):
         inputs, k = self.read(x, mask), whole_number(self._owner, "k", k, 1)
         return inputs.per_path(best_paths(self.chain(inputs.values), inputs.packing, k))
 
-    def chain(self, x: Any) -> Chain:
+    def chain(self, x: Tensor) -> Chain:
         """Returns the potentials for observations that can be, all of them log probabilities."""
         # Sums of logs of what cannot be must stay finite numbers.
         transitions = finite_scores(ops.log_softmax(self.transition_logits, axis=1))
@@ -199,21 +204,20 @@ class HMM(keras.layers.Layer):
     def _owner(self) -> str:
         return f"HMM '{self.name}'"
 
-    def read(self, x: Any, mask: Any) -> ChainInputs:
+    def read(self, x: ArrayLike, mask: ArrayLike | None) -> ChainInputs:
         """Returns observations and a mask as they are computed with."""
-        values = concrete_values(x)
-        x = ops.convert_to_tensor(x)
-        self.check_shape(x)
-        inputs = read_observations(self._owner, mask, self.emission.read(x), self.emission.is_valid)
+        values, tensor = concrete_values(x), ops.convert_to_tensor(x)
+        self.check_shape(tensor)
+        inputs = read_observations(self._owner, mask, self.emission.read(tensor), self.emission.is_valid)
         step_mask = concrete_values(inputs.packing.mask)
         if self.emission.is_checked_ahead and values is not None and step_mask is not None:
             self.emission.check(values[step_mask[tuple(map(slice, values.shape[:2]))]])
         return inputs
 
-    def _read_states(self, states: Any, inputs: ChainInputs) -> tuple[Any, Any]:
+    def _read_states(self, states: ArrayLike, inputs: ChainInputs) -> tuple[Any, Any]:
         return read_states(self._owner, "state", states, self.num_states, inputs, unknown=True)
 
-    def check_shape(self, x: Any) -> None:
+    def check_shape(self, x: Tensor) -> None:
         """Raises `ValueError` unless observations are of the emissions' shape."""
         shape, width = tuple(x.shape), self.emission.width()
         if len(shape) != self.emission.input_rank or (width is not None and shape[-1] != width):
@@ -224,7 +228,7 @@ class HMM(keras.layers.Layer):
 
     # Fits that need no gradient.
 
-    def initialize(self, x: Any, mask: Any = None, seed: int = 0) -> None:
+    def initialize(self, x: ArrayLike, mask: ArrayLike | None = None, seed: int = 0) -> None:
         """Sets weights for `fit_em` to start from, drawn to fit the observations.
 
         The chain's are uniform. Symbols have their shares of all observations, with noise; means of
@@ -242,9 +246,9 @@ class HMM(keras.layers.Layer):
 
     def fit_supervised(
         self,
-        x: Any,
-        states: Any,
-        mask: Any = None,
+        x: ArrayLike,
+        states: ArrayLike,
+        mask: ArrayLike | None = None,
         smoothing: float = 0.0,
         emission_smoothing: float | None = None,
     ) -> None:
@@ -272,9 +276,9 @@ class HMM(keras.layers.Layer):
 
     def fit_em(
         self,
-        x: Any,
-        mask: Any = None,
-        states: Any = None,
+        x: ArrayLike,
+        mask: ArrayLike | None = None,
+        states: ArrayLike | None = None,
         iterations: int = 100,
         tolerance: float = 1e-6,
         smoothing: float = 0.0,

@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from mtlkeras._backends import sum_over_replicas
+from mtlkeras._types import ArrayLike, Tensor
 from mtlkeras.metrics._entries import as_rows, as_weights, mean_where
 
 
@@ -46,7 +47,9 @@ class R2(keras.metrics.Metric):
             (4, num_targets), "zeros", dtype="float32", aggregation="only_first_replica", name="moments"
         )
 
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+    def update_state(
+        self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> None:
         labels = as_rows(y_true, 1)
         predicted = ops.reshape(ops.cast(y_pred, "float32"), ops.shape(labels))
         weights = as_weights(sample_weight, labels)
@@ -65,7 +68,7 @@ class R2(keras.metrics.Metric):
         squares, errors = ops.unstack(sum_over_replicas(ops.stack([squares, errors])), 2)
         self.moments.assign(_merged(ops.convert_to_tensor(self.moments), (total, mean, squares, errors)))
 
-    def result(self) -> Any:
+    def result(self) -> Tensor:
         weight, mean, squares, errors = ops.unstack(ops.convert_to_tensor(self.moments), 4)
         # What rounding leaves of the squares of labels that are all equal.
         nothing = weight * ops.square(2.0**-23 * mean)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from mtlkeras._fields import check_positive
+from mtlkeras._types import ArrayLike, Dataset
 from mtlkeras.specs import Spec, spec
 from mtlkeras.text._splitting import CASINGS, casing, check_rule, split_text
 
@@ -156,7 +157,7 @@ class TextEncoder(Spec):
         )
 
     @classmethod
-    def from_dataset(cls, dataset: Any, name: str | None = None, **arguments: Any) -> TextEncoder:
+    def from_dataset(cls, dataset: Dataset, name: str | None = None, **arguments: Any) -> TextEncoder:
         """Makes an encoder from the texts or tokens of a data set.
 
         Args:
@@ -195,7 +196,7 @@ class TextEncoder(Spec):
 
     # Encoding.
 
-    def tokens(self, text: Any) -> list[str]:
+    def tokens(self, text: str | bytes | Iterable[str | bytes]) -> list[str]:
         """Returns the tokens of a text, or of a sentence that is split already, as they stand there."""
         if isinstance(text, (str, bytes)):
             return split_text(_text(text), self.split)
@@ -250,7 +251,7 @@ class TextEncoder(Spec):
         )
         return [row[: self.max_length] for row in rows]
 
-    def decode(self, ids: Any) -> list[list[str]]:
+    def decode(self, ids: ArrayLike) -> list[list[str]]:
         """Returns the tokens of ids, `"[UNK]"` for unknown ones, without padding.
 
         Args:

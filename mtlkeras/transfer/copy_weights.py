@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+
+import keras
 
 from mtlkeras._errors import unknown_name
 
 
-def copy_weights(source: Any, target: Any, layers: Any = None) -> list[str]:
+def copy_weights(source: keras.Model, target: keras.Model, layers: Sequence[str] | None = None) -> list[str]:
     """Copies the weights of layers that have the same name in two models.
 
     So a trunk that was trained on some tasks begins the training on others, also where its
