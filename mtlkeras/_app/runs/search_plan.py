@@ -13,7 +13,7 @@ from typing import Any
 import keras
 
 from mtlkeras._app.recipe import Recipe
-from mtlkeras._app.runs import search_parallel as parallel
+from mtlkeras._app.runs import search_chief
 from mtlkeras._app.runs.folder import RunFolder, find_run
 from mtlkeras._app.runs.search_folder import (
     check_fingerprint,
@@ -112,9 +112,9 @@ def prepare_search(recipe: Recipe, options: SearchOptions) -> Plan:
         ImportError: If a package is missing.
     """
     keras_tuner()
-    role = parallel.role(os.environ)
+    role = search_chief.role(os.environ)
     if role == "worker":
-        parallel.chief_of(os.environ, options.chief_timeout).wait()
+        search_chief.chief_of(os.environ, options.chief_timeout).wait()
     run = find_search(recipe, options.run_dir) if options.resume or role == "worker" else None
     if run is None:
         check_search_dir(options.run_dir)
