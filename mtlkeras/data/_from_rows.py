@@ -23,6 +23,7 @@ from mtlkeras.data._inputs import (
     input_specs,
     plain_columns,
 )
+from mtlkeras.data._label_encoding import encode
 from mtlkeras.data._options import Options
 from mtlkeras.data._rows import Rows
 from mtlkeras.data._sequences import Sequences
@@ -31,7 +32,7 @@ from mtlkeras.data._store import kept
 from mtlkeras.data._tags import check_lengths
 from mtlkeras.data.doubts import guess_of, input_doubts, label_doubts, split_doubts
 from mtlkeras.data.finite import check_finite_arrays
-from mtlkeras.data.labels import Label, encode
+from mtlkeras.data.labels import Label
 from mtlkeras.data.pipeline import batches_of_rows
 from mtlkeras.data.report import LoadReport, task_report, with_report
 

@@ -11,13 +11,14 @@ import numpy as np
 from mtlkeras.data._columns import Column, distinct, from_array
 from mtlkeras.data._from_rows import load_rows
 from mtlkeras.data._inputs import Inputs, input_specs
+from mtlkeras.data._label_encoding import encode, find_kind
 from mtlkeras.data._options import Options
 from mtlkeras.data._rows import Rows
 from mtlkeras.data._store import kept
 from mtlkeras.data._tfds import Features, default_features
 from mtlkeras.data.doubts import guess_of, label_doubts, split_doubts
 from mtlkeras.data.finite import check_finite
-from mtlkeras.data.labels import Label, encode, find_kind
+from mtlkeras.data.labels import Label
 from mtlkeras.data.order import EpochOrder, shuffled_stream
 from mtlkeras.data.pipeline import parallel, prefetched
 from mtlkeras.data.report import LoadReport, TaskReport, task_report, with_report

@@ -12,8 +12,9 @@ import numpy as np
 from mtlkeras._missing import MISSING
 from mtlkeras.data._columns import Column, word, words
 from mtlkeras.data._encoded import Encoded
+from mtlkeras.data._label_encoding import find_kind, read_columns
 from mtlkeras.data._spelling import MISSING_WORDS, is_float, is_one_letter_off, is_written_number, plain
-from mtlkeras.data.labels import Label, find_kind, read_columns
+from mtlkeras.data.labels import Label
 
 FEW = 20
 """Up to so many different values, a column may be of classes whatever they are."""
