@@ -5,9 +5,10 @@ from __future__ import annotations
 import collections.abc
 import functools
 import math
+import operator
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -127,11 +128,44 @@ def check_activation(owner: str, field: str, name: str) -> None:
     try:
         keras.activations.get(name)
     except ValueError as error:
-        known = [n for n in dir(keras.activations) if n.islower() and not n.startswith("_")]
+        names = [n for n in dir(keras.activations) if n.islower() and not n.startswith("_")]
         raise ValueError(
             f"{owner}: {field} must be the name of a Keras activation; received {name!r}."
-            f"{near_match(name, known)}"
+            f"{near_match(name, names)}"
         ) from error
+
+
+def check_choice(owner: Any, field: str, choices: Sequence[Any]) -> None:
+    """Raises `ValueError` unless the value of an object's field is one of the choices."""
+    value = getattr(owner, field)
+    if value not in choices:
+        raise ValueError(
+            f"{type(owner).__name__}: {field} must be one of {', '.join(map(repr, choices))}; "
+            f"received {value!r}.{near_match(value, [c for c in choices if isinstance(c, str)])}"
+        )
+
+
+def check_positive(owner: Any, *fields: str) -> None:
+    """Raises `ValueError` for the first of an object's fields that is no whole number of at least 1."""
+    for field in fields:
+        whole_number(type(owner).__name__, field, getattr(owner, field))
+
+
+def whole_number(owner: str, name: str, value: Any, lowest: int = 1) -> int:
+    """Returns a whole number as an `int`.
+
+    Raises:
+        ValueError: If it is none, or below the lowest.
+    """
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or isinstance(value, (bool, np.bool_)) or number < lowest:
+        raise ValueError(
+            f"{owner}: {name} must be a whole number of at least {lowest}; received {value!r}."
+        ) from None
+    return number
 
 
 def _fitted(value: Any, hint: Any) -> Any:

@@ -90,10 +90,10 @@ class Features:
 
 def _offering(kind: str) -> str:
     # Trunks are above this module; Keras knows all that were imported.
-    known = keras.saving.get_custom_objects().values()
+    classes = keras.saving.get_custom_objects().values()
     names = sorted(
         cls.__name__
-        for cls in known
+        for cls in classes
         if kind in getattr(cls, "gives", ()) and cls.__module__.startswith("mtlkeras.")
     )
     return f"Trunks that give a {kind}: {', '.join(names) or 'none yet'}."

@@ -54,13 +54,13 @@ def _kind(cls: type) -> str:
 
 def _naming_unknown_fields(init: Any, cls: type[SpecT]) -> Any:
     """Returns a constructor that names the nearest field for one that is not known."""
-    known = cls.field_names()
+    names = cls.field_names()
 
     @functools.wraps(init)  # It keeps the signature.
     def __init__(self: Any, *args: Any, **fields: Any) -> None:
         for name in fields:
-            if name not in known:
-                raise unknown_name("field", name, known, f"{cls.__name__}(...)")
+            if name not in names:
+                raise unknown_name("field", name, names, f"{cls.__name__}(...)")
         init(self, *args, **fields)
 
     return __init__

@@ -15,7 +15,7 @@ import pytest
 
 import mtlkeras
 from mtlkeras import balancers
-from mtlkeras._app.runs.search_parallel import Workers
+from mtlkeras._app.runs.search_workers import Workers
 from mtlkeras.heads import Classification, MultiLabel
 from tests.data.toy_builder import ToyFruit
 from tests.support import TinyTrunk, examples, tiny_model

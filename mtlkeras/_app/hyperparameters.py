@@ -119,12 +119,12 @@ class HyperParameters:
         Raises:
             ValueError: For a setting that the recipe does not have, with the nearest one.
         """
-        known = [name for name in self.values if name not in self._given]
+        settings = [name for name in self.values if name not in self._given]
         for name in self._settings:
             if name in self._given:
                 raise ValueError(f"Setting '{name}' is fixed: the run gives it.")
-            if name not in known:
-                raise unknown_name("setting", name, known, "--set")
+            if name not in settings:
+                raise unknown_name("setting", name, settings, "--set")
 
     def _full(self, name: str) -> str:
         return "/".join([*self._scopes, name])

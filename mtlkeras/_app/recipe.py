@@ -110,9 +110,9 @@ class Recipe:
             )
         if not getattr(model, "compiled", False):
             raise ValueError(f"build(hp) of recipe '{self.name}' must compile the model.")
-        known = [f"val_{name}" for name in model.get_metrics_result()]
-        if self.module.MONITOR not in known:
-            raise unknown_name("metric", self.module.MONITOR, known, f"MONITOR of recipe '{self.name}'")
+        metrics = [f"val_{name}" for name in model.get_metrics_result()]
+        if self.module.MONITOR not in metrics:
+            raise unknown_name("metric", self.module.MONITOR, metrics, f"MONITOR of recipe '{self.name}'")
         return model
 
     def _check(self) -> None:

@@ -8,9 +8,10 @@ import keras
 import numpy as np
 
 from mtlkeras._keras_private import Call
+from mtlkeras._types import Inputs
 
 
-def attention_weights(model: Any, x: Any) -> dict[str, np.ndarray]:
+def attention_weights(model: keras.Model, x: Inputs) -> dict[str, np.ndarray]:
     """Returns the attention weights of every attention layer of a model's trunk, or of its experts.
 
     Args:
@@ -54,7 +55,7 @@ def attention_weights(model: Any, x: Any) -> dict[str, np.ndarray]:
     return weights
 
 
-def _with_attention(model: Any, prefix: str = "") -> dict[str, tuple[Any, list[Any]]]:
+def _with_attention(model: keras.Model, prefix: str = "") -> dict[str, tuple[Any, list[Any]]]:
     """Returns by prefix the models on the same inputs that have attention layers, and these layers."""
     layers = [layer for layer in model.layers if hasattr(layer, "attention_weights")]
     found = {prefix: (model, layers)} if layers else {}

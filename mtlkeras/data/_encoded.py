@@ -22,7 +22,7 @@ class Encoded:
 
     Args:
         values: `int32` for classes, multi-labels and tags, `float32` for numbers.
-        kind: One of `mtlkeras.data.labels.KINDS`.
+        kind: One of `mtlkeras.data.labels.LABEL_KINDS`.
         classes: Names of the classes, tags or yes/no labels; empty for the other kinds.
     """
 
@@ -36,7 +36,7 @@ class Encoded:
         return self.values.flat if isinstance(self.values, Sequences) else self.values
 
     @property
-    def known(self) -> np.ndarray:
+    def is_present(self) -> np.ndarray:
         """Boolean array of the shape of `entries`: which labels are there, those of no class too."""
         if self.entries.dtype.kind == "f":
             return np.asarray(~np.isnan(self.entries))
@@ -46,9 +46,9 @@ class Encoded:
     def labelled(self) -> np.ndarray:
         """Boolean array with one entry a row: whether any of its labels is there."""
         if not isinstance(self.values, Sequences):
-            return np.asarray(self.known.reshape(len(self.known), -1).any(1))
+            return np.asarray(self.is_present.reshape(len(self.is_present), -1).any(1))
         rows = np.repeat(np.arange(len(self.values)), self.values.lengths)
-        return np.asarray(np.bincount(rows[self.known], minlength=len(self.values)) > 0)
+        return np.asarray(np.bincount(rows[self.is_present], minlength=len(self.values)) > 0)
 
     @property
     def unseen(self) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from mtlkeras.data._columns import Column
+from mtlkeras.data._contradictions import contradictions
 from mtlkeras.data._encoded import Encoded
 from mtlkeras.data._images import Pictures, decode_all
 from mtlkeras.data._inputs import (
@@ -22,15 +23,16 @@ from mtlkeras.data._inputs import (
     input_specs,
     plain_columns,
 )
+from mtlkeras.data._label_encoding import encode
 from mtlkeras.data._options import Options
 from mtlkeras.data._rows import Rows
 from mtlkeras.data._sequences import Sequences
 from mtlkeras.data._splits import choose_rows, split_names
 from mtlkeras.data._store import kept
 from mtlkeras.data._tags import check_lengths
-from mtlkeras.data.doubts import contradictions, guess_of, input_doubts, label_doubts, split_doubts
+from mtlkeras.data.doubts import guess_of, input_doubts, label_doubts, split_doubts
 from mtlkeras.data.finite import check_finite_arrays
-from mtlkeras.data.labels import Label, encode
+from mtlkeras.data.labels import Label
 from mtlkeras.data.pipeline import batches_of_rows
 from mtlkeras.data.report import LoadReport, task_report, with_report
 

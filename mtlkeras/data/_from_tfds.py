@@ -11,13 +11,14 @@ import numpy as np
 from mtlkeras.data._columns import Column, distinct, from_array
 from mtlkeras.data._from_rows import load_rows
 from mtlkeras.data._inputs import Inputs, input_specs
+from mtlkeras.data._label_encoding import encode, find_kind
 from mtlkeras.data._options import Options
 from mtlkeras.data._rows import Rows
 from mtlkeras.data._store import kept
 from mtlkeras.data._tfds import Features, default_features
 from mtlkeras.data.doubts import guess_of, label_doubts, split_doubts
 from mtlkeras.data.finite import check_finite
-from mtlkeras.data.labels import Label, encode, find_kind
+from mtlkeras.data.labels import Label
 from mtlkeras.data.order import EpochOrder, shuffled_stream
 from mtlkeras.data.pipeline import parallel, prefetched
 from mtlkeras.data.report import LoadReport, TaskReport, task_report, with_report
@@ -34,8 +35,8 @@ def load_tfds(builder: Any, labels: Mapping[str, Label], inputs: Any, options: O
     for name in ("fractions", "group_column", "vocabularies", "fill"):
         if getattr(options, name) is not None:
             raise ValueError(f"{name}= does not go with TFDS. Its splits can be cut: split='train[:90%]'.")
-    known = list(builder.info.features)
-    specs = input_specs(inputs, default_features(builder), f"TFDS '{builder.info.name}'", known)
+    features_in_data = list(builder.info.features)
+    specs = input_specs(inputs, default_features(builder), f"TFDS '{builder.info.name}'", features_in_data)
     label_names = [name for label in labels.values() for name in label.columns]
     names = list(dict.fromkeys([*specs.names, *label_names]))
     features = Features(builder, names, options)
@@ -129,10 +130,10 @@ def _reports(
         return {
             task: TaskReport(str(label.kind), _class_names(label, features)) for task, label in labels.items()
         }, ()
-    known = features.columns(names, what="Counting labels")
+    by_name = features.columns(names, what="Counting labels")
     reports, doubts = {}, []
     for task, label in labels.items():
-        columns = [known[name] for name in label.columns]
+        columns = [by_name[name] for name in label.columns]
         encoded = encode(task, label, columns, _where(features))
         reports[task] = task_report(encoded, guess_of(given[task], columns))
         doubts += label_doubts(task, given[task], columns, encoded, _name(features))

@@ -39,15 +39,15 @@ def open_pictures(path: Path, labels: Any, image_column: str | None, on_error: s
     files, read, state = _zip_files(path) if path.is_file() else _folder_files(path)
     table = read_table(_label_file(path, labels), on_error)
     column = table.column(image_column or _image_column(table), "image_column=")
-    known = _by_any_name(files)
-    found = [known.get(name) for name in words(column)]
+    files_by_name = _by_any_name(files)
+    found = [files_by_name.get(name) for name in words(column)]
     rows, names, skipped = [], [], list(table.skipped)
     for row, name in enumerate(found):
         if name is not None:
             rows.append(row)
             names.append(name)
         else:
-            _absent(table, row, word(column.values[row]), path, known, on_error)
+            _absent(table, row, word(column.values[row]), path, files_by_name, on_error)
             skipped.append(table.row_name(row))
     unlisted = len(set(files) - set(names))
     notes = [f"{unlisted} pictures have no row in {table.name} and are not used"] if unlisted else []
@@ -59,11 +59,13 @@ def open_pictures(path: Path, labels: Any, image_column: str | None, on_error: s
     )
 
 
-def _absent(table: Rows, row: int, name: str, path: Path, known: Iterable[str], on_error: str) -> None:
+def _absent(
+    table: Rows, row: int, name: str, path: Path, files_by_name: Iterable[str], on_error: str
+) -> None:
     if on_error != "skip":
         raise ValueError(
             f"None or several images in {path.name} are called '{name}', as in {table.row_name(row)}."
-            f"{near_match(name, known)} Pass on_error='skip' to leave such rows out."
+            f"{near_match(name, files_by_name)} Pass on_error='skip' to leave such rows out."
         )
 
 
@@ -119,14 +121,14 @@ def _by_any_name(files: Sequence[str]) -> dict[str, str]:
 
     The longer way wins; a way that fits several files equally fits none.
     """
-    known: dict[str, str] = {}
+    files_by_name: dict[str, str] = {}
     for way in (str, lambda p: str(p.with_suffix("")), lambda p: p.name, lambda p: p.stem):
         aliases = [way(PurePosixPath(name)) for name in files]
         count = Counter(aliases)
         for alias, name in zip(aliases, files, strict=True):
             if count[alias] == 1:
-                known.setdefault(alias, name)
-    return known
+                files_by_name.setdefault(alias, name)
+    return files_by_name
 
 
 def decode_all(

@@ -43,12 +43,12 @@ class Inputs:
         return next(iter(values.values())) if self.single else values
 
 
-def input_specs(inputs: Any, defaults: Sequence[str], source: str, known: Sequence[str]) -> Inputs:
+def input_specs(inputs: Any, defaults: Sequence[str], source: str, columns: Sequence[str]) -> Inputs:
     """Reads the argument `inputs` of `load`."""
     if inputs is None:
         if not defaults:
             raise ValueError(
-                f"{source} needs inputs=, the columns to predict from. Its columns: {', '.join(known)}."
+                f"{source} needs inputs=, the columns to predict from. Its columns: {', '.join(columns)}."
             )
         return Inputs({name: name for name in defaults}, single=len(defaults) == 1)
     if isinstance(inputs, str):

@@ -12,7 +12,7 @@ from mtlkeras.text._splitting import check_rule
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """See `mtlkeras.data.load` for what each field means."""
+    """See `mtlkeras.data.load`, which has an argument for each field, for what they mean."""
 
     split: str | None = None
     split_column: str = "split"
@@ -42,6 +42,11 @@ class Options:
     on_error: str = "raise"
     check_finite: bool = False
     verbose: Any = "auto"
+
+    @classmethod
+    def of(cls, arguments: Mapping[str, Any]) -> Options:
+        """Returns the options among the arguments of `load`."""
+        return cls(**{field.name: arguments[field.name] for field in dataclasses.fields(cls)})
 
     def __post_init__(self) -> None:
         if self.on_error not in ("raise", "skip"):

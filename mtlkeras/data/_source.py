@@ -5,19 +5,30 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from mtlkeras._errors import near_match
+from mtlkeras._types import ArrayLike, PathLike
 from mtlkeras.data._arrays import from_arrays
 from mtlkeras.data._images import has_labels, open_pictures
 from mtlkeras.data._options import Options
 from mtlkeras.data._table import SUFFIXES, from_frame, is_table, read_table
 from mtlkeras.data.idx import find_idx, idx_folder, open_idx
 
+if TYPE_CHECKING:
+    import pandas as pd
+    import tensorflow_datasets as tfds
 
-def open_source(source: Any, options: Options) -> Any:
+
+Source: TypeAlias = (
+    "PathLike | Mapping[str, ArrayLike] | tuple[Any, Any] | pd.DataFrame | tfds.core.DatasetBuilder"
+)
+"""What `load` loads from: a name or path, arrays by name, a pair `(x, y)`, a data frame, a TFDS builder."""
+
+
+def open_source(source: Source, options: Options) -> Any:
     """Opens a source.
 
     Returns:

@@ -48,8 +48,8 @@ def choose_rows(
             f"'{split_column}'.{near_match(split_column, rows.columns)} Name it in split_column=, or give "
             "fractions={'train': 0.8, 'test': 0.2}."
         )
-    known = list(fractions) if fractions is not None else distinct(rows.columns[split_column])
-    chosen = np.concatenate([_part(part.strip(), names, known, rows.name) for part in split.split("+")])
+    splits = list(fractions) if fractions is not None else distinct(rows.columns[split_column])
+    chosen = np.concatenate([_part(part.strip(), names, splits, rows.name) for part in split.split("+")])
     if not len(chosen):
         raise ValueError(f"split='{split}' of {rows.name} is empty.")
     return chosen
@@ -73,14 +73,14 @@ def base_names(split: str) -> list[str]:
     return [part.split("[")[0].strip() for part in split.split("+")]
 
 
-def _part(part: str, names: np.ndarray, known: Sequence[str], source: str) -> np.ndarray:
+def _part(part: str, names: np.ndarray, splits: Sequence[str], source: str) -> np.ndarray:
     match = _PART.match(part)
     if match is None:
         raise ValueError(
             f"split='{part}' cannot be read; write it as 'train', 'train[:90%]' or 'train[100:]'."
         )
-    if match["name"] not in known:
-        raise unknown_name("split", match["name"], known, f"split= of {source}")
+    if match["name"] not in splits:
+        raise unknown_name("split", match["name"], splits, f"split= of {source}")
     members = np.flatnonzero(names == match["name"])
     return members[_bound(match["start"], len(members)) : _bound(match["stop"], len(members))]
 

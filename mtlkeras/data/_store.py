@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
+import uuid
 import zipfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from mtlkeras._files import written_aside
 
 Arrays = dict[str, np.ndarray]
 
@@ -61,11 +63,7 @@ def _read(path: Path) -> Arrays | None:
 
 def _write(path: Path, arrays: Arrays) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as stream:
-        try:
-            np.savez(stream, allow_pickle=False, **arrays)
-        except BaseException:
-            os.unlink(stream.name)
-            raise
-    # Renamed at the end, so that a run that is killed leaves no half-written cache.
-    os.replace(stream.name, path)
+    # Several runs may fill one cache at the same time, also from several machines.
+    part = path.with_name(f".{path.stem}.{uuid.uuid4().hex}.part{path.suffix}")
+    with written_aside(path, part):
+        np.savez(part, allow_pickle=False, **arrays)

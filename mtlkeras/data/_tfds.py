@@ -114,10 +114,10 @@ class Features:
     def __init__(self, builder: Any, names: Sequence[str], options: Options) -> None:
         self.builder, self.options = builder, options
         self.split = options.split or "all"
-        known = set(builder.info.splits)
+        splits = set(builder.info.splits)
         for name in base_names(self.split):
-            if known and name not in known | {"all"}:
-                raise unknown_name("split", name, sorted(known), f"split= of TFDS '{builder.info.name}'")
+            if splits and name not in splits | {"all"}:
+                raise unknown_name("split", name, sorted(splits), f"split= of TFDS '{builder.info.name}'")
         self.names = {name: self._class_names(name) for name in names}
 
     def _class_names(self, name: str) -> tuple[str, ...] | None:
@@ -175,9 +175,9 @@ def find_feature(builder: Any, name: str) -> Any:
     """
     feature = builder.info.features
     for part in name.split("/"):
-        known = list(feature) if hasattr(feature, "keys") else []
-        if part not in known:
-            raise unknown_name("feature", part, known, f"TFDS '{builder.info.name}'")
+        features = list(feature) if hasattr(feature, "keys") else []
+        if part not in features:
+            raise unknown_name("feature", part, features, f"TFDS '{builder.info.name}'")
         feature = feature[part]
     return feature
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from mtlkeras._types import Dataset
 from mtlkeras.data.order import EpochOrder, attach_order
 
 
-def augment(dataset: Any, function: Callable[[Any, Any, Any], tuple[Any, Any]], seed: int = 0) -> Any:
+def augment(dataset: Dataset, function: Callable[[Any, Any, Any], tuple[Any, Any]], seed: int = 0) -> Dataset:
     """Applies a random function to each batch of a data set.
 
     The function's randomness comes from a seed that differs from batch to batch and from

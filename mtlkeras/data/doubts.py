@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import re
-import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -13,8 +11,10 @@ import numpy as np
 
 from mtlkeras._missing import MISSING
 from mtlkeras.data._columns import Column, word, words
-from mtlkeras.data._encoded import Encoded, RowName
-from mtlkeras.data.labels import Label, find_kind, read_columns
+from mtlkeras.data._encoded import Encoded
+from mtlkeras.data._label_encoding import find_kind, read_columns
+from mtlkeras.data._spelling import MISSING_WORDS, is_float, is_one_letter_off, is_written_number, plain
+from mtlkeras.data.labels import Label
 
 FEW = 20
 """Up to so many different values, a column may be of classes whatever they are."""
@@ -22,18 +22,6 @@ _GAPS = 0.1
 _NUMBERS = 0.9
 _LARGE_CLASS = 20
 _SHORTEST_TYPO = 4
-
-# What pandas reads as missing (`read_csv(na_values=...)`), and signs that people write in a table for it;
-# small letters stand for capitals too.
-MISSING_WORDS = frozenset(
-    (
-        *("#n/a", "#n/a n/a", "#na", "<na>", "n/a", "na", "n.a.", "null", "nil", "none", "nan", "-nan"),
-        *("1.#ind", "-1.#ind", "1.#qnan", "-1.#qnan", "-", "--", "?", "."),
-    )
-)
-
-# A number as people write it: signs of currencies and units, blanks and points between thousands, a comma.
-_WRITTEN = re.compile(r"[-+]?[$€£¥₹]?\s*\d{1,3}(?:[.,' \u00a0\u202f]?\d{3})*(?:[.,]\d+)?\s*[%$€£¥₹]?")
 
 
 class DataWarning(UserWarning):
@@ -147,11 +135,11 @@ def _about_words(label: Label, counts: Mapping[str, int]) -> Iterator[str]:
     name, gone = label.columns[0], _missing_words(counts)
     yield from _gone(name, counts)
     rest = [w for w in counts if w not in gone]
-    numbers = [w for w in rest if _is_written_number(w)]
+    numbers = [w for w in rest if is_written_number(w)]
     if numbers and len(numbers) >= _NUMBERS * len(rest) and (len(numbers) > 2 or len(gone) or len(rest) == 1):
         others = sorted(set(rest) - set(numbers))
         example = f", but for {_listed(others)}" if others else ""
-        odd = next((w for w in numbers if not _is_float(w)), None)
+        odd = next((w for w in numbers if not is_float(w)), None)
         written = f" are written like {odd!r}" if odd else " come as words"
         yield (
             f"the values are numbers that{written}{example}, and are taken for {len(counts):,} classes. For "
@@ -189,7 +177,7 @@ def _typos(name: str, counts: Mapping[str, int]) -> Iterator[str]:
     large = [w for w, n in counts.items() if n >= _LARGE_CLASS]
     found = []
     for spelt in (w for w, n in counts.items() if n == 1 and len(w) >= _SHORTEST_TYPO):
-        near = next((w for w in large if plain(w) != plain(spelt) and _one_letter(spelt, w)), None)
+        near = next((w for w in large if plain(w) != plain(spelt) and is_one_letter_off(spelt, w)), None)
         if near is not None:
             found.append(f"{spelt!r} has one example and is spelt nearly like {near!r} with {counts[near]:,}")
     if found:
@@ -200,48 +188,13 @@ def _typos(name: str, counts: Mapping[str, int]) -> Iterator[str]:
         )
 
 
-def plain(spelt: str) -> str:
-    """A word without what the eye passes over: case, blanks around and doubled, forms of a letter."""
-    return " ".join(unicodedata.normalize("NFKC", spelt).casefold().split())
-
-
-def _one_letter(first: str, second: str) -> bool:
-    """Whether a letter more, less or another one, or two changed round, make one word of the other.
-
-    Digits count things, so that "type 1" is no "type 2".
-    """
-    if abs(len(first) - len(second)) > 1:
-        return False
-    start = 0
-    while start < min(len(first), len(second)) and first[start] == second[start]:
-        start += 1
-    end = 0
-    while end < min(len(first), len(second)) - start and first[-1 - end] == second[-1 - end]:
-        end += 1
-    a, b = first[start : len(first) - end], second[start : len(second) - end]
-    if any(letter.isdigit() for letter in a + b):
-        return False
-    return max(len(a), len(b)) == 1 or (len(a) == 2 and a == b[::-1])
-
-
-def _is_written_number(spelt: str) -> bool:
-    return _is_float(spelt) or _WRITTEN.fullmatch(spelt.strip()) is not None
-
-
-def _is_float(spelt: str) -> bool:
-    try:
-        return bool(np.isfinite(float(spelt)))
-    except ValueError:
-        return False
-
-
 def input_doubts(name: str, column: Column, source: str) -> list[str]:
     """Returns a sentence if a column of inputs that holds words looks like numbers."""
     if not column.is_words:
         return []
     counts = Counter(words(column)[~column.missing].tolist())
-    numbers = [w for w in counts if _is_written_number(w)]
-    odd = [w for w in counts if w not in numbers or not _is_float(w)]
+    numbers = [w for w in counts if is_written_number(w)]
+    odd = [w for w in counts if w not in numbers or not is_float(w)]
     if len(numbers) < 3 or len(numbers) < _NUMBERS * sum(plain(w) not in MISSING_WORDS for w in counts):
         return []
     return [
@@ -295,63 +248,6 @@ def _by_class(encoded: Encoded) -> np.ndarray:
     if encoded.kind == "multi":
         return np.asarray((encoded.entries == 1).sum(0))
     return np.bincount(encoded.entries[encoded.entries >= 0], minlength=len(encoded.classes))
-
-
-def contradictions(
-    arrays: Mapping[str, Any], labels: Mapping[str, Encoded], row_name: RowName, most_bytes: int = 2**26
-) -> list[str]:
-    """Returns a sentence for each task with equal inputs that are labelled differently.
-
-    Args:
-        arrays: The inputs by name: arrays, or what has `names`, such as pictures.
-        labels: The labels by task.
-        row_name: Names a row from its position.
-        most_bytes: Larger inputs are passed over.
-    """
-    parts = [_row_keys(value) for value in arrays.values()]
-    if any(part is None for part in parts) or sum(_size(value) for value in arrays.values()) > most_bytes:
-        return []
-    rows: dict[Any, list[int]] = defaultdict(list)
-    for row, key in enumerate(zip(*parts, strict=True)):  # type: ignore[arg-type]
-        rows[key].append(row)
-    repeated = [same for same in rows.values() if len(same) > 1]
-    found = []
-    for task, encoded in labels.items() if repeated else ():
-        keys = _row_keys(encoded.values) if encoded.kind in ("class", "multi", "tags") else None
-        if keys is None:
-            continue
-        known = encoded.labelled
-        groups = [same for same in repeated if len({keys[row] for row in same if known[row]}) > 1]
-        if groups:
-            first = [row for row in groups[0] if known[row]]
-            other = next(row for row in first if keys[row] != keys[first[0]])
-            found.append(
-                f"task '{task}': {sum(map(len, groups)):,} examples have the inputs of another and a "
-                f"different label, first {row_name(first[0])} and {row_name(other)}"
-            )
-    return found
-
-
-def _row_keys(value: Any) -> list[Any] | None:
-    if hasattr(value, "names"):
-        return list(value.names)
-    if hasattr(value, "flat") and hasattr(value, "lengths"):
-        ends = np.cumsum(value.lengths)
-        flat = value.flat
-        as_key = (
-            (lambda part: tuple(part.tolist())) if flat.dtype == object else (lambda part: part.tobytes())
-        )
-        return [as_key(flat[end - n : end]) for end, n in zip(ends, value.lengths, strict=True)]
-    if not isinstance(value, np.ndarray):
-        return None
-    if value.dtype == object:
-        return value.tolist() if value.ndim == 1 else None
-    return [row.tobytes() for row in value]
-
-
-def _size(value: Any) -> int:
-    array = getattr(value, "flat", value) if not isinstance(value, np.ndarray) else value
-    return array.nbytes if isinstance(array, np.ndarray) else 0
 
 
 def _rows(count: int) -> str:

@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from mtlkeras._types import Dataset
 
-def check_finite(dataset: Any) -> Any:
+
+def check_finite(dataset: Dataset) -> Dataset:
     """Makes a data set fail on the first batch with NaN or infinity in an input.
 
     Args:

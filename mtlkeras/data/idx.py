@@ -5,10 +5,10 @@ from __future__ import annotations
 import gzip
 import os
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from mtlkeras._types import PathLike
 from mtlkeras.data._columns import Column, from_array
 from mtlkeras.data._rows import PICTURE, Rows
 
@@ -66,7 +66,7 @@ def read_idx(path: str | os.PathLike[str]) -> np.ndarray:
     return array.astype(dtype.newbyteorder("="))
 
 
-def find_idx(name: str, data_dir: Any = None) -> dict[str, tuple[Path, Path]]:
+def find_idx(name: str, data_dir: PathLike | None = None) -> dict[str, tuple[Path, Path]]:
     """Looks for the IDX files of a data set on disk.
 
     Args:
@@ -86,7 +86,7 @@ def find_idx(name: str, data_dir: Any = None) -> dict[str, tuple[Path, Path]]:
     return {}
 
 
-def _folders(name: str, data_dir: Any) -> list[Path]:
+def _folders(name: str, data_dir: PathLike | None) -> list[Path]:
     own = [Path(p) for p in (data_dir, os.environ.get("MTLKERAS_DATA")) if p]
     system = os.environ.get("XDG_DATA_DIRS") or "/usr/local/share:/usr/share"
     roots = [*own, *(Path(p) / "datasets" for p in system.split(os.pathsep) if p)]

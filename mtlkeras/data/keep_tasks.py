@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import keras
+
 from mtlkeras._errors import unknown_name
+from mtlkeras._types import Dataset
 
 
-def keep_tasks(dataset: Any, tasks: Iterable[str]) -> Any:
+def keep_tasks(dataset: Dataset, tasks: Iterable[str]) -> Dataset:
     """Leaves out the labels of all but some tasks: to train one task alone, say, and compare.
 
     Args:
@@ -30,28 +33,31 @@ def keep_tasks(dataset: Any, tasks: Iterable[str]) -> Any:
     alone = mtlkeras.data.keep_tasks(data, ["a"])
     ```
     """
-    wanted, known = list(tasks), _tasks(dataset)
+    wanted, tasks_in_data = list(tasks), _tasks(dataset)
     for task in wanted:
-        if task not in known:
-            raise unknown_name("task", task, known, "keep_tasks")
+        if task not in tasks_in_data:
+            raise unknown_name("task", task, tasks_in_data, "keep_tasks")
 
-    def kept(x: Any, *by_task: Any) -> Any:
+    def kept(x: Any, *labels_and_weights: Any) -> Any:
         return (
             x,
-            *({task: part[task] for task in wanted} if isinstance(part, dict) else part for part in by_task),
+            *(
+                {task: part[task] for task in wanted} if isinstance(part, dict) else part
+                for part in labels_and_weights
+            ),
         )
 
     return dataset.map(kept)
 
 
-def of_model(dataset: Any, model: Any) -> Any:
+def of_model(dataset: Dataset, model: keras.Model) -> Dataset:
     """Returns a data set with the labels of a model's tasks, if it has those of all and of others too."""
-    known, wanted = _tasks(dataset), list(model.heads)
+    tasks_in_data, wanted = _tasks(dataset), list(model.heads)
     # A task that is missing may be one whose name is misspelt, which `fit` will tell.
-    return keep_tasks(dataset, wanted) if set(wanted) < set(known) else dataset
+    return keep_tasks(dataset, wanted) if set(wanted) < set(tasks_in_data) else dataset
 
 
-def _tasks(dataset: Any) -> list[str]:
+def _tasks(dataset: Dataset) -> list[str]:
     spec = getattr(dataset, "element_spec", None)
     labels = spec[1] if isinstance(spec, tuple) and len(spec) > 1 else None
     return list(labels) if isinstance(labels, Mapping) else []

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mtlkeras._types import PathLike
 from mtlkeras.data._from_rows import load_rows
 from mtlkeras.data._from_tfds import load_tfds
 from mtlkeras.data._options import Options
 from mtlkeras.data._rows import Rows
-from mtlkeras.data._source import open_source
+from mtlkeras.data._source import Source, open_source
 from mtlkeras.data.doubts import DataWarning
 from mtlkeras.data.labels import Label, label_specs
-from mtlkeras.data.report import describe
+from mtlkeras.data.report import LoadReport, describe
 from mtlkeras.text import TextEncoder
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def load(
-    source: Any,
+    source: Source,
     tasks: Mapping[str, str | Sequence[str] | Label],
     inputs: str | Sequence[str] | Mapping[str, Any] | None = None,
     *,
@@ -30,7 +30,7 @@ def load(
     split_column: str = "split",
     fractions: Mapping[str, float] | None = None,
     group_column: str | None = None,
-    labels: Any = None,
+    labels: PathLike | None = None,
     image_column: str | None = None,
     image_size: int | tuple[int, int] | None = None,
     channels: int | None = None,
@@ -47,10 +47,10 @@ def load(
     drop_remainder: bool = False,
     shuffle: bool | None = None,
     seed: int = 0,
-    cache: bool | str | Path = False,
+    cache: bool | PathLike = False,
     prefetch: int | None = None,
     num_parallel: int | None = None,
-    data_dir: Any = None,
+    data_dir: PathLike | None = None,
     on_error: str = "raise",
     check_finite: bool = False,
     verbose: bool | str = "auto",
@@ -165,41 +165,17 @@ def load(
     print(mtlkeras.data.describe(train))
     ```
     """
-    options = Options(
-        split=split,
-        split_column=split_column,
-        fractions=fractions,
-        group_column=group_column,
-        labels=labels,
-        image_column=image_column,
-        image_size=image_size,
-        channels=channels,
-        vocabularies=vocabularies,
-        fill=fill,
-        columns=columns,
-        quotes=quotes,
-        tokenize=tokenize,
-        max_length=max_length,
-        truncate=truncate,
-        group_by_length=group_by_length,
-        pad_multiple=pad_multiple,
-        batch_size=batch_size,
-        drop_remainder=drop_remainder,
-        shuffle=shuffle,
-        seed=seed,
-        cache=cache,
-        prefetch=prefetch,
-        num_parallel=num_parallel,
-        data_dir=data_dir,
-        on_error=on_error,
-        check_finite=check_finite,
-        verbose=verbose,
-    )
-    specs = label_specs(tasks)
+    options = Options.of(locals())
     opened = open_source(source, options)
-    dataset = (load_rows if isinstance(opened, Rows) else load_tfds)(opened, specs, inputs, options)
-    for doubt in describe(dataset).warnings:
-        warnings.warn(doubt, DataWarning, stacklevel=2)
-    if options.verbose is True:
-        print(describe(dataset), flush=True)
+    read = load_rows if isinstance(opened, Rows) else load_tfds
+    dataset = read(opened, label_specs(tasks), inputs, options)
+    _tell(describe(dataset), options)
     return dataset
+
+
+def _tell(report: LoadReport, options: Options) -> None:
+    """Warns of what is doubtful in a data set, at the line that called `load`, and prints what was found."""
+    for doubt in report.warnings:
+        warnings.warn(doubt, DataWarning, stacklevel=3)
+    if options.verbose is True:
+        print(report, flush=True)

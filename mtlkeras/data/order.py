@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from mtlkeras._types import Dataset
 from mtlkeras.data._sequences import grouped_by_length
 from mtlkeras.data.report import attach, find_all
 
@@ -41,14 +42,14 @@ class EpochOrder:
         return [self.seed, epoch]
 
 
-def attach_order(dataset: Any, order: EpochOrder) -> Any:
+def attach_order(dataset: Dataset, order: EpochOrder) -> Dataset:
     """Puts an order on a data set, for `set_epoch` to find."""
     return attach(dataset, _ORDER, order)
 
 
 def shuffled_range(
     length: int, order: EpochOrder, lengths: np.ndarray | None = None, batch_size: int = 1
-) -> Any:
+) -> Dataset:
     """A data set of `0 .. length - 1`, in a new order in each epoch.
 
     With the `lengths` of the rows, batches of `batch_size` hold rows of like length.
@@ -66,7 +67,7 @@ def shuffled_range(
     return attach_order(numbers.apply(tf.data.experimental.assert_cardinality(length)), order)
 
 
-def shuffled_stream(stream: Any, buffer: int, order: EpochOrder) -> Any:
+def shuffled_stream(stream: Dataset, buffer: int, order: EpochOrder) -> Dataset:
     """A stream shuffled within a buffer, in a new order in each epoch."""
     import tensorflow as tf
 
@@ -94,7 +95,7 @@ def shuffled_stream(stream: Any, buffer: int, order: EpochOrder) -> Any:
     return attach_order(shuffled, order)
 
 
-def set_epoch(dataset: Any, epoch: int) -> bool:
+def set_epoch(dataset: Dataset, epoch: int) -> bool:
     """Sets which epoch's order the next reading of a shuffled data set has.
 
     A run that is resumed at epoch 7 sees the examples in the order of epoch 7. Without it a

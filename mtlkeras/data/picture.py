@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import functools
 import io
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from mtlkeras._types import PathLike, Tensor
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP")
@@ -33,7 +36,9 @@ def read_picture(data: bytes, size: tuple[int, int] | None = None, channels: int
 
 
 def read_pictures(
-    paths: Any, image_size: int | tuple[int, int] | None = None, channels: int | None = None
+    paths: PathLike | Iterable[PathLike],
+    image_size: int | tuple[int, int] | None = None,
+    channels: int | None = None,
 ) -> np.ndarray:
     """Reads picture files as `load` does: what a model of uint8 pictures takes.
 
@@ -65,11 +70,11 @@ def read_pictures(
     from mtlkeras.data._options import Options
 
     options = Options(image_size=image_size, channels=channels)
-    paths = [Path(p) for p in ([paths] if isinstance(paths, (str, Path)) else paths)]
-    if not paths:
+    files = [Path(p) for p in ([paths] if isinstance(paths, (str, os.PathLike)) else paths)]
+    if not files:
         raise ValueError("read_pictures needs the path of at least one picture.")
     found: list[np.ndarray] = []
-    for path in paths:
+    for path in files:
         if not path.is_file():
             raise FileNotFoundError(f"No picture {path}.")
         try:
@@ -158,7 +163,7 @@ def _fitter(
     return fit
 
 
-def fit_picture(picture: Any, size: tuple[int, int] | None, channels: int | None) -> Any:
+def fit_picture(picture: Tensor, size: tuple[int, int] | None, channels: int | None) -> Tensor:
     """Brings a picture tensor, or a batch of them, to a size and a number of channels.
 
     Resizing is bilinear and antialiased: over a smaller picture, each pixel is a mean over those of the
@@ -176,7 +181,7 @@ def fit_picture(picture: Any, size: tuple[int, int] | None, channels: int | None
     return picture
 
 
-def _converted(tf: Any, picture: Any, given: int, channels: int) -> Any:
+def _converted(tf: Any, picture: Tensor, given: int, channels: int) -> Any:
     if not {given, channels} <= _CHANNELS:
         raise ValueError(f"Cannot turn pictures of {given} channels into channels={channels}.")
     opaque = tf.fill(tf.shape(picture[..., :1]), tf.constant(picture.dtype.max, picture.dtype))
@@ -189,11 +194,11 @@ def _converted(tf: Any, picture: Any, given: int, channels: int) -> Any:
     return tf.concat([picture, opaque], -1) if channels == 4 else picture
 
 
-def is_picture_name(value: Any) -> bool:
+def is_picture_name(value: object) -> bool:
     """Whether a value is the name of a picture file."""
     return isinstance(value, (str, Path)) and str(value).lower().endswith(IMAGE_SUFFIXES)
 
 
-def are_picture_names(values: Any) -> bool:
+def are_picture_names(values: object) -> bool:
     """Whether a value is a list of names of picture files."""
     return isinstance(values, Sequence) and bool(values) and all(map(is_picture_name, values))

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from mtlkeras._missing import MISSING
+from mtlkeras._types import Dataset
 from mtlkeras.data._images import Pictures
 from mtlkeras.data._inputs import Inputs
 from mtlkeras.data._options import Options
@@ -18,7 +19,7 @@ from mtlkeras.data.order import EpochOrder, shuffled_range
 
 def batches_of_rows(
     arrays: Mapping[str, Any], labels: Mapping[str, np.ndarray | Sequences], inputs: Inputs, options: Options
-) -> Any:
+) -> Dataset:
     """Makes the data set of rows that are at hand.
 
     Args:
@@ -99,7 +100,7 @@ def parallel(options: Options) -> int:
     return options.num_parallel or tf.data.AUTOTUNE
 
 
-def prefetched(dataset: Any, options: Options) -> Any:
+def prefetched(dataset: Dataset, options: Options) -> Dataset:
     """Prepares the next batches while the model works."""
     import tensorflow as tf
 
@@ -108,7 +109,7 @@ def prefetched(dataset: Any, options: Options) -> Any:
     )
 
 
-def to_arrays(dataset: Any) -> tuple[Any, dict[str, np.ndarray]]:
+def to_arrays(dataset: Dataset) -> tuple[Any, dict[str, np.ndarray]]:
     """Reads a whole data set into NumPy arrays.
 
     Args:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from mtlkeras._missing import MISSING
+from mtlkeras._types import Inputs, Tensor
 from mtlkeras.specs import Spec, spec
 
 
@@ -57,7 +58,7 @@ class MaskTokens(Spec):
                 f"MaskTokens: vocabulary_size must be at least 3; received {self.vocabulary_size}."
             )
 
-    def __call__(self, inputs: Any, labels: Mapping[str, Any], seed: Any) -> tuple[Any, dict[str, Any]]:
+    def __call__(self, inputs: Inputs, labels: Mapping[str, Any], seed: Tensor) -> tuple[Any, dict[str, Any]]:
         import tensorflow as tf
 
         parts = dict(inputs) if isinstance(inputs, Mapping) else {"": inputs}

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from mtlkeras._keras_private import parents_of
+from mtlkeras._types import Dataset
 from mtlkeras.data._encoded import Encoded
 
 _REPORT = "_mtlkeras_report"
@@ -96,23 +97,23 @@ def task_report(encoded: Encoded, guessed: str | None = None) -> TaskReport:
         encoded.classes,
         labelled,
         missing,
-        **_details(encoded, encoded.known),
+        **_details(encoded, encoded.is_present),
         guessed=guessed,
         unseen=encoded.unseen,
     )
 
 
-def _details(encoded: Encoded, known: np.ndarray) -> dict[str, Any]:
+def _details(encoded: Encoded, is_present: np.ndarray) -> dict[str, Any]:
     if encoded.kind in ("class", "tags"):
         counts = np.bincount(encoded.entries[encoded.entries >= 0], minlength=len(encoded.classes))
         return {"counts": dict(zip(encoded.classes, counts.tolist(), strict=True))}
     if encoded.kind == "multi":
-        yes, gone = (encoded.entries == 1).sum(0).tolist(), (~known).sum(0).tolist()
+        yes, gone = (encoded.entries == 1).sum(0).tolist(), (~is_present).sum(0).tolist()
         return {
             "counts": dict(zip(encoded.classes, yes, strict=True)),
             "missing_entries": dict(zip(encoded.classes, gone, strict=True)),
         }
-    if encoded.kind == "number" and known.any(0).all():
+    if encoded.kind == "number" and is_present.any(0).all():
         values = encoded.entries.astype(np.float64)
         return {"mean": _plain(np.nanmean(values, 0)), "scale": _plain(np.nanstd(values, 0))}
     return {}
@@ -153,30 +154,30 @@ def _number(value: int | None) -> str:
     return "not counted" if value is None else f"{value:,}"
 
 
-def attach(dataset: Any, name: str, value: Any) -> Any:
+def attach(dataset: Dataset, name: str, value: object) -> Dataset:
     """Puts something on a data set that `find_all` gives back, also after `map` and the like."""
     setattr(dataset, name, value)
     return dataset
 
 
-def find_all(dataset: Any, name: str) -> list[Any]:
+def find_all(dataset: Dataset, name: str) -> list[Any]:
     """Returns all that was attached by a name to a data set or to those it was made of."""
     found = [getattr(dataset, name)] if hasattr(dataset, name) else []
     # A data set made by map, batch and the like knows the ones it came from.
     return found + [value for parent in parents_of(dataset) for value in find_all(parent, name)]
 
 
-def find(dataset: Any, name: str) -> Any:
+def find(dataset: Dataset, name: str) -> Any:
     """Returns what was attached to a data set or to the nearest one it was made of, or `None`."""
     return next(iter(find_all(dataset, name)), None)
 
 
-def with_report(dataset: Any, report: LoadReport) -> Any:
+def with_report(dataset: Dataset, report: LoadReport) -> Dataset:
     """Attaches a report for `describe`."""
     return attach(dataset, _REPORT, report)
 
 
-def describe(dataset: Any) -> LoadReport:
+def describe(dataset: Dataset) -> LoadReport:
     """Returns what `load` found in a data set: examples, classes, labels and missing labels.
 
     Args:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
+from mtlkeras._types import PathLike
 from mtlkeras.data._columns import distinct, numbers
 from mtlkeras.data._options import Options
 from mtlkeras.data._rows import Rows
-from mtlkeras.data._source import open_source
+from mtlkeras.data._source import Source, open_source
 from mtlkeras.data._splits import choose_rows
 
 
@@ -34,7 +34,7 @@ class TableStatistics:
 
 
 def table_statistics(
-    source: Any,
+    source: Source,
     numbers: Sequence[str] = (),
     categories: Sequence[str] = (),
     *,
@@ -43,7 +43,7 @@ def table_statistics(
     fractions: Mapping[str, float] | None = None,
     group_column: str | None = None,
     seed: int = 0,
-    data_dir: Any = None,
+    data_dir: PathLike | None = None,
     on_error: str = "raise",
 ) -> TableStatistics:
     """Computes means, scales and vocabularies of a table, from its training split.

@@ -13,6 +13,7 @@ from mtlkeras.layers.pooling import AttentionPooling, LastState, MaskedMax, Mask
 from mtlkeras.layers.preprocessing import CategoryIndex, ImagePreprocessing
 from mtlkeras.layers.self_attention import SelfAttention
 from mtlkeras.layers.sequence_mask import MaskedMaxPooling1D, MaskSteps
+from mtlkeras.layers.sequence_output import ChainOutput, CRFOutput, HMMOutput, SequenceOutput
 from mtlkeras.layers.special_tokens import AddSpecialTokens, WithoutSpecialTokens
 from mtlkeras.layers.text import EncodeText, TokenMask, UnknownTokens
 from mtlkeras.layers.trunk_output import TrunkOutput
@@ -20,11 +21,14 @@ from mtlkeras.layers.word_vectors import WordVectors
 
 __all__ = [
     "CRF",
+    "CRFOutput",
     "HMM",
+    "HMMOutput",
     "AddSpecialTokens",
     "AttentionPooling",
     "Beside",
     "CategoryIndex",
+    "ChainOutput",
     "CharacterBiLSTM",
     "CharacterCNN",
     "EncodeText",
@@ -41,6 +45,7 @@ __all__ = [
     "OrdinalOutput",
     "RegressionOutput",
     "SelfAttention",
+    "SequenceOutput",
     "TaskOutput",
     "TokenMask",
     "TrunkOutput",

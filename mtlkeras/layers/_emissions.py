@@ -55,7 +55,7 @@ class Emissions:
         """Returns observations as they are computed with."""
         return ops.cast(x, "float32")
 
-    def is_right(self, x: Any) -> Any:
+    def is_valid(self, x: Any) -> Any:
         """Returns where observations, as `read` gives them, can be; bool of their shape."""
         return are_scores(x)
 
@@ -115,7 +115,7 @@ class DiscreteEmissions(Emissions):
     def read(self, x: Any) -> Any:
         return as_int32(x, self.layer.num_symbols)
 
-    def is_right(self, x: Any) -> Any:
+    def is_valid(self, x: Any) -> Any:
         return ops.logical_and(x >= -1, x < self.layer.num_symbols)
 
     def log_probabilities(self, x: Any) -> Any:
@@ -139,8 +139,8 @@ class DiscreteEmissions(Emissions):
         self.logits.assign(np.log(shares / shares.sum()) + noise)
 
     def fit(self, x: np.ndarray, weights: np.ndarray, smoothing: float) -> None:
-        known = x >= 0
-        x, weights = x[known].astype("int64"), weights[known]
+        is_given = x >= 0
+        x, weights = x[is_given].astype("int64"), weights[is_given]
         size = self.layer.num_symbols
         counts = np.stack([np.bincount(x, weight, minlength=size) for weight in weights.T])
         self.logits.assign(log_normalised(counts, smoothing, ops.convert_to_numpy(self.logits)))
@@ -172,7 +172,7 @@ class GaussianEmissions(Emissions):
         self.means = layer.add_weight(shape, name="means", initializer=spread)
         self.log_variances = layer.add_weight(shape, name="log_variances", initializer="zeros")
 
-    def is_right(self, x: Any) -> Any:
+    def is_valid(self, x: Any) -> Any:
         return ops.isfinite(x)
 
     def _log_variances(self) -> Any:

@@ -22,7 +22,7 @@ class EntityReader:
 
     def __init__(self, tags: Sequence[str], strict_scheme: str | None = None) -> None:
         self.strict_scheme = strict_scheme
-        self.nothing = len(tags)  # Stands for what is no token.
+        self.padding = len(tags)  # Stands for what is no token.
         parts = [split_tag(tag) for tag in tags]
         self.types = tuple(sorted({kind for _, kind in parts}))
         self._types = np.array([self.types.index(kind) for _, kind in parts] + [-1], "int32")
@@ -31,17 +31,17 @@ class EntityReader:
         }
 
     def __call__(self, tags: Any) -> tuple[Any, Any, Any]:
-        """Returns where entities end, and there where they begin and of which type they are.
+        """Returns where entities end, and at those steps where they begin and of which type they are.
 
         Args:
-            tags: Tag indices of shape `(batch, time)`; `nothing` where there is no token.
+            tags: Tag indices of shape `(batch, time)`; `padding` where there is no token.
 
         Returns:
-            Bool, int32 places, and int32 indices of `types`, all of shape `(batch, time)`.
+            Bool, int32 positions, and int32 indices of `types`, all of shape `(batch, time)`.
         """
-        nothing = ops.full_like(tags[:, :1], self.nothing)
-        before = ops.concatenate([nothing, tags[:, :-1]], axis=1)
-        after = ops.concatenate([tags[:, 1:], nothing], axis=1)
+        padding = ops.full_like(tags[:, :1], self.padding)
+        before = ops.concatenate([padding, tags[:, :-1]], axis=1)
+        after = ops.concatenate([tags[:, 1:], padding], axis=1)
         starts = self._strict_breaks(before, tags) if self.strict_scheme else self._starts(before, tags)
         begins = _last_start(starts)
         if not self.strict_scheme:
@@ -91,13 +91,13 @@ def entity_spans(tags: Any, reader: EntityReader) -> tuple[Any, Any, Any]:
         Types (indices of `reader.types`), first steps, and the steps after the last ones: int32 of
         shape `(batch, time)`, -1 after the last entity.
     """
-    ended, begins, kinds = reader(ops.where(tags < 0, reader.nothing, tags))
+    ended, begins, kinds = reader(ops.where(tags < 0, reader.padding, tags))
     time = ops.shape(tags)[1]
     steps = ops.broadcast_to(ops.arange(time, dtype="int32")[None, :], ops.shape(ended))
     order = ops.cast(ops.argsort(ops.where(ended, steps, steps + time), axis=1), "int32")
-    there = steps < ops.sum(ops.cast(ended, "int32"), axis=1, keepdims=True)
+    is_entity = steps < ops.sum(ops.cast(ended, "int32"), axis=1, keepdims=True)
     found = (kinds, begins, steps + 1)
-    return tuple(ops.where(there, ops.take_along_axis(x, order, axis=1), -1) for x in found)  # type: ignore[return-value]
+    return tuple(ops.where(is_entity, ops.take_along_axis(x, order, axis=1), -1) for x in found)  # type: ignore[return-value]
 
 
 def _or(*conditions: Any) -> Any:
@@ -108,6 +108,6 @@ def _last_start(starts: Any) -> Any:
     """Returns where the last start up to each step is, int32; 0 if there is none."""
     length = ops.shape(starts)[1]
     steps = ops.broadcast_to(ops.arange(length, dtype="int32")[None, :], ops.shape(starts))
-    places = ops.cast(ops.argsort(ops.where(starts, steps, steps + length), axis=1), "int32")
+    positions = ops.cast(ops.argsort(ops.where(starts, steps, steps + length), axis=1), "int32")
     number = ops.cumsum(ops.cast(starts, "int32"), axis=1)
-    return ops.where(number > 0, ops.take_along_axis(places, ops.maximum(number - 1, 0), axis=1), 0)
+    return ops.where(number > 0, ops.take_along_axis(positions, ops.maximum(number - 1, 0), axis=1), 0)

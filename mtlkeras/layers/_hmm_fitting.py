@@ -9,11 +9,19 @@ import numpy as np
 from keras import ops
 
 from mtlkeras._backends import compiled
-from mtlkeras.layers._chain import Expectations, check_states, clamped, expectations, known_score
+from mtlkeras.layers._chain import (
+    IMPOSSIBLE,
+    Expectations,
+    check_states,
+    clamped,
+    clamped_log_partition,
+    expectations,
+)
+from mtlkeras.layers._emissions import log_normalised
 
 
-class Sequences:
-    """Observations, their mask and the states that are known, as arrays.
+class Observations:
+    """Observations of sequences, their mask and the states that are known, as arrays.
 
     Args:
         layer: The HMM.
@@ -57,9 +65,9 @@ class Sequences:
             ]
 
 
-def count(sequences: Sequences, num_states: int) -> Expectations:
+def count(observations: Observations, num_states: int) -> Expectations:
     """Returns how often states that are known are first, last, emit and follow each other, in float64."""
-    mask, states = sequences.mask, sequences.states
+    mask, states = observations.mask, observations.states
     order = np.argsort(~mask, axis=1, kind="stable")
     path, lengths = np.take_along_axis(states, order, axis=1), mask.sum(axis=1)
 
@@ -76,7 +84,7 @@ def count(sequences: Sequences, num_states: int) -> Expectations:
     )
 
 
-class Expecting:
+class ExpectationStep:
     """The E-step of an HMM: the likelihood of sequences and the expectations of what they pass."""
 
     def __init__(self, layer: Any) -> None:
@@ -86,22 +94,71 @@ class Expecting:
     def _compute(self, weights: list, x: Any, mask: Any, states: Any) -> Any:
         layer = self._layer
         with keras.StatelessScope(state_mapping=list(zip(layer.weights, weights, strict=True))):
-            steps = layer.read(x, mask)
-            chain, places = layer.chain(steps.values), steps.places
-            found = expectations(clamped(chain, states), places)
-            return known_score(chain, states, places), tuple(found)
+            inputs = layer.read(x, mask)
+            chain, packing = layer.chain(inputs.values), inputs.packing
+            found = expectations(clamped(chain, states), packing)
+            return clamped_log_partition(chain, states, packing), tuple(found)
 
-    def __call__(self, sequences: Sequences, batch_size: int) -> tuple[np.ndarray, Expectations]:
+    def __call__(self, observations: Observations, batch_size: int) -> tuple[np.ndarray, Expectations]:
         """Returns the log-likelihood of each sequence, and expectations in float64 over all of them."""
         weights = [ops.convert_to_tensor(weight) for weight in self._layer.weights]
         logs, found = [], []
-        for x, mask, states in sequences.batches(batch_size):
+        for x, mask, states in observations.batches(batch_size):
             values, parts = self._run(weights, *map(ops.convert_to_tensor, (x, mask, states)))
             logs.append(np.asarray(values, "float64"))
             numbers = [np.asarray(part, "float64") for part in parts]
             found.append([numbers[0][mask], *numbers[1:]])
         emitted, *counts = zip(*found, strict=True)
         return (
-            np.concatenate(logs)[: len(sequences.x)],
+            np.concatenate(logs)[: len(observations.x)],
             Expectations(np.concatenate(emitted), *[np.sum(part, axis=0) for part in counts]),
+        )
+
+
+def maximise(
+    layer: Any,
+    observations: Observations,
+    expected: Expectations,
+    smoothing: float,
+    emission_smoothing: float | None,
+) -> None:
+    """The M-step of an HMM: sets the parameters that are most likely for expectations, or for counts."""
+    pairs = expected.pairs
+    if layer.final:
+        pairs = np.concatenate([pairs, expected.end[:, None]], axis=1)
+    for logits, counts in ((layer.start_logits, expected.start), (layer.transition_logits, pairs)):
+        logits.assign(log_normalised(counts, smoothing, ops.convert_to_numpy(logits)))
+    emission_smoothing = smoothing if emission_smoothing is None else emission_smoothing
+    layer.emission.fit(observations.steps, expected.states, emission_smoothing)
+
+
+def climb(
+    layer: Any,
+    expectation_step: ExpectationStep,
+    observations: Observations,
+    iterations: int,
+    tolerance: float,
+    smoothing: float,
+    batch_size: int,
+) -> list[float]:
+    """Alternates E-steps and M-steps and returns the log-likelihoods, as `HMM.fit_em` says."""
+    history: list[float] = []
+    for _ in range(iterations + 1):
+        logs, expected = expectation_step(observations, batch_size)
+        _check_likelihoods(layer, logs)
+        history.append(float(logs.sum()))
+        gain = history[-1] - history[-2] if len(history) > 1 else np.inf
+        if gain < tolerance * len(observations.steps) or len(history) > iterations:
+            break
+        maximise(layer, observations, expected, smoothing, smoothing)
+    return history
+
+
+def _check_likelihoods(layer: Any, logs: np.ndarray) -> None:
+    if np.isnan(logs).any():
+        raise ValueError(f"HMM '{layer.name}': the weights are not finite: set others (initialize).")
+    if logs.min() < IMPOSSIBLE / 10:
+        raise ValueError(
+            f"HMM '{layer.name}': sequence {int(logs.argmin())} cannot be under the current weights: "
+            "start from others (initialize), or from counts with smoothing."
         )

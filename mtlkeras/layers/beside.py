@@ -8,6 +8,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from mtlkeras._types import Shape, Tensor
+
 
 @keras.saving.register_keras_serializable("mtlkeras")
 class Beside(keras.layers.Layer):
@@ -31,7 +33,7 @@ class Beside(keras.layers.Layer):
         super().__init__(**kwargs)
         self.supports_masking = True
 
-    def call(self, inputs: Sequence[Any]) -> Any:
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
         features, *others = inputs
         parts = [features]
         for other in others:
@@ -43,7 +45,7 @@ class Beside(keras.layers.Layer):
             parts.append(other)
         return ops.concatenate(parts, axis=-1)
 
-    def compute_output_shape(self, input_shape: Sequence[Any]) -> Any:
+    def compute_output_shape(self, input_shape: Sequence[Any]) -> Shape:
         first = input_shape[0]
         for other in input_shape[1:]:
             if len(other) not in (2, len(first)):
@@ -53,5 +55,7 @@ class Beside(keras.layers.Layer):
                 )
         return (*first[:-1], sum(shape[-1] for shape in input_shape))
 
-    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+    def compute_mask(
+        self, inputs: Sequence[Tensor], previous_mask: Sequence[Tensor | None] | None = None
+    ) -> Tensor | None:
         return previous_mask[0] if isinstance(previous_mask, (list, tuple)) else None

@@ -7,6 +7,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from mtlkeras._types import Shape, Tensor
+
 
 class _CharacterLayer(keras.layers.Layer):
     """Embeds characters; a subclass makes one vector of those of a token.
@@ -22,7 +24,7 @@ class _CharacterLayer(keras.layers.Layer):
         self.vocabulary_size, self.units, self.embedding_units = vocabulary_size, units, embedding_units
         self.embedding = keras.layers.Embedding(vocabulary_size, embedding_units, dtype=self.dtype_policy)
 
-    def compute_output_spec(self, inputs: Any) -> Any:
+    def compute_output_spec(self, inputs: Tensor) -> keras.KerasTensor:
         return keras.KerasTensor((*inputs.shape[:2], self.units), dtype=self.compute_dtype)
 
     def get_config(self) -> dict[str, Any]:
@@ -61,17 +63,17 @@ class CharacterCNN(_CharacterLayer):
         super().__init__(vocabulary_size, units, embedding_units, **kwargs)
         self.filters = keras.layers.Conv2D(units, (1, 3), padding="same", dtype=self.dtype_policy)
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         self.embedding.build(input_shape)
         self.filters.build((*input_shape, self.embedding_units))
 
-    def call(self, inputs: Any) -> Any:
-        there = ops.expand_dims(ops.not_equal(inputs, 0), -1)
+    def call(self, inputs: Tensor) -> Tensor:
+        mask = ops.expand_dims(ops.not_equal(inputs, 0), -1)
         x = self.embedding(inputs)
         # What fills up a word up to the common length must not be seen by the filters.
-        x = self.filters(ops.where(there, x, ops.zeros_like(x)))
+        x = self.filters(ops.where(mask, x, ops.zeros_like(x)))
         # After a ReLU zero is the least, so that hiding with zeros leaves the maximum as it is.
-        return ops.max(ops.where(there, ops.relu(x), ops.zeros_like(x)), axis=2)
+        return ops.max(ops.where(mask, ops.relu(x), ops.zeros_like(x)), axis=2)
 
 
 @keras.saving.register_keras_serializable("mtlkeras")
@@ -106,11 +108,11 @@ class CharacterBiLSTM(_CharacterLayer):
             keras.layers.LSTM(units // 2, dtype=self.dtype_policy), dtype=self.dtype_policy
         )
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         self.embedding.build(input_shape)
         self.reader.build((None, input_shape[2], self.embedding_units))
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         shape = ops.shape(inputs)
         ids = ops.reshape(inputs, (-1, shape[2]))
         x = self.reader(self.embedding(ids), mask=ops.not_equal(ids, 0))

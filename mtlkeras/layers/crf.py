@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 from keras import ops
 
+from mtlkeras._fields import whole_number
+from mtlkeras._types import ArrayLike, Initializer, Regularizer, Shape, Tensor
 from mtlkeras.layers._chain import (
     IMPOSSIBLE,
     Chain,
-    Steps,
+    ChainInputs,
     best_paths,
+    clamped_log_partition,
     expectations,
     finite_scores,
-    known_score,
     log_partition_if,
     path_score,
     read_scores,
     read_states,
-    whole_number,
 )
 from mtlkeras.layers._chain import log_partition as chain_log_partition
 from mtlkeras.layers._tag_constraints import allowed_transitions
@@ -80,10 +82,10 @@ class CRF(keras.layers.Layer):
         self,
         num_tags: int,
         constraints: str | None = None,
-        tags: Any = None,
+        tags: Sequence[str] | None = None,
         constrain_training: bool = False,
-        initializer: Any = "zeros",
-        regularizer: Any = None,
+        initializer: Initializer = "zeros",
+        regularizer: Regularizer = None,
         **kwargs: Any,
     ) -> None:
         kwargs["dtype"] = "float32"
@@ -111,21 +113,22 @@ class CRF(keras.layers.Layer):
         self.end = self.add_weight((num_tags,), name="end", **options)
         self.built = True
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         """The weights do not depend on the input."""
 
-    def call(self, logits: Any, mask: Any = None) -> Any:
+    def call(self, logits: ArrayLike, mask: ArrayLike | None = None) -> Tensor:
         return self.decode(logits, mask)[0]
 
-    def compute_output_spec(self, logits: Any, mask: Any = None) -> Any:
+    def compute_output_spec(self, logits: Tensor, mask: Tensor | None = None) -> keras.KerasTensor:
         return keras.KerasTensor(logits.shape[:2], dtype="int32")
 
-    def log_partition(self, logits: Any, mask: Any = None) -> Any:
+    def log_partition(self, logits: ArrayLike, mask: ArrayLike | None = None) -> Tensor:
         """Returns the log-partition, shape `(batch,)`; 0 for an empty sequence."""
-        steps = self._read(logits, mask)
-        return steps.told(chain_log_partition(self._chain(steps, self.constrain_training), steps.places))
+        inputs = self._read(logits, mask)
+        chain = self._chain(inputs, self.constrain_training)
+        return inputs.per_sequence(chain_log_partition(chain, inputs.packing))
 
-    def score(self, logits: Any, tags: Any, mask: Any = None) -> Any:
+    def score(self, logits: ArrayLike, tags: ArrayLike, mask: ArrayLike | None = None) -> Tensor:
         """Returns the score s(y) of given tags, shape `(batch,)`; differentiable.
 
         Args:
@@ -133,11 +136,12 @@ class CRF(keras.layers.Layer):
             tags: Whole numbers, shape `(batch, time)`; of any value where there is no step.
             mask: Shape `(batch, time)`.
         """
-        steps = self._read(logits, mask)
-        tags, wrong = read_states(self._owner, "tag", tags, self.num_tags, steps, unknown=False)
-        return steps.without(wrong).told(path_score(self._chain(steps, False), tags, steps.places))
+        inputs = self._read(logits, mask)
+        tags, wrong = read_states(self._owner, "tag", tags, self.num_tags, inputs, unknown=False)
+        score = path_score(self._chain(inputs, False), tags, inputs.packing)
+        return inputs.invalidated(wrong).per_sequence(score)
 
-    def log_likelihood(self, logits: Any, tags: Any, mask: Any = None) -> Any:
+    def log_likelihood(self, logits: ArrayLike, tags: ArrayLike, mask: ArrayLike | None = None) -> Tensor:
         """Returns the log-likelihood of given tags, shape `(batch,)`.
 
         Args:
@@ -146,32 +150,34 @@ class CRF(keras.layers.Layer):
                 may have any: the likelihood is that of the tags that are known.
             mask: Shape `(batch, time)`.
         """
-        steps = self._read(logits, mask)
-        tags, wrong = read_states(self._owner, "tag", tags, self.num_tags, steps, unknown=True)
-        return steps.without(wrong).told(self._log_likelihood(steps, tags))
+        inputs = self._read(logits, mask)
+        tags, wrong = read_states(self._owner, "tag", tags, self.num_tags, inputs, unknown=True)
+        return inputs.invalidated(wrong).per_sequence(self._log_likelihood(inputs, tags))
 
-    def _log_likelihood(self, steps: Steps, tags: Any) -> Any:
-        places, free = steps.places, self._chain(steps, False)
+    def _log_likelihood(self, inputs: ChainInputs, tags: ArrayLike) -> Tensor:
+        packing, free = inputs.packing, self._chain(inputs, False)
         if not self.constrain_training:
-            return _share(known_score(free, tags, places), chain_log_partition(free, places))
-        held = self._chain(steps, True)
-        within = known_score(held, tags, places)
-        breaks = within < IMPOSSIBLE / 2
+            return _log_ratio(clamped_log_partition(free, tags, packing), chain_log_partition(free, packing))
+        constrained = self._chain(inputs, True)
+        clamped = clamped_log_partition(constrained, tags, packing)
+        breaks = clamped < IMPOSSIBLE / 2
         some_break = ops.any(breaks)
-        without = _share(
-            known_score(free, tags, places, some_break), log_partition_if(some_break, free, places)
+        unconstrained = _log_ratio(
+            clamped_log_partition(free, tags, packing, some_break),
+            log_partition_if(some_break, free, packing),
         )
-        return ops.where(breaks, without, _share(within, chain_log_partition(held, places)))
+        within = _log_ratio(clamped, chain_log_partition(constrained, packing))
+        return ops.where(breaks, unconstrained, within)
 
-    def marginals(self, logits: Any, mask: Any = None) -> Any:
+    def marginals(self, logits: ArrayLike, mask: ArrayLike | None = None) -> Tensor:
         """Returns the probability of each tag at each step, shape `(batch, time, num_tags)`.
 
         Zero where there is no step. With constraints forbidden paths have none.
         """
-        steps = self._read(logits, mask)
-        return steps.told_by_step(expectations(self._chain(steps, True), steps.places).states)
+        inputs = self._read(logits, mask)
+        return inputs.per_step(expectations(self._chain(inputs, True), inputs.packing).states)
 
-    def decode(self, logits: Any, mask: Any = None, k: int = 1) -> tuple[Any, Any]:
+    def decode(self, logits: ArrayLike, mask: ArrayLike | None = None, k: int = 1) -> tuple[Any, Any]:
         """Returns the tags of the highest scores, and the scores.
 
         Args:
@@ -184,28 +190,28 @@ class CRF(keras.layers.Layer):
             `(batch,)`; for `k > 1` of shapes `(batch, k, time)` and `(batch, k)`, best first. Where
             a sequence has fewer than k paths the last scores are below -1e29.
         """
-        steps, k = self._read(logits, mask), whole_number(self._owner, "k", k, 1)
-        return steps.best_told(best_paths(self._chain(steps, True), steps.places, k))
+        inputs, k = self._read(logits, mask), whole_number(self._owner, "k", k, 1)
+        return inputs.per_path(best_paths(self._chain(inputs, True), inputs.packing, k))
 
     @property
     def _owner(self) -> str:
         return f"CRF '{self.name}'"
 
-    def _read(self, logits: Any, mask: Any) -> Steps:
-        logits = ops.convert_to_tensor(logits)
-        if len(logits.shape) != 3 or logits.shape[-1] != self.num_tags:
+    def _read(self, logits: ArrayLike, mask: ArrayLike | None) -> ChainInputs:
+        scores = ops.convert_to_tensor(logits)
+        if len(scores.shape) != 3 or scores.shape[-1] != self.num_tags:
             raise ValueError(
                 f"{self._owner}: expected logits of shape (batch, time, {self.num_tags}); "
-                f"received {tuple(logits.shape)}."
+                f"received {tuple(scores.shape)}."
             )
-        return read_scores(self._owner, mask, ops.cast(logits, "float32"))
+        return read_scores(self._owner, mask, ops.cast(scores, "float32"))
 
-    def _chain(self, steps: Steps, constrained: bool) -> Chain:
+    def _chain(self, inputs: ChainInputs, constrained: bool) -> Chain:
         # Sums, since a custom gradient takes tensors and a variable converts to itself.
         scores = [finite_scores(weight + 0.0) for weight in (self.transitions, self.start, self.end)]
         if constrained and self._forbidden is not None:
             scores = [score + forbidden for score, forbidden in zip(scores, self._forbidden, strict=True)]
-        return Chain(steps.values, *scores)
+        return Chain(inputs.values, *scores)
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -219,6 +225,6 @@ class CRF(keras.layers.Layer):
         }
 
 
-def _share(known: Any, total: Any) -> Any:
+def _log_ratio(clamped: Any, total: Any) -> Any:
     """Returns the log-likelihood for two log-partitions: `IMPOSSIBLE` where both are."""
-    return ops.where(total < IMPOSSIBLE / 2, IMPOSSIBLE, known - total)
+    return ops.where(total < IMPOSSIBLE / 2, IMPOSSIBLE, clamped - total)

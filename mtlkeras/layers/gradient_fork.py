@@ -7,6 +7,8 @@ from typing import Any
 
 import keras
 
+from mtlkeras._types import NamedTensors
+
 
 @keras.saving.register_keras_serializable("mtlkeras")
 class GradientFork(keras.layers.Layer):
@@ -33,7 +35,7 @@ class GradientFork(keras.layers.Layer):
         # The method alone: the model owns the object, and saving walks through what a layer knows.
         self._fork = None if balancing is None else balancing.fork
 
-    def call(self, inputs: Mapping[str, Any], training: bool | None = None) -> dict[str, Any]:
+    def call(self, inputs: NamedTensors, training: bool | None = None) -> dict[str, Any]:
         if training and self._fork is not None:
             return self._fork(inputs, self.keys)
         return self._by_task(inputs)
@@ -44,12 +46,14 @@ class GradientFork(keras.layers.Layer):
             for task, key in self.keys.items()
         }
 
-    def compute_output_spec(self, inputs: Mapping[str, Any], training: bool | None = None) -> Any:
+    def compute_output_spec(self, inputs: NamedTensors, training: bool | None = None) -> dict[str, Any]:
         return keras.tree.map_structure(
             lambda x: keras.KerasTensor(x.shape, dtype=x.dtype), self._by_task(inputs)
         )
 
-    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+    def compute_mask(
+        self, inputs: NamedTensors, previous_mask: NamedTensors | None = None
+    ) -> dict[str, Any] | None:
         if not isinstance(previous_mask, Mapping):
             return None
         return self._by_task(previous_mask)

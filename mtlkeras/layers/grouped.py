@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import keras
 from keras import ops
+
+from mtlkeras._types import Tensor
 
 
 @keras.saving.register_keras_serializable("mtlkeras")
@@ -23,7 +23,7 @@ class GroupedConv2D(keras.layers.Conv2D):
     ```
     """
 
-    def convolution_op(self, inputs: Any, kernel: Any) -> Any:
+    def convolution_op(self, inputs: Tensor, kernel: Tensor) -> Tensor:
         maps = ops.split(inputs, self.groups, axis=-1)
         kernels = ops.split(kernel, self.groups, axis=-1)
         outputs = [

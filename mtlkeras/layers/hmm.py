@@ -9,23 +9,25 @@ import numpy as np
 from keras import ops
 
 from mtlkeras._errors import unknown_name
+from mtlkeras._fields import whole_number
+from mtlkeras._types import ArrayLike, Shape, Tensor
 from mtlkeras.layers._chain import (
     IMPOSSIBLE,
     Chain,
-    Steps,
+    ChainInputs,
     best_paths,
     clamped,
+    clamped_log_partition,
+    concrete_values,
     expectations,
     finite_scores,
-    known_score,
-    known_values,
+    read_observations,
     read_states,
-    read_steps,
-    whole_number,
 )
 from mtlkeras.layers._chain import log_partition as chain_log_partition
 from mtlkeras.layers._emissions import EMISSIONS, log_normalised
-from mtlkeras.layers._hmm_fitting import Expecting, Sequences, count
+from mtlkeras.layers._hmm_fitting import ExpectationStep, Observations, climb, count, maximise
+from mtlkeras.layers._hmm_parameters import all_transitions, merged_parameters
 
 
 @keras.saving.register_keras_serializable("mtlkeras")
@@ -115,7 +117,7 @@ class HMM(keras.layers.Layer):
         )
         self.emission = EMISSIONS[emissions](self)
         self.emission.build()
-        self._expect: Any = None
+        self._expectation_step: ExpectationStep | None = None
         self.built = True
 
     def _check_fields(self) -> None:
@@ -131,16 +133,18 @@ class HMM(keras.layers.Layer):
         if not (np.isfinite(self.min_variance) and self.min_variance > 0):
             raise ValueError(f"HMM: min_variance must be above 0; received {self.min_variance}.")
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         """The weights do not depend on the input."""
 
-    def call(self, x: Any, mask: Any = None) -> Any:
+    def call(self, x: ArrayLike, mask: ArrayLike | None = None) -> Tensor:
         return self.decode(x, mask)[0]
 
-    def compute_output_spec(self, x: Any, mask: Any = None) -> Any:
+    def compute_output_spec(self, x: Tensor, mask: Tensor | None = None) -> keras.KerasTensor:
         return keras.KerasTensor(x.shape[:2], dtype="int32")
 
-    def log_likelihood(self, x: Any, mask: Any = None, states: Any = None) -> Any:
+    def log_likelihood(
+        self, x: ArrayLike, mask: ArrayLike | None = None, states: ArrayLike | None = None
+    ) -> Tensor:
         """Returns log p(x), or log p(x, states) of those that are known; shape `(batch,)`.
 
         0 for an empty sequence, below -1e29 for one that cannot be.
@@ -151,26 +155,28 @@ class HMM(keras.layers.Layer):
             states: Whole numbers, shape `(batch, time)`, -1 (`mtlkeras.MISSING`) for a state that is
                 not known; `None` if none is.
         """
-        steps = self.read(x, mask)
-        chain, places = self.chain(steps.values), steps.places
+        inputs = self.read(x, mask)
+        chain, packing = self.chain(inputs.values), inputs.packing
         if states is None:
-            return steps.told(chain_log_partition(chain, places))
-        states, wrong = self._read_states(states, steps)
-        return steps.without(wrong).told(known_score(chain, states, places))
+            return inputs.per_sequence(chain_log_partition(chain, packing))
+        states, wrong = self._read_states(states, inputs)
+        return inputs.invalidated(wrong).per_sequence(clamped_log_partition(chain, states, packing))
 
-    def posteriors(self, x: Any, mask: Any = None, states: Any = None) -> Any:
+    def posteriors(
+        self, x: ArrayLike, mask: ArrayLike | None = None, states: ArrayLike | None = None
+    ) -> Tensor:
         """Returns the probability of each state at each step, shape `(batch, time, num_states)`.
 
         Zero where there is no step. Arguments as of `log_likelihood`: given what is known.
         """
-        steps = self.read(x, mask)
-        chain = self.chain(steps.values)
+        inputs = self.read(x, mask)
+        chain = self.chain(inputs.values)
         if states is not None:
-            states, wrong = self._read_states(states, steps)
-            chain, steps = clamped(chain, states), steps.without(wrong)
-        return steps.told_by_step(expectations(chain, steps.places).states)
+            states, wrong = self._read_states(states, inputs)
+            chain, inputs = clamped(chain, states), inputs.invalidated(wrong)
+        return inputs.per_step(expectations(chain, inputs.packing).states)
 
-    def decode(self, x: Any, mask: Any = None, k: int = 1) -> tuple[Any, Any]:
+    def decode(self, x: ArrayLike, mask: ArrayLike | None = None, k: int = 1) -> tuple[Any, Any]:
         """Returns the states of the highest log p(x, states), and that.
 
         Args:
@@ -182,10 +188,10 @@ class HMM(keras.layers.Layer):
             States, int32 of shape `(batch, time)` with 0 where there is no step, and scores of shape
             `(batch,)`; for `k > 1` of shapes `(batch, k, time)` and `(batch, k)`, best first.
         """
-        steps, k = self.read(x, mask), whole_number(self._owner, "k", k, 1)
-        return steps.best_told(best_paths(self.chain(steps.values), steps.places, k))
+        inputs, k = self.read(x, mask), whole_number(self._owner, "k", k, 1)
+        return inputs.per_path(best_paths(self.chain(inputs.values), inputs.packing, k))
 
-    def chain(self, x: Any) -> Chain:
+    def chain(self, x: Tensor) -> Chain:
         """Returns the potentials for observations that can be, all of them log probabilities."""
         # Sums of logs of what cannot be must stay finite numbers.
         transitions = finite_scores(ops.log_softmax(self.transition_logits, axis=1))
@@ -198,21 +204,20 @@ class HMM(keras.layers.Layer):
     def _owner(self) -> str:
         return f"HMM '{self.name}'"
 
-    def read(self, x: Any, mask: Any) -> Steps:
+    def read(self, x: ArrayLike, mask: ArrayLike | None) -> ChainInputs:
         """Returns observations and a mask as they are computed with."""
-        known = known_values(x)
-        x = ops.convert_to_tensor(x)
-        self.check_shape(x)
-        steps = read_steps(self._owner, mask, self.emission.read(x), self.emission.is_right)
-        there = known_values(steps.places.mask)
-        if self.emission.is_checked_ahead and known is not None and there is not None:
-            self.emission.check(known[there[tuple(map(slice, known.shape[:2]))]])
-        return steps
+        values, tensor = concrete_values(x), ops.convert_to_tensor(x)
+        self.check_shape(tensor)
+        inputs = read_observations(self._owner, mask, self.emission.read(tensor), self.emission.is_valid)
+        step_mask = concrete_values(inputs.packing.mask)
+        if self.emission.is_checked_ahead and values is not None and step_mask is not None:
+            self.emission.check(values[step_mask[tuple(map(slice, values.shape[:2]))]])
+        return inputs
 
-    def _read_states(self, states: Any, steps: Steps) -> tuple[Any, Any]:
-        return read_states(self._owner, "state", states, self.num_states, steps, unknown=True)
+    def _read_states(self, states: ArrayLike, inputs: ChainInputs) -> tuple[Any, Any]:
+        return read_states(self._owner, "state", states, self.num_states, inputs, unknown=True)
 
-    def check_shape(self, x: Any) -> None:
+    def check_shape(self, x: Tensor) -> None:
         """Raises `ValueError` unless observations are of the emissions' shape."""
         shape, width = tuple(x.shape), self.emission.width()
         if len(shape) != self.emission.input_rank or (width is not None and shape[-1] != width):
@@ -223,7 +228,7 @@ class HMM(keras.layers.Layer):
 
     # Fits that need no gradient.
 
-    def initialize(self, x: Any, mask: Any = None, seed: int = 0) -> None:
+    def initialize(self, x: ArrayLike, mask: ArrayLike | None = None, seed: int = 0) -> None:
         """Sets weights for `fit_em` to start from, drawn to fit the observations.
 
         The chain's are uniform. Symbols have their shares of all observations, with noise; means of
@@ -234,16 +239,16 @@ class HMM(keras.layers.Layer):
             mask: Shape `(batch, time)`.
             seed: Of what is drawn.
         """
-        sequences = Sequences(self, x, mask, None)
+        observations = Observations(self, x, mask, None)
         for logits in (self.start_logits, self.transition_logits):
             logits.assign(np.zeros(logits.shape))
-        self.emission.initialize(sequences.steps, np.random.default_rng(seed))
+        self.emission.initialize(observations.steps, np.random.default_rng(seed))
 
     def fit_supervised(
         self,
-        x: Any,
-        states: Any,
-        mask: Any = None,
+        x: ArrayLike,
+        states: ArrayLike,
+        mask: ArrayLike | None = None,
         smoothing: float = 0.0,
         emission_smoothing: float | None = None,
     ) -> None:
@@ -265,14 +270,15 @@ class HMM(keras.layers.Layer):
         """
         for value in (smoothing, emission_smoothing):
             _check_smoothing(self._owner, value)
-        sequences = Sequences(self, x, mask, states)
-        self._learn(sequences, count(sequences, self.num_states), smoothing, emission_smoothing)
+        observations = Observations(self, x, mask, states)
+        counts = count(observations, self.num_states)
+        maximise(self, observations, counts, smoothing, emission_smoothing)
 
     def fit_em(
         self,
-        x: Any,
-        mask: Any = None,
-        states: Any = None,
+        x: ArrayLike,
+        mask: ArrayLike | None = None,
+        states: ArrayLike | None = None,
         iterations: int = 100,
         tolerance: float = 1e-6,
         smoothing: float = 0.0,
@@ -306,31 +312,10 @@ class HMM(keras.layers.Layer):
         if np.isnan(tolerance):
             raise ValueError(f"{self._owner}: tolerance must be a number; received {tolerance}.")
         _check_smoothing(self._owner, smoothing)
-        sequences = Sequences(self, x, mask, states)
-        if self._expect is None:
-            self._expect = Expecting(self)
-        history: list[float] = []
-        for _ in range(iterations + 1):
-            logs, found = self._expect(sequences, batch_size)
-            if np.isnan(logs).any():
-                raise ValueError(f"{self._owner}: the weights are not finite: set others (initialize).")
-            if logs.min() < IMPOSSIBLE / 10:
-                raise ValueError(
-                    f"HMM '{self.name}': sequence {int(logs.argmin())} cannot be under the current weights: "
-                    "start from others (initialize), or from counts with smoothing."
-                )
-            history.append(float(logs.sum()))
-            gain = history[-1] - history[-2] if len(history) > 1 else np.inf
-            if gain < tolerance * len(sequences.steps) or len(history) > iterations:
-                break
-            self._learn(sequences, found, smoothing, smoothing)
-        return history
-
-    def _learn(self, sequences: Sequences, found: Any, smoothing: float, of_emissions: float | None) -> None:
-        pairs = np.concatenate([found.pairs, found.end[:, None]], axis=1) if self.final else found.pairs
-        for logits, counts in ((self.start_logits, found.start), (self.transition_logits, pairs)):
-            logits.assign(log_normalised(counts, smoothing, ops.convert_to_numpy(logits)))
-        self.emission.fit(sequences.steps, found.states, smoothing if of_emissions is None else of_emissions)
+        observations = Observations(self, x, mask, states)
+        if self._expectation_step is None:
+            self._expectation_step = ExpectationStep(self)
+        return climb(self, self._expectation_step, observations, iterations, tolerance, smoothing, batch_size)
 
     # Parameters as probabilities.
 
@@ -356,31 +341,12 @@ class HMM(keras.layers.Layer):
             ValueError: For an unknown name, a value of another shape, probabilities that are negative, not
                 finite or do not sum to 1, a mean that is not finite, or a variance that is not above 0.
         """
-        known = self.probabilities()
-        for name, value in values.items():
-            if name not in known:
-                raise unknown_name("parameter", name, known, f"set_probabilities of HMM '{self.name}'")
-            if np.shape(value) != known[name].shape:
-                raise ValueError(
-                    f"{self._owner}: expected {name} of shape {known[name].shape}; "
-                    f"received {np.shape(value)}."
-                )
-            _check_parameter(self._owner, name, np.asarray(value, "float64"))
-        now = {**known, **{name: np.asarray(value, "float64") for name, value in values.items()}}
-        pairs = np.concatenate([now["transitions"], *([now["final"][:, None]] if self.final else [])], axis=1)
-        for name, rows in (
-            ("start", now["start"]),
-            ("transitions", pairs),
-            ("emissions", now.get("emissions")),
-        ):
-            if rows is not None:
-                with_final = " with final" if self.final and name == "transitions" else ""
-                _check_sums(self._owner, name + with_final, np.atleast_2d(rows))
+        arrays = merged_parameters(self._owner, self.probabilities(), values)
         if "start" in values:
-            self.start_logits.assign(log_normalised(now["start"], 0.0, np.zeros(1)))
+            self.start_logits.assign(log_normalised(arrays["start"], 0.0, np.zeros(1)))
         if "transitions" in values or "final" in values:
-            self.transition_logits.assign(log_normalised(pairs, 0.0, np.zeros(1)))
-        self.emission.assign({name: now[name] for name in values})
+            self.transition_logits.assign(log_normalised(all_transitions(arrays), 0.0, np.zeros(1)))
+        self.emission.assign({name: arrays[name] for name in values})
 
     def get_config(self) -> dict[str, Any]:
         names = ("num_states", "emissions", "num_symbols", "num_features", "final", "min_variance", "seed")
@@ -390,23 +356,3 @@ class HMM(keras.layers.Layer):
 def _check_smoothing(owner: str, value: Any) -> None:
     if value is not None and not (np.isfinite(value) and value >= 0):
         raise ValueError(f"{owner}: smoothing must not be negative, and finite; received {value}.")
-
-
-def _check_parameter(owner: str, name: str, value: np.ndarray) -> None:
-    """Raises `ValueError` for a parameter, by its name in `probabilities`, with values it cannot have."""
-    if name == "means":
-        fits, wanted = np.isfinite(value), "finite"
-    elif name == "variances":
-        fits, wanted = np.isfinite(value) & (value > 0), "finite and above 0"
-    else:
-        fits, wanted = (value >= 0) & np.isfinite(value), "probabilities, which are not negative"
-    if not fits.all():
-        raise ValueError(f"{owner}: {name} must be {wanted}; received {value[~fits][0]}.")
-
-
-def _check_sums(owner: str, name: str, rows: np.ndarray) -> None:
-    sums = rows.sum(axis=-1)
-    wrong = ~(np.abs(sums - 1.0) <= 0.01)
-    if wrong.any():
-        row = f" of state {int(np.flatnonzero(wrong)[0])}" if len(rows) > 1 else ""
-        raise ValueError(f"{owner}: {name}{row} must sum to 1; the sum is {sums[wrong][0]:.6g}.")

@@ -8,6 +8,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from mtlkeras._types import Shape, Tensor
+
 
 @keras.saving.register_keras_serializable("mtlkeras")
 class LocalResponseNormalization(keras.layers.Layer):
@@ -46,7 +48,7 @@ class LocalResponseNormalization(keras.layers.Layer):
             raise ValueError(f"LocalResponseNormalization: size must be odd and positive; received {size}.")
         self.size, self.bias, self.alpha, self.beta = size, bias, alpha, beta
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         # Squares overflow float16 from 256 on.
         x = ops.cast(inputs, "float32")
         energy = ops.matmul(ops.square(x), ops.convert_to_tensor(self._neighbours(inputs.shape[-1])))
@@ -61,7 +63,7 @@ class LocalResponseNormalization(keras.layers.Layer):
         number = np.arange(channels)
         return (np.abs(number[:, None] - number[None]) <= self.size // 2).astype("float32")
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return input_shape
 
     def get_config(self) -> dict[str, Any]:

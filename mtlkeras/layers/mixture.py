@@ -8,6 +8,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from mtlkeras._types import Shape, Tensor
+
 
 @keras.saving.register_keras_serializable("mtlkeras")
 class Mixture(keras.layers.Layer):
@@ -27,7 +29,7 @@ class Mixture(keras.layers.Layer):
         super().__init__(**kwargs)
         self.supports_masking = True
 
-    def call(self, inputs: Sequence[Any]) -> Any:
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
         weights, *values = inputs
         total: Any = 0.0
         for place, value in enumerate(values):
@@ -35,8 +37,10 @@ class Mixture(keras.layers.Layer):
             total = total + ops.reshape(ops.cast(weights[:, place], value.dtype), shape) * value
         return total
 
-    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+    def compute_mask(
+        self, inputs: Sequence[Tensor], previous_mask: Sequence[Tensor | None] | None = None
+    ) -> Tensor | None:
         return previous_mask[1] if isinstance(previous_mask, (list, tuple)) else None
 
-    def compute_output_shape(self, input_shape: Sequence[Any]) -> Any:
+    def compute_output_shape(self, input_shape: Sequence[Any]) -> Shape:
         return input_shape[1]

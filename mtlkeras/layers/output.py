@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import keras
+
+from mtlkeras._types import ArrayLike, NamedTensors, Shape, Tensor
+from mtlkeras.specs import Spec
 
 _INVERSE_SOFTPLUS_OF_1 = math.log(math.expm1(1.0))
 
@@ -24,47 +27,47 @@ class TaskOutput(keras.layers.Layer):
     Input and output shapes are those of the head's scores and outputs.
     """
 
-    def __init__(self, head: Any, **kwargs: Any) -> None:
+    def __init__(self, head: Spec, **kwargs: Any) -> None:
         kwargs["dtype"] = "float32"
         super().__init__(**kwargs)
-        self.head = head
-        if head.balanced:  # Weights of classes from the labels of `fit`; 0 until there were any.
+        self.head = cast(Any, head)  # Of a class above this package.
+        if self.head.balanced:  # Weights of classes from the labels of `fit`; 0 until there were any.
             self.class_weights = self.add_weight(
-                (head.balanced,), name="class_weights", initializer="zeros", trainable=False
+                (self.head.balanced,), name="class_weights", initializer="zeros", trainable=False
             )
 
-    def balanced_weights(self) -> Any:
+    def balanced_weights(self) -> Tensor:
         """Returns the weights of the classes, float32 `(classes,)`; 1 before there were labels."""
         weights = keras.ops.convert_to_tensor(self.class_weights)
         return keras.ops.where(weights > 0, weights, 1.0)
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         return self.head.activate(self.scores(inputs))
 
-    def scores(self, inputs: Any) -> Any:
+    def scores(self, inputs: Tensor) -> Tensor:
         """Returns the unbounded scores that the head's activation is applied to."""
         return inputs
 
-    def scores_for(self, outputs: Any) -> Any:
+    def scores_for(self, outputs: Tensor) -> Tensor:
         """Returns scores that give these outputs, for outputs that came without theirs.
 
         A loss is exact from scores only: a probability of 1 - 1e-9 rounds to 1.
         """
         return self.head.invert(keras.ops.convert_to_tensor(outputs, "float32"))
 
-    def probabilities(self, outputs: Any) -> Any:
+    def probabilities(self, outputs: Tensor) -> Tensor:
         """Returns the outputs as what Keras' losses and metrics take: probabilities, or numbers."""
         return outputs
 
-    def decode(self, outputs: Any) -> dict[str, Any]:
+    def decode(self, outputs: Tensor) -> NamedTensors:
         """Returns decoded tensors by suffix; see `Head.decode`."""
         return self.head.decode(outputs)
 
-    def answers(self, outputs: Any) -> Any:
+    def answers(self, outputs: Tensor) -> Tensor:
         """Returns only the answers that `decode` gives, for metrics."""
         return self.decode(outputs)[""]
 
-    def compute_output_spec(self, inputs: Any) -> Any:
+    def compute_output_spec(self, inputs: Tensor) -> keras.KerasTensor:
         shape = self.head.output_shape(inputs.shape)
         return keras.KerasTensor(shape, dtype="float32")
 
@@ -88,26 +91,26 @@ class RegressionOutput(TaskOutput):
     trained, so they are saved and exported with the model.
     """
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         targets = input_shape[-1]
         self.mean = self._constant("mean", self.head.mean, targets)
         self.scale = self._constant("scale", self.head.scale, targets)
 
-    def _constant(self, name: str, value: Any, targets: int) -> Any:
+    def _constant(self, name: str, value: Any, targets: Any) -> Any:
         start = keras.initializers.Constant(list(value) if isinstance(value, tuple) else value)
         return self.add_weight(shape=(targets,), trainable=False, name=name, initializer=start)
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         return self.head.activate(inputs) * self.scale + self.mean
 
-    def scores_for(self, outputs: Any) -> Any:
+    def scores_for(self, outputs: Tensor) -> Tensor:
         return self.standardize(outputs)
 
-    def standardize(self, labels: Any) -> Any:
+    def standardize(self, labels: Tensor) -> Tensor:
         """Returns labels of shape `(batch, targets)` on the scale of the scores."""
         return (keras.ops.cast(labels, "float32") - self.mean) / self.scale
 
-    def adapt(self, mean: Any, scale: Any) -> None:
+    def adapt(self, mean: ArrayLike, scale: ArrayLike) -> None:
         """Sets the mean and scale, each of shape `(targets,)`, in label units."""
         self.mean.assign(mean)
         self.scale.assign(scale)
@@ -121,7 +124,7 @@ class OrdinalOutput(TaskOutput):
     `t_1 < t_2 < ...` kept in order by construction: each is the one before plus a softplus.
     """
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         count = self.head.num_classes - 1
         # Thresholds start one unit apart, centred at zero.
         self.first = self.add_weight(
@@ -133,10 +136,10 @@ class OrdinalOutput(TaskOutput):
             initializer=keras.initializers.Constant(_INVERSE_SOFTPLUS_OF_1),
         )
 
-    def thresholds(self) -> Any:
+    def thresholds(self) -> Tensor:
         """Returns the ordered thresholds, shape `(classes - 1,)`."""
         ops = keras.ops
         return ops.concatenate([self.first, self.first + ops.cumsum(ops.softplus(self.steps))])
 
-    def scores(self, inputs: Any) -> Any:
+    def scores(self, inputs: Tensor) -> Tensor:
         return inputs - self.thresholds()

@@ -7,6 +7,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from mtlkeras._types import Shape, Tensor
+
 
 class _Pooling(keras.layers.Layer):
     """Base of layers called with `(x, mask)`; `mask` may be `None`."""
@@ -15,10 +17,10 @@ class _Pooling(keras.layers.Layer):
         super().__init__(**kwargs)
         self.supports_masking = True
 
-    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> None:
+    def compute_mask(self, inputs: Tensor, previous_mask: Tensor | None = None) -> None:
         """There is no time left to mask."""
 
-    def compute_output_spec(self, inputs: Any, mask: Any = None) -> Any:
+    def compute_output_spec(self, inputs: Tensor, mask: Tensor | None = None) -> keras.KerasTensor:
         return keras.KerasTensor((inputs.shape[0], inputs.shape[2]), dtype=self.compute_dtype)
 
 
@@ -35,13 +37,13 @@ class MaskedMax(_Pooling):
     ```
     """
 
-    def call(self, inputs: Any, mask: Any = None) -> Any:
+    def call(self, inputs: Tensor, mask: Tensor | None = None) -> Tensor:
         if mask is None:
             return ops.max(inputs, axis=1)
-        there = ops.expand_dims(ops.cast(mask, "bool"), -1)
+        mask = ops.expand_dims(ops.cast(mask, "bool"), -1)
         lowest = -6e4 if keras.backend.standardize_dtype(inputs.dtype) == "float16" else -1e30
-        largest = ops.max(ops.where(there, inputs, ops.full_like(inputs, lowest)), axis=1)
-        return ops.where(ops.any(there, axis=1), largest, ops.zeros_like(largest))
+        largest = ops.max(ops.where(mask, inputs, ops.full_like(inputs, lowest)), axis=1)
+        return ops.where(ops.any(mask, axis=1), largest, ops.zeros_like(largest))
 
 
 @keras.saving.register_keras_serializable("mtlkeras")
@@ -57,12 +59,12 @@ class MaskedMean(_Pooling):
     ```
     """
 
-    def call(self, inputs: Any, mask: Any = None) -> Any:
+    def call(self, inputs: Tensor, mask: Tensor | None = None) -> Tensor:
         if mask is None:
             return ops.mean(inputs, axis=1)
-        there = ops.expand_dims(ops.cast(mask, "bool"), -1)
-        total = ops.sum(ops.where(there, inputs, ops.zeros_like(inputs)), axis=1)
-        return total / ops.maximum(ops.sum(ops.cast(there, total.dtype), axis=1), 1)
+        mask = ops.expand_dims(ops.cast(mask, "bool"), -1)
+        total = ops.sum(ops.where(mask, inputs, ops.zeros_like(inputs)), axis=1)
+        return total / ops.maximum(ops.sum(ops.cast(mask, total.dtype), axis=1), 1)
 
 
 @keras.saving.register_keras_serializable("mtlkeras")
@@ -87,23 +89,23 @@ class LastState(_Pooling):
         super().__init__(**kwargs)
         self.bidirectional = bidirectional
 
-    def call(self, inputs: Any, mask: Any = None) -> Any:
+    def call(self, inputs: Tensor, mask: Tensor | None = None) -> Tensor:
         if mask is None:
             mask = ops.ones(ops.shape(inputs)[:2], "bool")
-        there = ops.cast(mask, "bool")
-        steps = ops.broadcast_to(ops.arange(ops.shape(inputs)[1], dtype="int32")[None], ops.shape(there))
-        last = _step(inputs, ops.max(ops.where(there, steps, 0), axis=1))
+        mask = ops.cast(mask, "bool")
+        steps = ops.broadcast_to(ops.arange(ops.shape(inputs)[1], dtype="int32")[None], ops.shape(mask))
+        last = _step(inputs, ops.max(ops.where(mask, steps, 0), axis=1))
         if self.bidirectional:
             half = inputs.shape[-1] // 2
-            first = _step(inputs, ops.argmax(ops.cast(there, "int32"), axis=1))
+            first = _step(inputs, ops.argmax(ops.cast(mask, "int32"), axis=1))
             last = ops.concatenate([last[:, :half], first[:, half:]], axis=-1)
-        return ops.where(ops.any(there, axis=1, keepdims=True), last, ops.zeros_like(last))
+        return ops.where(ops.any(mask, axis=1, keepdims=True), last, ops.zeros_like(last))
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "bidirectional": self.bidirectional}
 
 
-def _step(x: Any, places: Any) -> Any:
+def _step(x: Tensor, places: Any) -> Any:
     """Returns one step of each sequence, by its place."""
     return ops.take_along_axis(x, ops.cast(places, "int32")[:, None, None], axis=1)[:, 0]
 
@@ -135,13 +137,13 @@ class AttentionPooling(_Pooling):
         super().__init__(**kwargs)
         self.units = units
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         features = input_shape[-1]
         units = self.units or features
         self.hidden = self.add_weight(shape=(features, units), initializer="glorot_uniform", name="hidden")
         self.scoring = self.add_weight(shape=(units,), initializer="glorot_uniform", name="scoring")
 
-    def attention_weights(self, inputs: Any, mask: Any = None) -> Any:
+    def attention_weights(self, inputs: Tensor, mask: Tensor | None = None) -> Tensor:
         """Returns the weights of the steps, float32 `(batch, time)`; they sum to 1, or 0 without steps."""
         if not self.built:
             self.build(inputs.shape)
@@ -151,11 +153,11 @@ class AttentionPooling(_Pooling):
         # Not `ops.softmax`, which warns of a text of one token.
         if mask is None:
             return ops.exp(ops.log_softmax(scores, axis=-1))
-        there = ops.cast(mask, "bool")
-        weights = ops.exp(ops.log_softmax(ops.where(there, scores, -1e30), axis=-1))
-        return ops.where(there, weights, 0.0)
+        mask = ops.cast(mask, "bool")
+        weights = ops.exp(ops.log_softmax(ops.where(mask, scores, -1e30), axis=-1))
+        return ops.where(mask, weights, 0.0)
 
-    def call(self, inputs: Any, mask: Any = None) -> Any:
+    def call(self, inputs: Tensor, mask: Tensor | None = None) -> Tensor:
         weights = ops.cast(self.attention_weights(inputs, mask), inputs.dtype)
         if mask is not None:  # A weight of zero would not hide what is not finite.
             inputs = ops.where(ops.expand_dims(ops.cast(mask, "bool"), -1), inputs, ops.zeros_like(inputs))

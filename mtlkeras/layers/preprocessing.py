@@ -7,6 +7,9 @@ from typing import Any
 import keras
 from keras import ops
 
+from mtlkeras._fields import check_choice
+from mtlkeras._types import Shape, Tensor
+
 # Mean and standard deviation of ImageNet's pixels in RGB, on a scale of 0..1 ("torch"), and
 # the mean in BGR on a scale of 0..255 ("caffe"), as keras.applications has them.
 _TORCH_MEAN, _TORCH_SCALE = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -42,19 +45,16 @@ class ImagePreprocessing(keras.layers.Layer):
     def __init__(self, mode: str, **kwargs: Any) -> None:
         # Without autocast: pixels such as 255 - 103.939 lose digits in half precision.
         super().__init__(autocast=False, **kwargs)
-        if mode not in MODES:
-            raise ValueError(
-                f"ImagePreprocessing: mode must be one of {', '.join(MODES)}; received {mode!r}."
-            )
         self.mode = mode
+        check_choice(self, "mode", MODES)
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         if self.mode != "tf" and input_shape[-1] != 3:
             raise ValueError(
                 f"ImagePreprocessing({self.mode!r}) needs images of 3 channels; received {input_shape[-1]}."
             )
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         x = ops.cast(inputs, "float32")
         if self.mode == "tf":
             x = x / 127.5 - 1.0
@@ -64,7 +64,7 @@ class ImagePreprocessing(keras.layers.Layer):
             x = ops.flip(x, axis=-1) - ops.convert_to_tensor(_CAFFE_MEAN)
         return ops.cast(x, self.compute_dtype)
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return input_shape
 
     def get_config(self) -> dict[str, Any]:
@@ -96,12 +96,12 @@ class CategoryIndex(keras.layers.Layer):
         super().__init__(**kwargs)
         self.size = size
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         codes = ops.cast(inputs, "int32")
-        known = ops.logical_and(codes >= 0, codes < self.size)
-        return ops.where(known, codes + 1, ops.zeros_like(codes))
+        in_range = ops.logical_and(codes >= 0, codes < self.size)
+        return ops.where(in_range, codes + 1, ops.zeros_like(codes))
 
-    def compute_output_spec(self, inputs: Any) -> Any:
+    def compute_output_spec(self, inputs: Tensor) -> keras.KerasTensor:
         return keras.KerasTensor(inputs.shape, dtype="int32")
 
     def get_config(self) -> dict[str, Any]:

@@ -7,6 +7,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from mtlkeras._types import Initializer, Regularizer, Shape, Tensor
+
 
 @keras.saving.register_keras_serializable("mtlkeras")
 class SelfAttention(keras.layers.Layer):
@@ -41,8 +43,8 @@ class SelfAttention(keras.layers.Layer):
         self,
         heads: int,
         dropout: float = 0.0,
-        kernel_regularizer: Any = None,
-        kernel_initializer: Any = "glorot_uniform",
+        kernel_regularizer: Regularizer = None,
+        kernel_initializer: Initializer = "glorot_uniform",
         epsilon: float = 1e-3,
         normalize_first: bool = False,
         **kwargs: Any,
@@ -54,11 +56,11 @@ class SelfAttention(keras.layers.Layer):
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
         self.supports_masking = True
 
-    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> None:
+    def compute_mask(self, inputs: Tensor, previous_mask: Tensor | None = None) -> None:
         """The mask goes its own way, as a tensor."""
 
-    def build(self, input_shape: Any) -> None:
-        features = input_shape[-1]
+    def build(self, input_shape: Shape) -> None:
+        features: Any = input_shape[-1]  # A known size, as of every layer with weights.
         if features % self.heads:
             raise ValueError(
                 f"SelfAttention: the number of features must be a multiple of heads; "
@@ -80,17 +82,17 @@ class SelfAttention(keras.layers.Layer):
         )
         self.norm.build(input_shape)
 
-    def call(self, inputs: Any, mask: Any = None, training: bool = False) -> Any:
+    def call(self, inputs: Tensor, mask: Tensor | None = None, training: bool = False) -> Tensor:
         x = self._attending(inputs)
         new = self.attention(x, x, attention_mask=_seen(mask), training=training)
         added = inputs + self.dropping(new, training=training)
         return added if self.normalize_first else self.norm(added)
 
-    def _attending(self, inputs: Any) -> Any:
+    def _attending(self, inputs: Tensor) -> Any:
         """Returns what the attention is computed from."""
         return self.norm(inputs) if self.normalize_first else inputs
 
-    def attention_weights(self, inputs: Any, mask: Any = None) -> Any:
+    def attention_weights(self, inputs: Tensor, mask: Tensor | None = None) -> Tensor:
         """Returns how much each step looks at each: `(batch, heads, from, to)`, with sums of 1."""
         if not self.built:
             self.build(inputs.shape)
@@ -98,7 +100,9 @@ class SelfAttention(keras.layers.Layer):
         seen = _seen(None if mask is None else ops.convert_to_tensor(mask))
         return self.attention(x, x, attention_mask=seen, return_attention_scores=True)[1]
 
-    def compute_output_spec(self, inputs: Any, mask: Any = None, training: bool = False) -> Any:
+    def compute_output_spec(
+        self, inputs: Tensor, mask: Tensor | None = None, training: bool = False
+    ) -> keras.KerasTensor:
         return keras.KerasTensor(inputs.shape, dtype=self.compute_dtype)
 
     def get_config(self) -> dict[str, Any]:
@@ -113,6 +117,6 @@ class SelfAttention(keras.layers.Layer):
         }
 
 
-def _seen(mask: Any) -> Any:
+def _seen(mask: Tensor | None) -> Tensor | None:
     """Returns which steps may be looked at, for every step that looks."""
     return None if mask is None else ops.expand_dims(ops.cast(mask, "bool"), 1)

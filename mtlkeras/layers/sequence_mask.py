@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 from keras import ops
+
+from mtlkeras._types import Tensor
 
 
 @keras.saving.register_keras_serializable("mtlkeras")
@@ -25,16 +28,16 @@ class MaskSteps(keras.layers.Layer):
         super().__init__(**kwargs)
         self.supports_masking = True
 
-    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> None:
+    def compute_mask(self, inputs: Tensor, previous_mask: Tensor | None = None) -> None:
         """The mask goes its own way, as a tensor, and not along with what it was applied to."""
 
-    def call(self, inputs: Any, mask: Any = None) -> Any:
+    def call(self, inputs: Tensor, mask: Tensor | None = None) -> Tensor:
         if mask is None:
             return inputs
-        there = ops.expand_dims(ops.cast(mask, "bool"), -1)
-        return ops.where(there, inputs, ops.zeros_like(inputs))
+        mask = ops.expand_dims(ops.cast(mask, "bool"), -1)
+        return ops.where(mask, inputs, ops.zeros_like(inputs))
 
-    def compute_output_spec(self, inputs: Any, mask: Any = None) -> Any:
+    def compute_output_spec(self, inputs: Tensor, mask: Tensor | None = None) -> keras.KerasTensor:
         return keras.KerasTensor(inputs.shape, dtype=self.compute_dtype)
 
 
@@ -65,22 +68,22 @@ class MaskedMaxPooling1D(keras.layers.Layer):
         self.size, self.strides = size, strides
         self.supports_masking = True
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         x, mask = inputs
-        there = ops.expand_dims(ops.cast(mask, "bool"), -1)
-        x = self._pooled(ops.where(there, x, ops.full_like(x, self._nothing(x))))
-        there = self._pooled(ops.cast(there, x.dtype)) > 0
-        return ops.where(there, x, ops.zeros_like(x)), there[..., 0]
+        mask = ops.expand_dims(ops.cast(mask, "bool"), -1)
+        x = self._pooled(ops.where(mask, x, ops.full_like(x, self._lowest(x))))
+        mask = self._pooled(ops.cast(mask, x.dtype)) > 0
+        return ops.where(mask, x, ops.zeros_like(x)), mask[..., 0]
 
-    def _pooled(self, x: Any) -> Any:
-        padded = ops.pad(x, ((0, 0), (0, self.size - 1), (0, 0)), constant_values=self._nothing(x))
+    def _pooled(self, x: Tensor) -> Any:
+        padded = ops.pad(x, ((0, 0), (0, self.size - 1), (0, 0)), constant_values=self._lowest(x))
         return ops.max_pool(padded, self.size, self.strides, padding="valid")
 
-    def _nothing(self, x: Any) -> float:
+    def _lowest(self, x: Tensor) -> float:
         """Returns what is less than any feature."""
         return -6e4 if keras.backend.standardize_dtype(x.dtype) == "float16" else -1e30
 
-    def compute_output_spec(self, inputs: Any) -> Any:
+    def compute_output_spec(self, inputs: Sequence[Tensor]) -> tuple[keras.KerasTensor, keras.KerasTensor]:
         x, _ = inputs
         time = None if x.shape[1] is None else -(-x.shape[1] // self.strides)
         return (

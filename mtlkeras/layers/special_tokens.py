@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 from keras import ops
 
 from mtlkeras._backends import check_at_most
+from mtlkeras._types import NamedTensors, Tensor
 
 
 @keras.saving.register_keras_serializable("mtlkeras")
@@ -41,11 +43,11 @@ class AddSpecialTokens(keras.layers.Layer):
         super().__init__(**kwargs)
         self.start, self.end, self.max_length = start, end, max_length
 
-    def call(self, inputs: Any) -> dict[str, Any]:
+    def call(self, inputs: Sequence[Tensor]) -> NamedTensors:
         column = ops.zeros((ops.shape(inputs[0])[0], 1), "int32")
         parts, segments = [column + self.start], [0]
-        for number, ids in enumerate(inputs):
-            parts += [ops.cast(ids, "int32"), column + self.end]
+        for number, given in enumerate(inputs):
+            parts += [ops.cast(given, "int32"), column + self.end]
             segments += [number, number]
         ids = ops.concatenate(parts, axis=1)
         mask = ops.not_equal(ids, 0)
@@ -63,7 +65,7 @@ class AddSpecialTokens(keras.layers.Layer):
             "mask": mask,
         }
 
-    def compute_output_spec(self, inputs: Any) -> dict[str, Any]:
+    def compute_output_spec(self, inputs: Sequence[Tensor]) -> dict[str, keras.KerasTensor]:
         times = [ids.shape[1] for ids in inputs]
         time = None if None in times else sum(times) + len(times) + 1
         shape = (inputs[0].shape[0], time)
@@ -90,7 +92,7 @@ class WithoutSpecialTokens(keras.layers.Layer):
     ```
     """
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
         x, *segments = inputs
         first, parts = 1, []
         for ids in segments:
@@ -99,7 +101,7 @@ class WithoutSpecialTokens(keras.layers.Layer):
             first = last + 1
         return ops.concatenate(parts, axis=1) if len(parts) > 1 else parts[0]
 
-    def compute_output_spec(self, inputs: Any) -> Any:
+    def compute_output_spec(self, inputs: Sequence[Tensor]) -> keras.KerasTensor:
         x, *segments = inputs
         times = [ids.shape[1] for ids in segments]
         time = None if None in times else sum(times)

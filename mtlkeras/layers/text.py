@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 from keras import ops
 
+from mtlkeras._types import Tensor
 from mtlkeras.text.encoder import FIRST, PADDING, UNKNOWN, TextEncoder
 
 
@@ -49,7 +51,7 @@ class EncodeText(keras.layers.Layer):
         self._words = text.make_table(encoder.vocabulary, FIRST, UNKNOWN)
         self._letters = text.make_table(encoder.alphabet or (), FIRST, UNKNOWN)
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         from mtlkeras._backends.tensorflow import strings as text
 
         encoder = self.encoder
@@ -67,7 +69,7 @@ class EncodeText(keras.layers.Layer):
             ids.append(ops.cast(letters, "int32"))
         return ops.concatenate(ids, axis=-1) if encoder.columns > 1 else ops.squeeze(ids[0], -1)
 
-    def compute_output_spec(self, inputs: Any) -> Any:
+    def compute_output_spec(self, inputs: Tensor) -> keras.KerasTensor:
         shape = (inputs.shape[0], inputs.shape[1] if len(inputs.shape) > 1 else None)
         columns = (self.encoder.columns,) if self.encoder.columns > 1 else ()
         return keras.KerasTensor((*shape, *columns), dtype="int32")
@@ -94,11 +96,11 @@ class TokenMask(keras.layers.Layer):
     ```
     """
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         ids = inputs[..., 0] if len(inputs.shape) == 3 else inputs
         return ops.not_equal(ids, PADDING)
 
-    def compute_output_spec(self, inputs: Any) -> Any:
+    def compute_output_spec(self, inputs: Tensor) -> keras.KerasTensor:
         return keras.KerasTensor(inputs.shape[:2], dtype="bool")
 
 
@@ -120,20 +122,20 @@ class UnknownTokens(keras.layers.Layer):
     ```
     """
 
-    def __init__(self, rates: Any, seed: int | None = None, **kwargs: Any) -> None:
+    def __init__(self, rates: Sequence[float], seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.rates = [float(rate) for rate in rates]
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
 
-    def call(self, inputs: Any, training: bool = False) -> Any:
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         if not training:
             return inputs
         drawn = keras.random.uniform(ops.shape(inputs), seed=self.seed_generator)
         rates = ops.take(ops.convert_to_tensor(self.rates, "float32"), inputs, axis=0)
         return ops.where(drawn < rates, ops.full_like(inputs, UNKNOWN), inputs)
 
-    def compute_output_spec(self, inputs: Any, training: bool = False) -> Any:
+    def compute_output_spec(self, inputs: Tensor, training: bool = False) -> keras.KerasTensor:
         return keras.KerasTensor(inputs.shape, dtype=inputs.dtype)
 
     def get_config(self) -> dict[str, Any]:

@@ -6,6 +6,9 @@ from typing import Any
 
 import keras
 
+from mtlkeras._types import NamedTensors
+from mtlkeras.specs import Spec
+
 
 @keras.saving.register_keras_serializable("mtlkeras")
 class TrunkOutput(keras.layers.Layer):
@@ -19,12 +22,12 @@ class TrunkOutput(keras.layers.Layer):
     Inputs are a dict of tensors by kind, tap or task; the outputs are the same.
     """
 
-    def __init__(self, trunk: Any, sharing: Any = None, **kwargs: Any) -> None:
+    def __init__(self, trunk: Spec, sharing: Spec | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.trunk, self.sharing = trunk, sharing
         self.supports_masking = True
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: NamedTensors) -> NamedTensors:
         return inputs
 
     def get_config(self) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from mtlkeras._types import DType, Tensor
 from mtlkeras.text.encoder import FIRST, TextEncoder
 
 
@@ -39,7 +40,7 @@ class WordVectors(keras.initializers.Initializer):
     def __init__(self, path: str, encoder: TextEncoder, seed: int = 0) -> None:
         self.path, self.encoder, self.seed = str(path), encoder, seed
 
-    def __call__(self, shape: Any, dtype: Any = None) -> Any:
+    def __call__(self, shape: tuple[int, ...], dtype: DType = None) -> Tensor:
         random = np.random.default_rng(self.seed)
         found = read_vectors(self.path, self.encoder) if Path(self.path).exists() else {}
         scale = float(np.std(list(found.values()))) if found else 0.05

@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from mtlkeras._errors import unknown_name
+from mtlkeras._types import ArrayLike, Tensor
 from mtlkeras.metrics._entries import as_weights, mean_where
 
 BY_CLASS = ("f1", "precision", "recall")
@@ -66,11 +67,13 @@ class ClassScore(keras.metrics.Metric):
         # numbers end at 256 in bfloat16.
         self.counts = self.add_variable((3, num_classes), "zeros", dtype="float32", name="counts")
 
-    def predicted(self, y_pred: Any) -> Any:
+    def predicted(self, y_pred: ArrayLike) -> Tensor:
         """Returns the predicted class indices, shape `(batch,)`."""
         return ops.argmax(y_pred, axis=-1)
 
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+    def update_state(
+        self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> None:
         labels, predicted = (
             ops.cast(ops.one_hot(ops.cast(y, "int32"), self.num_classes), "float32")
             for y in (y_true, self.predicted(ops.convert_to_tensor(y_pred)))
@@ -79,7 +82,7 @@ class ClassScore(keras.metrics.Metric):
         counted = ops.stack([labels * predicted, labels, predicted])
         self.counts.assign_add(ops.sum(counted * weights, axis=1))
 
-    def result(self) -> Any:
+    def result(self) -> Tensor:
         hits, labels, predicted = ops.unstack(ops.convert_to_tensor(self.counts), 3)
         if self.measure == "matthews":
             return matthews(hits, labels, predicted)
@@ -98,7 +101,7 @@ class ClassScore(keras.metrics.Metric):
         }
 
 
-def rates(measure: str, hits: Any, labels: Any, predicted: Any) -> Any:
+def rates(measure: str, hits: Tensor, labels: Tensor, predicted: Tensor) -> Tensor:
     """Returns precision, recall or F1 of each class; 0 where it is 0 / 0."""
     if measure == "precision":
         return ops.divide_no_nan(hits, predicted)
@@ -107,7 +110,7 @@ def rates(measure: str, hits: Any, labels: Any, predicted: Any) -> Any:
     return ops.divide_no_nan(2.0 * hits, labels + predicted)
 
 
-def matthews(hits: Any, labels: Any, predicted: Any) -> Any:
+def matthews(hits: Tensor, labels: Tensor, predicted: Tensor) -> Tensor:
     """Returns Matthews' correlation for counts by class."""
     total = ops.sum(labels)
     wrongly, missed = predicted - hits, labels - hits

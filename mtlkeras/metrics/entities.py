@@ -9,7 +9,8 @@ import keras
 from keras import ops
 
 from mtlkeras._errors import unknown_name
-from mtlkeras.layers._chain import compact
+from mtlkeras._types import ArrayLike, Tensor
+from mtlkeras.layers._chain import Packing
 from mtlkeras.layers._entities import EntityReader
 from mtlkeras.layers._tag_constraints import check_tags
 
@@ -60,25 +61,27 @@ class EntityScore(keras.metrics.Metric):
         # up to 16 million.
         self.counts = self.add_variable((3,), "zeros", dtype="float32", name="counts")
 
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
-        y_true, y_pred = (ops.cast(y, "int32") for y in (y_true, y_pred))
-        there = ops.ones_like(y_true, "bool") if sample_weight is None else sample_weight > 0
-        places = compact(there)
+    def update_state(
+        self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> None:
+        pair = [ops.cast(y, "int32") for y in (y_true, y_pred)]
+        mask = ops.ones_like(pair[0], "bool") if sample_weight is None else ops.greater(sample_weight, 0)
+        packing = Packing.of(mask)
         ended, begins, kinds = zip(
-            *(self._read(places.close(ops.where(there, y, self._read.nothing))) for y in (y_true, y_pred)),
+            *(self._read(packing.pack(ops.where(mask, y, self._read.padding))) for y in pair),
             strict=True,
         )
         right = ops.logical_and(*ended)
         right = ops.logical_and(right, ops.logical_and(ops.equal(*begins), ops.equal(*kinds)))
         self.counts.assign_add(ops.stack([ops.sum(ops.cast(x, "float32")) for x in (right, *ended)]))
 
-    def result(self) -> Any:
-        right, known, predicted = ops.unstack(self.counts + 0.0, 3)
+    def result(self) -> Tensor:
+        right, labelled, predicted = ops.unstack(self.counts + 0.0, 3)
         if self.measure == "precision":
             return ops.divide_no_nan(right, predicted)
         if self.measure == "recall":
-            return ops.divide_no_nan(right, known)
-        return ops.divide_no_nan(2.0 * right, known + predicted)
+            return ops.divide_no_nan(right, labelled)
+        return ops.divide_no_nan(2.0 * right, labelled + predicted)
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -8,6 +8,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from mtlkeras._types import Tensor
+
 
 @keras.saving.register_keras_serializable("mtlkeras")
 class ExactMatch(keras.metrics.Metric):
@@ -55,7 +57,7 @@ class ExactMatch(keras.metrics.Metric):
         right = ops.logical_and(counted, ops.all(ops.stack(right), axis=0))
         self.counts.assign_add(ops.stack([ops.sum(ops.cast(x, "float32")) for x in (right, counted)]))
 
-    def result(self) -> Any:
+    def result(self) -> Tensor:
         return ops.divide_no_nan(self.counts[0], self.counts[1])
 
     def get_config(self) -> dict[str, Any]:

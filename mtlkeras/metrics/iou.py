@@ -7,6 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from mtlkeras._types import ArrayLike, Tensor
 from mtlkeras.metrics._entries import mean_where
 
 
@@ -38,7 +39,9 @@ class MeanIoU(keras.metrics.Metric):
         # Rows: pixels that are right, labelled and predicted; each by class.
         self.counts = self.add_variable((3, num_classes), "zeros", dtype="float32", name="counts")
 
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+    def update_state(
+        self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> None:
         labels, predicted = (self._rows(y) for y in (y_true, y_pred))
         if sample_weight is not None:
             weights = ops.reshape(ops.cast(sample_weight, "float32"), (-1, 1))
@@ -52,7 +55,7 @@ class MeanIoU(keras.metrics.Metric):
         y = ops.reshape(ops.maximum(ops.cast(y, "int32"), 0), (-1,))
         return ops.one_hot(y, self.num_classes, dtype="float32")
 
-    def result(self) -> Any:
+    def result(self) -> Tensor:
         right, labelled, predicted = ops.unstack(ops.convert_to_tensor(self.counts), 3)
         union = labelled + predicted - right
         return mean_where(ops.divide_no_nan(right, union), union > 0)

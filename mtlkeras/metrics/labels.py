@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from mtlkeras._errors import unknown_name
+from mtlkeras._types import ArrayLike, DType, Tensor
 from mtlkeras.metrics._entries import as_rows, as_weights
 from mtlkeras.metrics.classes import BY_CLASS, rates
 
@@ -57,14 +58,16 @@ class LabelScore(keras.metrics.Metric):
         # Rows: hits, entries that hold, that are predicted, and all of them; each by label.
         self.counts = self.add_variable((4, num_labels), "zeros", dtype="float32", name="counts")
 
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+    def update_state(
+        self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> None:
         labels = as_rows(y_true, self.num_labels)
         predicted = ops.cast(ops.cast(y_pred, "float32") >= self.threshold, "float32")
         weights = as_weights(sample_weight, labels)
         counted = ops.stack([labels * predicted, labels, predicted, ops.ones_like(labels)])
         self.counts.assign_add(ops.sum(counted * weights, axis=1))
 
-    def result(self) -> Any:
+    def result(self) -> Tensor:
         hits, labels, predicted, entries = ops.unstack(ops.convert_to_tensor(self.counts), 4)
         if self.measure == "accuracy":
             wrong = labels + predicted - 2.0 * hits
@@ -98,16 +101,18 @@ class LabelMatch(keras.metrics.Mean):
     0.5
     """
 
-    def __init__(self, threshold: float = 0.5, name: str = "exact_match", dtype: Any = None) -> None:
+    def __init__(self, threshold: float = 0.5, name: str = "exact_match", dtype: DType = None) -> None:
         super().__init__(name=name, dtype=dtype or "float32")
         self._direction = "up"
         self.threshold = threshold
 
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
-        y_pred = ops.cast(y_pred, "float32")
-        labels = as_rows(y_true, y_pred.shape[-1])
+    def update_state(
+        self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> None:
+        predicted = ops.cast(y_pred, "float32")
+        labels = as_rows(y_true, predicted.shape[-1])
         weights = as_weights(sample_weight, labels)
-        right = ops.equal(labels > 0.5, y_pred >= self.threshold)
+        right = ops.equal(labels > 0.5, predicted >= self.threshold)
         rows = ops.all(ops.logical_or(right, weights <= 0), axis=-1)
         super().update_state(ops.cast(rows, "float32"), ops.max(weights, axis=-1, initial=0.0))
 

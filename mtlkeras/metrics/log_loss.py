@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import keras
 from keras import ops
 
+from mtlkeras._types import ArrayLike, DType
 from mtlkeras.metrics._entries import as_rows
 
 _EPSILON = 2.0**-23  # That of float32, to which scikit-learn clips the float32 outputs of `predict`.
@@ -30,14 +29,16 @@ class LogLoss(keras.metrics.Mean):
     1.0397
     """
 
-    def __init__(self, name: str = "log_loss", dtype: Any = None) -> None:
+    def __init__(self, name: str = "log_loss", dtype: DType = None) -> None:
         super().__init__(name=name, dtype=dtype or "float32")
         self._direction = "down"
 
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
-        y_true, chances = ops.convert_to_tensor(y_true), ops.cast(y_pred, "float32")
-        if len(y_true.shape) == 1:
-            chances = ops.sum(as_rows(y_true, chances.shape[-1]) * chances, axis=-1)
+    def update_state(
+        self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> None:
+        labels, probabilities = ops.convert_to_tensor(y_true), ops.cast(y_pred, "float32")
+        if len(labels.shape) == 1:
+            probabilities = ops.sum(as_rows(labels, probabilities.shape[-1]) * probabilities, axis=-1)
         else:
-            chances = ops.where(ops.cast(y_true, "float32") > 0.5, chances, 1.0 - chances)
-        super().update_state(-ops.log(ops.clip(chances, _EPSILON, 1.0 - _EPSILON)), sample_weight)
+            probabilities = ops.where(ops.cast(labels, "float32") > 0.5, probabilities, 1.0 - probabilities)
+        super().update_state(-ops.log(ops.clip(probabilities, _EPSILON, 1.0 - _EPSILON)), sample_weight)

@@ -7,11 +7,12 @@ from typing import Any
 import keras
 from keras import ops
 
+from mtlkeras._types import ArrayLike, DType, Tensor
 from mtlkeras.metrics._entries import as_weights
 from mtlkeras.metrics.classes import ClassScore
 
 
-def predicted_rank(probabilities: Any) -> Any:
+def predicted_rank(probabilities: Tensor) -> Tensor:
     """Returns the predicted rank: how many k have P(class > k) above one half.
 
     This is the median of the distribution, the rank that minimises the expected distance.
@@ -30,11 +31,13 @@ class OrdinalAccuracy(keras.metrics.Mean):
     Labels are ranks of shape `(batch,)`, predictions class probabilities in order.
     """
 
-    def __init__(self, name: str = "accuracy", dtype: Any = None) -> None:
+    def __init__(self, name: str = "accuracy", dtype: DType = None) -> None:
         super().__init__(name=name, dtype=dtype or "float32")
         self._direction = "up"
 
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+    def update_state(
+        self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> None:
         hits = ops.equal(ops.cast(y_true, "int32"), predicted_rank(ops.cast(y_pred, "float32")))
         super().update_state(ops.cast(hits, "float32"), sample_weight)
 
@@ -46,11 +49,13 @@ class OrdinalError(keras.metrics.Mean):
     Labels are ranks of shape `(batch,)`, predictions class probabilities in order.
     """
 
-    def __init__(self, name: str = "mae", dtype: Any = None) -> None:
+    def __init__(self, name: str = "mae", dtype: DType = None) -> None:
         super().__init__(name=name, dtype=dtype or "float32")
         self._direction = "down"
 
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+    def update_state(
+        self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> None:
         distance = ops.absolute(ops.cast(y_true, "int32") - predicted_rank(ops.cast(y_pred, "float32")))
         super().update_state(ops.cast(distance, "float32"), sample_weight)
 
@@ -69,7 +74,7 @@ class OrdinalScore(ClassScore):
     0.5
     """
 
-    def predicted(self, y_pred: Any) -> Any:
+    def predicted(self, y_pred: ArrayLike) -> Tensor:
         return predicted_rank(ops.cast(y_pred, "float32"))
 
 
@@ -102,7 +107,9 @@ class QuadraticKappa(keras.metrics.Metric):
         self.counts = self.add_variable((2, num_classes), "zeros", dtype="float32", name="counts")
         self.squares = self.add_variable((), "zeros", dtype="float32", name="squares")
 
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+    def update_state(
+        self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> None:
         pair = ops.stack([ops.cast(y_true, "int32"), predicted_rank(ops.cast(y_pred, "float32"))])
         weights = as_weights(sample_weight, ops.cast(pair[0][:, None], "float32"))
         rows = ops.cast(ops.one_hot(pair, self.num_classes), "float32")
@@ -110,7 +117,7 @@ class QuadraticKappa(keras.metrics.Metric):
         distance = ops.cast(pair[0] - pair[1], "float32")
         self.squares.assign_add(ops.sum(weights[:, 0] * ops.square(distance)))
 
-    def result(self) -> Any:
+    def result(self) -> Tensor:
         labels, predicted = ops.unstack(ops.convert_to_tensor(self.counts), 2)
         ranks = ops.arange(self.num_classes, dtype="float32")
         distances = ops.square(ranks[:, None] - ranks)

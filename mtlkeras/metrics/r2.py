@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from mtlkeras._backends import sum_over_replicas
+from mtlkeras._types import ArrayLike, Tensor
 from mtlkeras.metrics._entries import as_rows, as_weights, mean_where
 
 
@@ -46,26 +47,28 @@ class R2(keras.metrics.Metric):
             (4, num_targets), "zeros", dtype="float32", aggregation="only_first_replica", name="moments"
         )
 
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+    def update_state(
+        self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> None:
         labels = as_rows(y_true, 1)
         predicted = ops.reshape(ops.cast(y_pred, "float32"), ops.shape(labels))
         weights = as_weights(sample_weight, labels)
-        known = weights > 0
-        weights = ops.where(known, weights, 0.0)
+        labelled = weights > 0
+        weights = ops.where(labelled, weights, 0.0)
         weight = ops.sum(weights, 0)
         # Distances from one of the labels, so that the mean of equal ones is each of them.
-        anchor = ops.max(ops.where(known, labels, -float("inf")), axis=0, initial=-float("inf"))
+        anchor = ops.max(ops.where(labelled, labels, -float("inf")), axis=0, initial=-float("inf"))
         anchor = ops.where(weight > 0, anchor, 0.0)
-        distances = ops.where(known, labels - anchor, 0.0)
+        distances = ops.where(labelled, labels - anchor, 0.0)
         own_mean = anchor + ops.divide_no_nan(ops.sum(weights * distances, 0), weight)
         total, sums = ops.unstack(sum_over_replicas(ops.stack([weight, weight * own_mean])), 2)
         mean = ops.where(total > weight, ops.divide_no_nan(sums, total), own_mean)
-        squares = ops.sum(weights * ops.square(ops.where(known, labels - mean, 0.0)), 0)
-        errors = ops.sum(weights * ops.square(ops.where(known, labels - predicted, 0.0)), 0)
+        squares = ops.sum(weights * ops.square(ops.where(labelled, labels - mean, 0.0)), 0)
+        errors = ops.sum(weights * ops.square(ops.where(labelled, labels - predicted, 0.0)), 0)
         squares, errors = ops.unstack(sum_over_replicas(ops.stack([squares, errors])), 2)
         self.moments.assign(_merged(ops.convert_to_tensor(self.moments), (total, mean, squares, errors)))
 
-    def result(self) -> Any:
+    def result(self) -> Tensor:
         weight, mean, squares, errors = ops.unstack(ops.convert_to_tensor(self.moments), 4)
         # What rounding leaves of the squares of labels that are all equal.
         nothing = weight * ops.square(2.0**-23 * mean)

@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from mtlkeras._errors import unknown_name
+from mtlkeras._types import ArrayLike, Tensor
 from mtlkeras.metrics._entries import as_rows, as_weights, mean_where
 
 MEASURES = ("auc", "average_precision")
@@ -71,14 +72,16 @@ class RankScore(keras.metrics.Metric):
         # By bin of each class: weight of the labels that are of the class, and of the others.
         self.counts = self.add_variable((self._columns * bins, 2), "zeros", dtype="float32", name="counts")
 
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
-        labels, chances = as_rows(y_true, self.num_classes), ops.cast(y_pred, "float32")
+    def update_state(
+        self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> None:
+        labels, probabilities = as_rows(y_true, self.num_classes), ops.cast(y_pred, "float32")
         weights = as_weights(sample_weight, labels)
         if self.positive is not None:
-            labels, chances, weights = (
-                x[:, self.positive : self.positive + 1] for x in (labels, chances, weights)
+            labels, probabilities, weights = (
+                x[:, self.positive : self.positive + 1] for x in (labels, probabilities, weights)
             )
-        places = self._bin(chances) + self.bins * ops.arange(self._columns, dtype="int32")
+        places = self._bin(probabilities) + self.bins * ops.arange(self._columns, dtype="int32")
         pairs = ops.stack([weights * labels, weights * (1.0 - labels)], axis=-1)
         self.counts.assign_add(
             ops.segment_sum(
@@ -86,13 +89,15 @@ class RankScore(keras.metrics.Metric):
             )
         )
 
-    def _bin(self, chances: Any) -> Any:
+    def _bin(self, probabilities: Tensor) -> Any:
         """Returns the bins of probabilities, by log-odds x brought into -1 to 1 by x / (4 + |x|)."""
-        odds = ops.log(ops.maximum(chances, 1e-37)) - ops.log(ops.maximum(1.0 - chances, 2.0**-25))
+        odds = ops.log(ops.maximum(probabilities, 1e-37)) - ops.log(
+            ops.maximum(1.0 - probabilities, 2.0**-25)
+        )
         place = (0.5 + 0.5 * odds / (4.0 + ops.absolute(odds))) * self.bins
         return ops.clip(ops.cast(ops.floor(place), "int32"), 0, self.bins - 1)
 
-    def result(self) -> Any:
+    def result(self) -> Tensor:
         counts = ops.reshape(ops.convert_to_tensor(self.counts), (self._columns, self.bins, 2))
         yes, no = counts[..., 0], counts[..., 1]
         if self.measure == "average_precision":

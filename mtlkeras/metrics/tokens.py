@@ -7,6 +7,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from mtlkeras._types import ArrayLike, DType
+
 
 @keras.saving.register_keras_serializable("mtlkeras")
 class TokenAccuracy(keras.metrics.MeanMetricWrapper):
@@ -22,7 +24,7 @@ class TokenAccuracy(keras.metrics.MeanMetricWrapper):
     0.6667
     """
 
-    def __init__(self, name: str = "accuracy", dtype: Any = None) -> None:
+    def __init__(self, name: str = "accuracy", dtype: DType = None) -> None:
         super().__init__(fn=_equal, name=name, dtype=dtype or "float32")
         self._direction = "up"
 
@@ -30,5 +32,5 @@ class TokenAccuracy(keras.metrics.MeanMetricWrapper):
         return {"name": self.name, "dtype": self.dtype}
 
 
-def _equal(y_true: Any, y_pred: Any) -> Any:
+def _equal(y_true: ArrayLike, y_pred: ArrayLike) -> Any:
     return ops.cast(ops.equal(ops.cast(y_true, "int32"), ops.cast(y_pred, "int32")), "float32")

@@ -44,9 +44,9 @@ def check_rule(owner: str, rule: str) -> None:
     try:
         re.compile(pattern_of(rule), re.ASCII)
     except (re.error, TypeError) as error:
-        known = ", ".join(map(repr, (*PATTERNS, CHARACTERS)))
+        rules = ", ".join(map(repr, (*PATTERNS, CHARACTERS)))
         raise ValueError(
-            f"{owner}: expected {known} or a regular expression of a token; received {rule!r} ({error})."
+            f"{owner}: expected {rules} or a regular expression of a token; received {rule!r} ({error})."
         ) from None
 
 

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from mtlkeras._fields import check_positive
+from mtlkeras._types import ArrayLike, Dataset
 from mtlkeras.specs import Spec, spec
 from mtlkeras.text._splitting import CASINGS, casing, check_rule, split_text
 
@@ -77,12 +79,9 @@ class TextEncoder(Spec):
         if self.alphabet is not None:
             _check_words("alphabet", self.alphabet)
         check_rule("TextEncoder: split", self.split)
-        for field in ("word_length", "max_length"):
-            value = getattr(self, field)
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-                raise ValueError(
-                    f"TextEncoder: {field} must be a whole number of at least 1; received {value!r}."
-                )
+        check_positive(self, "word_length")
+        if self.max_length is not None:
+            check_positive(self, "max_length")
         if self.counts is not None and len(self.counts) != len(self.vocabulary):
             raise ValueError(
                 f"TextEncoder: counts must have one entry for each of the {len(self.vocabulary)} tokens; "
@@ -158,7 +157,7 @@ class TextEncoder(Spec):
         )
 
     @classmethod
-    def from_dataset(cls, dataset: Any, name: str | None = None, **arguments: Any) -> TextEncoder:
+    def from_dataset(cls, dataset: Dataset, name: str | None = None, **arguments: Any) -> TextEncoder:
         """Makes an encoder from the texts or tokens of a data set.
 
         Args:
@@ -197,7 +196,7 @@ class TextEncoder(Spec):
 
     # Encoding.
 
-    def tokens(self, text: Any) -> list[str]:
+    def tokens(self, text: str | bytes | Iterable[str | bytes]) -> list[str]:
         """Returns the tokens of a text, or of a sentence that is split already, as they stand there."""
         if isinstance(text, (str, bytes)):
             return split_text(_text(text), self.split)
@@ -252,7 +251,7 @@ class TextEncoder(Spec):
         )
         return [row[: self.max_length] for row in rows]
 
-    def decode(self, ids: Any) -> list[list[str]]:
+    def decode(self, ids: ArrayLike) -> list[list[str]]:
         """Returns the tokens of ids, `"[UNK]"` for unknown ones, without padding.
 
         Args:

@@ -15,6 +15,7 @@ import keras
 import numpy as np
 
 from mtlkeras._files import written_aside
+from mtlkeras._types import Dataset, Logs, PathLike
 
 FORMAT = 1
 _INFO = "info"
@@ -62,9 +63,9 @@ class Backup(keras.callbacks.Callback):
 
     def __init__(
         self,
-        path: Any,
+        path: PathLike,
         callbacks: Sequence[keras.callbacks.Callback] = (),
-        dataset: Any = None,
+        dataset: Dataset | None = None,
         seed: int | None = None,
     ) -> None:
         super().__init__()
@@ -78,12 +79,12 @@ class Backup(keras.callbacks.Callback):
             info = _read(self._path)[0]
             self.epoch, self.stopped = info["epoch"], info["stopped"]
 
-    def on_train_begin(self, logs: Any = None) -> None:
+    def on_train_begin(self, logs: Logs = None) -> None:
         # After the other callbacks have reset their memory: this one comes last.
         if self.epoch:
             self._restore()
 
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         if self._seed is not None:
             drawn = np.random.SeedSequence([self._seed, epoch]).generate_state(2)
             random.seed(int(drawn[0]))
@@ -93,7 +94,7 @@ class Backup(keras.callbacks.Callback):
 
             set_epoch(self._dataset, epoch)
 
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         self._logs.append({name: float(value) for name, value in (logs or {}).items()})
         arrays = {f"variable_{i}": _array(v) for i, v in enumerate(state_of(self.model))}
         info = {
@@ -108,7 +109,7 @@ class Backup(keras.callbacks.Callback):
         with written_aside(self._path) as part, part.open("wb") as file:
             np.savez(file, allow_pickle=False, **arrays)
 
-    def on_train_end(self, logs: Any = None) -> None:
+    def on_train_end(self, logs: Logs = None) -> None:
         history = getattr(self.model, "history", None)
         if history is not None:
             history.epoch = list(range(len(self._logs)))
@@ -124,10 +125,10 @@ class Backup(keras.callbacks.Callback):
         variables = state_of(self.model)
         mine, theirs = [_described(v) for v in variables], info["variables"]
         if mine != theirs:
-            there, here = next((b, a) for a, b in itertools.zip_longest(mine, theirs) if a != b)
+            saved, own = next((b, a) for a, b in itertools.zip_longest(mine, theirs) if a != b)
             raise ValueError(
-                f"{self._path} holds the state of another model or optimizer: {_spoken(there)} there, "
-                f"{_spoken(here)} here."
+                f"{self._path} holds the state of another model or optimizer: {_spoken(saved)} there, "
+                f"{_spoken(own)} here."
             )
         if len(info["callbacks"]) != len(self._callbacks):
             raise ValueError(
@@ -142,7 +143,7 @@ class Backup(keras.callbacks.Callback):
         self._logs = info["logs"]
 
 
-def state_of(model: Any) -> list[Any]:
+def state_of(model: keras.Model) -> list[Any]:
     """Returns the variables of all that training changes: of weights, seeds and the optimizer."""
     return [*model.trainable_variables, *model.non_trainable_variables, *model.optimizer.variables]
 

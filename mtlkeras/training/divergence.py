@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
+
+from mtlkeras._types import Logs, PathLike
 
 _ADVICE = "A lower learning rate, gradient clipping or a look at the labels may help."
 
@@ -40,15 +44,15 @@ class StopOnNonFinite(keras.callbacks.Callback):
     ```
     """
 
-    def __init__(self, checkpoint: Any = None) -> None:
+    def __init__(self, checkpoint: PathLike | None = None) -> None:
         super().__init__()
-        self._checkpoint = checkpoint
+        self._checkpoint = None if checkpoint is None else Path(checkpoint)
         self._epoch = self._steps = 0
 
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         self._epoch = epoch
 
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         if 0 < self._steps <= (logs or {}).get("skipped_steps", 0):
             raise FloatingPointError(
                 f"All {self._steps} steps of epoch {epoch + 1} gave NaN or infinity and were skipped. "
@@ -61,13 +65,13 @@ class StopOnNonFinite(keras.callbacks.Callback):
                     f"loss is not. A look at the inputs may help (--check-inputs). {_ADVICE}{self._last()}"
                 )
 
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         self._steps = batch + 1
         logs = logs or {}
         self._check_loss(batch, logs)
         self._check_weights(batch, logs)
 
-    def _check_loss(self, batch: int, logs: dict[str, Any]) -> None:
+    def _check_loss(self, batch: int, logs: Mapping[str, Any]) -> None:
         if math.isfinite(logs.get("loss", 0.0)):
             return
         tasks = [task for task in self.model.heads if not math.isfinite(logs.get(f"{task}_loss", 0.0))]
@@ -77,7 +81,7 @@ class StopOnNonFinite(keras.callbacks.Callback):
             f"{_ADVICE}{self._last()}"
         )
 
-    def _check_weights(self, batch: int, logs: dict[str, Any]) -> None:
+    def _check_weights(self, batch: int, logs: Mapping[str, Any]) -> None:
         tasks = [task for task in self.model.heads if not math.isfinite(logs.get(f"{task}_weight", 0.0))]
         if tasks:
             raise FloatingPointError(

@@ -11,6 +11,7 @@ from typing import Any
 
 import keras
 
+from mtlkeras._types import Dataset
 from mtlkeras.training.backup import state_of
 
 _REPEATS = 3
@@ -32,7 +33,7 @@ class StepTime:
 
 
 def measure_steps(
-    model: Any, dataset: Any, steps_per_execution: Sequence[int] = (1, 8), steps: int = 16
+    model: keras.Model, dataset: Dataset, steps_per_execution: Sequence[int] = (1, 8), steps: int = 16
 ) -> list[StepTime]:
     """Measures the training step with and without XLA, and with several steps at a time.
 
@@ -83,13 +84,13 @@ def measure_steps(
     return sorted(found, key=lambda step: step.milliseconds)
 
 
-def use_steps(model: Any, jit_compile: bool, steps_per_execution: int) -> None:
+def use_steps(model: keras.Model, jit_compile: bool, steps_per_execution: int) -> None:
     """Makes a compiled model run its training step in another way."""
     model.jit_compile, model.steps_per_execution = jit_compile, steps_per_execution
     model.train_function = model.test_function = model.predict_function = None
 
 
-def _milliseconds(model: Any, batches: Any, jit: bool, width: int) -> float:
+def _milliseconds(model: keras.Model, batches: Any, jit: bool, width: int) -> float:
     use_steps(model, jit, width)
     times: list[float] = []
     marks = keras.callbacks.LambdaCallback(

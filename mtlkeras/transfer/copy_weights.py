@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+
+import keras
 
 from mtlkeras._errors import unknown_name
 
 
-def copy_weights(source: Any, target: Any, layers: Any = None) -> list[str]:
+def copy_weights(source: keras.Model, target: keras.Model, layers: Sequence[str] | None = None) -> list[str]:
     """Copies the weights of layers that have the same name in two models.
 
     So a trunk that was trained on some tasks begins the training on others, also where its
@@ -35,14 +37,14 @@ def copy_weights(source: Any, target: Any, layers: Any = None) -> list[str]:
     ```
     """
     source, target = (getattr(model, "trunk", model) for model in (source, target))
-    known = {layer.name: layer for layer in source.layers if layer.weights}
-    there = {layer.name: layer for layer in target.layers if layer.weights}
-    names = [name for name in there if name in known] if layers is None else list(layers)
+    from_layers = {layer.name: layer for layer in source.layers if layer.weights}
+    to_layers = {layer.name: layer for layer in target.layers if layer.weights}
+    names = [name for name in to_layers if name in from_layers] if layers is None else list(layers)
     for name in names:
-        for side, found in (("source", known), ("target", there)):
+        for side, found in (("source", from_layers), ("target", to_layers)):
             if name not in found:
                 raise unknown_name("layer", name, found, f"layers= of copy_weights, in the {side}")
-        shapes = [[tuple(w.shape) for w in found[name].weights] for found in (known, there)]
+        shapes = [[tuple(w.shape) for w in found[name].weights] for found in (from_layers, to_layers)]
         if shapes[0] != shapes[1]:
             raise ValueError(
                 f"copy_weights: layer '{name}' has weights of shapes {shapes[0]} in the source and "
@@ -51,5 +53,5 @@ def copy_weights(source: Any, target: Any, layers: Any = None) -> list[str]:
     if not names:
         raise ValueError("copy_weights: the two have no layer with weights of the same name.")
     for name in names:
-        there[name].set_weights(known[name].get_weights())
+        to_layers[name].set_weights(from_layers[name].get_weights())
     return names

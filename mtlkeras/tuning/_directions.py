@@ -8,10 +8,12 @@ from typing import Any
 from mtlkeras._errors import unknown_name
 from mtlkeras._keras_private import direction_of
 from mtlkeras._model.given_functions import TaskView
+from mtlkeras._model.model import MultiTaskModel
 from mtlkeras._model.task_metrics import MetricsOfTasks, NamedMetric
+from mtlkeras.heads import Head
 
 
-def log_directions(model_or_heads: Any) -> dict[str, str | None]:
+def log_directions(model_or_heads: MultiTaskModel | Mapping[str, Head]) -> dict[str, str | None]:
     """Returns `"min"` or `"max"` by name in the logs, without `val_`.
 
     Args:
@@ -37,7 +39,7 @@ def log_directions(model_or_heads: Any) -> dict[str, str | None]:
     return directions
 
 
-def _metrics_of_heads(heads: Mapping[str, Any]) -> list[NamedMetric]:
+def _metrics_of_heads(heads: Mapping[str, Head]) -> list[NamedMetric]:
     metrics = [NamedMetric(f"{task}_loss", None) for task in heads]
     for task, head in heads.items():
         found = MetricsOfTasks().resolve(TaskView(task, head.output_layer(task)), None)
@@ -49,7 +51,7 @@ def _direction(metric: Any) -> str | None:
     return {"up": "max", "down": "min"}.get(direction_of(metric) or "")
 
 
-def main_metrics(model_or_heads: Any) -> dict[str, str]:
+def main_metrics(model_or_heads: MultiTaskModel | Mapping[str, Head]) -> dict[str, str]:
     """Returns each task's first metric (its loss if it has none) as a name in the logs, with `val_`."""
     tasks = list(model_or_heads if isinstance(model_or_heads, Mapping) else model_or_heads.heads)
     found = {task: f"val_{task}_loss" for task in tasks}
@@ -79,7 +81,7 @@ def known_direction(name: str, directions: Mapping[str, str | None], where: str)
     """
     plain = name.removeprefix("val_")
     if plain not in directions:
-        raise unknown_name("metric", name, [f"val_{known}" for known in directions], where)
+        raise unknown_name("metric", name, [f"val_{log}" for log in directions], where)
     direction = directions[plain]
     if direction is None:
         raise ValueError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import keras
 
@@ -22,7 +21,7 @@ class Limits:
     max_parameters: int | None = None
     max_flops: int | None = None
 
-    def excess(self, model: Any) -> str | None:
+    def excess(self, model: keras.Model) -> str | None:
         """Returns in words what a model has too much of, `None` if it is within the limits."""
         count = model.count_params()
         if self.max_parameters is not None and count > self.max_parameters:
@@ -34,14 +33,14 @@ class Limits:
             return f"{count:,} operations per example are over the limit of {self.max_flops:,}"
         return None
 
-    def check(self, model: Any) -> None:
+    def check(self, model: keras.Model) -> None:
         """Raises `keras_tuner.errors.FailedTrialError` for a model over the limits."""
         excess = self.excess(model)
         if excess is not None:
             raise keras_tuner().errors.FailedTrialError(excess)
 
 
-def count_flops(model: Any) -> int:
+def count_flops(model: keras.Model) -> int:
     """Returns the floating-point operations of a prediction for one example.
 
     A multiplication and an addition count as two. Counted by TensorFlow's profiler on the graph

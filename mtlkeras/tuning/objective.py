@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
+from mtlkeras._model.model import MultiTaskModel
+from mtlkeras.heads import Head
 from mtlkeras.tuning._directions import known_direction, log_directions, main_metrics
 from mtlkeras.tuning._packages import keras_tuner
 
+if TYPE_CHECKING:
+    import keras_tuner as kt
 
-def objective(model_or_heads: Any, names: str | Sequence[Any] | None = None) -> Any:
+
+def objective(
+    model_or_heads: MultiTaskModel | Mapping[str, Head],
+    names: str | kt.Objective | Sequence[str | kt.Objective] | None = None,
+) -> kt.Objective | list[kt.Objective]:
     """Makes `keras_tuner.Objective`s for tasks' metrics, checked before the first trial.
 
     KerasTuner infers no direction for a metric of a task, and finds out about a misspelt name

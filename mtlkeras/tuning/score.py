@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import keras
 import numpy as np
 
 from mtlkeras._errors import unknown_name
+from mtlkeras._model.model import MultiTaskModel
+from mtlkeras._types import Logs
+from mtlkeras.heads import Head
 from mtlkeras.tuning._directions import known_direction, log_directions, main_metrics
 from mtlkeras.tuning._packages import keras_tuner
 
-KINDS = ("delta", "rank", "weighted")
+if TYPE_CHECKING:
+    import keras_tuner as kt
+
+SCORES = ("delta", "rank", "weighted")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +48,7 @@ class MultiTaskScore:
         return 1.0 if self.directions[name] == "max" else -1.0
 
     @property
-    def objective(self) -> Any:
+    def objective(self) -> kt.Objective:
         """The `keras_tuner.Objective` for a search by this score."""
         return keras_tuner().Objective(self.name, self.direction)
 
@@ -58,7 +64,7 @@ class _LogScore(keras.callbacks.Callback):
         super().__init__()
         self._score = score
 
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         if logs is not None and all(name in logs for name in self._score.values):
             logs[self._score.name] = self._score(logs)
 
@@ -84,7 +90,7 @@ _PARTS: dict[str, Callable[..., float]] = {
 
 
 def multi_task_objective(
-    model_or_heads: Any,
+    model_or_heads: MultiTaskModel | Mapping[str, Head],
     by: str = "delta",
     reference: Mapping[str, Any] | None = None,
     weights: Mapping[str, float] | None = None,
@@ -128,8 +134,8 @@ def multi_task_objective(
     Reference: Maninis, Radosavovic and Kokkinos 2019, Attentive Single-Tasking of Multiple Tasks
     (the mean relative change).
     """
-    if by not in KINDS:
-        raise unknown_name("score", by, KINDS, "by= of multi_task_objective")
+    if by not in SCORES:
+        raise unknown_name("score", by, SCORES, "by= of multi_task_objective")
     argument = "weights" if by == "weighted" else "reference"
     given = weights if by == "weighted" else reference
     if not given:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mtlkeras._errors import unknown_name
 from mtlkeras.specs import Spec
 
+if TYPE_CHECKING:
+    import keras_tuner as kt
 
-def choose(hp: Any, name: str, options: Mapping[str, Any] | Iterable[Any], **fixed: Any) -> Any:
+
+def choose(
+    hp: kt.HyperParameters, name: str, options: Mapping[str, Any] | Iterable[Any], **fixed: Any
+) -> Any:
     """Lets a search choose among specs; the fields of each are searched only where it is chosen.
 
     The choice itself has the name `name`; the field `depth` of the option `resnet` has the name
@@ -70,17 +75,17 @@ def _name_of(option: Any) -> str:
 
 
 def _check_fixed(options: Mapping[str, Any], fixed: Mapping[str, Any], name: str) -> None:
-    known = [field for option in options.values() if _is_class(option) for field in option.field_names()]
+    fields = [field for option in options.values() if _is_class(option) for field in option.field_names()]
     for field in fixed:
-        if field not in known:
-            raise unknown_name("field", field, dict.fromkeys(known), f"choose '{name}'")
+        if field not in fields:
+            raise unknown_name("field", field, dict.fromkeys(fields), f"choose '{name}'")
 
 
 def _is_class(option: Any) -> bool:
     return isinstance(option, type) and issubclass(option, Spec)
 
 
-def _drawn(hp: Any, option: Any, fixed: Mapping[str, Any]) -> Any:
+def _drawn(hp: kt.HyperParameters, option: Any, fixed: Mapping[str, Any]) -> Any:
     if _is_class(option):
         return option.tune(hp, **{k: v for k, v in fixed.items() if k in option.field_names()})
     return option if isinstance(option, Spec) else option(hp)

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import keras
 
 from mtlkeras.tuning._packages import keras_tuner
 from mtlkeras.tuning.limits import Limits
 
+if TYPE_CHECKING:
+    import keras_tuner as kt
 
-def within_limits(hypermodel: Any, max_parameters: int | None = None, max_flops: int | None = None) -> Any:
+
+def within_limits(
+    hypermodel: Callable[[kt.HyperParameters], keras.Model] | kt.HyperModel,
+    max_parameters: int | None = None,
+    max_flops: int | None = None,
+) -> kt.HyperModel:
     """Wraps a model-building function so that trials over a limit are not trained.
 
     Such a trial ends at once with the status `FAILED` and a message that says by how much. Give

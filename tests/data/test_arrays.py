@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from mtlkeras.data import check_finite, describe, load, to_arrays
+from mtlkeras.data._options import Options
+
+
+def test_options_are_the_arguments_that_load_shows():
+    shown = {
+        name: parameter.default
+        for name, parameter in inspect.signature(load).parameters.items()
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+    }
+    assert {field.name: field.default for field in dataclasses.fields(Options)} == shown
 
 
 def test_pair_with_dict_of_labels():

@@ -10,8 +10,8 @@ import pytest
 
 from mtlkeras.data import DataWarning, Label, describe, load
 from mtlkeras.data._columns import from_array, from_cells, from_objects
+from mtlkeras.data._label_encoding import encode
 from mtlkeras.data.doubts import guess_of, label_doubts
-from mtlkeras.data.labels import encode
 
 
 def doubts(column, label=None):

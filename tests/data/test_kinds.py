@@ -13,8 +13,8 @@ import pytest
 from mtlkeras.data import UNSEEN, Label
 from mtlkeras.data._arrays import from_arrays
 from mtlkeras.data._columns import from_array, from_cells, from_objects
+from mtlkeras.data._label_encoding import encode
 from mtlkeras.data._table import from_frame, read_table
-from mtlkeras.data.labels import encode
 
 # Cells of a column by name, `None` where empty, and the kind that they show.
 COLUMNS = {

@@ -8,7 +8,8 @@ import pytest
 
 from mtlkeras.data import Label
 from mtlkeras.data._columns import from_array, from_cells, from_objects
-from mtlkeras.data.labels import encode, label_specs
+from mtlkeras.data._label_encoding import encode
+from mtlkeras.data.labels import label_specs
 
 
 def encoded(label, *columns):

@@ -23,7 +23,7 @@ BIO = ("O", "B-a", "I-a", "B-b", "I-b")
 BIOES = ("O", "B-a", "I-a", "E-a", "S-a")
 TAGS = {"BIO": BIO, "BIOES": BIOES}
 SCHEMES = ["BIO", pytest.param("BIOES", marks=pytest.mark.slow_on_jax)]
-FORMS = ("probabilities", "wide")
+FORMS = ("scaled", "extended_range")
 FULL = np.ones((ROWS, LENGTH), bool)
 
 
@@ -39,7 +39,7 @@ def emissions(rng: np.random.Generator, states: int, kind: str) -> np.ndarray:
 
 
 @functools.cache
-def answers(states: int, form: str = "probabilities", scheme: str | None = None, training: bool = False):
+def answers(states: int, form: str = "scaled", scheme: str | None = None, training: bool = False):
     """A CRF and all that it answers, compiled once for the tests that ask for the same."""
     with pytest.MonkeyPatch.context() as patch:
         use_form(form, patch)
@@ -63,12 +63,12 @@ def set_to(crf: CRF, potentials: Potentials) -> CRF:
 
 
 def use_form(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    if form == "wide":
-        monkeypatch.setattr(partition, "_LARGEST_RANGE", -1.0)
+    if form == "extended_range":
+        monkeypatch.setattr(partition, "_LARGEST_SCALED_RANGE", -1.0)
 
 
-def is_in_probabilities(crf: CRF, x: np.ndarray, mask: np.ndarray, constrained: bool) -> bool:
-    return bool(partition._is_narrow(crf._chain(crf._read(x, mask), constrained)))
+def is_scaled(crf: CRF, x: np.ndarray, mask: np.ndarray, constrained: bool) -> bool:
+    return bool(partition._fits_scaling(crf._chain(crf._read(x, mask), constrained)))
 
 
 def compare(run, potentials: Potentials, x: np.ndarray, mask: np.ndarray, rng, training=None) -> None:
@@ -123,7 +123,7 @@ def test_agrees_with_all_paths(states, form, monkeypatch):
     rng = np.random.default_rng(states)
     potentials, x, mask = Potentials.random(rng, states), emissions(rng, states, "normal"), random_masks(rng)
     set_to(crf, potentials)
-    assert is_in_probabilities(crf, x, mask, False) == (form == "probabilities")
+    assert is_scaled(crf, x, mask, False) == (form == "scaled")
     compare(run, potentials, x, mask, rng)
 
 
@@ -137,7 +137,7 @@ def test_is_exact_where_probabilities_would_underflow(kind, seed):
     x, mask = emissions(rng, states, "normal" if kind == "transitions" else "gaps"), random_masks(rng)
     crf, run = answers(states)
     set_to(crf, potentials)
-    assert is_in_probabilities(crf, x, mask, False) == (kind == "emissions")
+    assert is_scaled(crf, x, mask, False) == (kind == "emissions")
     compare(run, potentials, x, mask, rng)
 
 
@@ -153,7 +153,7 @@ def test_probabilities_hold_up_to_the_range_they_are_used_for(seed):
     x, mask = emissions(rng, states, "gaps"), random_masks(rng)
     crf, run = answers(states)
     set_to(crf, potentials)
-    assert is_in_probabilities(crf, x, mask, False)
+    assert is_scaled(crf, x, mask, False)
     compare(run, potentials, x, mask, rng)
 
 
@@ -195,8 +195,8 @@ def gradients(crf: CRF, x: np.ndarray, loss) -> list[np.ndarray]:
 @pytest.mark.parametrize(
     "case",
     [
-        "probabilities",
-        "wide",
+        "scaled",
+        "extended_range",
         "unknown tags",
         "constrained",
         *(pytest.param(c, marks=pytest.mark.slow_on_jax) for c in ("gaps", "broken")),
@@ -324,7 +324,7 @@ def test_long_sequences_lose_no_precision(monkeypatch):
     np.testing.assert_allclose(numbers(crf.log_partition(x)), expected, rtol=1e-5)
     in_probabilities = numbers(crf.marginals(x))
     np.testing.assert_allclose(in_probabilities.sum(axis=-1), 1.0, atol=1e-5)
-    monkeypatch.setattr(partition, "_LARGEST_RANGE", -1.0)
+    monkeypatch.setattr(partition, "_LARGEST_SCALED_RANGE", -1.0)
     np.testing.assert_allclose(numbers(crf.marginals(x)), in_probabilities, atol=1e-5)
     np.testing.assert_allclose(numbers(crf.log_partition(x)), expected, rtol=1e-6)
 

@@ -49,7 +49,7 @@ def test_preprocessing_survives_saving(tmp_path):
 
 
 def test_wrong_mode_or_channels():
-    with pytest.raises(ValueError, match="mode must be one of tf, torch, caffe; received 'pytorch'"):
+    with pytest.raises(ValueError, match="mode must be one of 'tf', 'torch', 'caffe'; received 'pytorch'"):
         ImagePreprocessing("pytorch")
     with pytest.raises(ValueError, match="needs images of 3 channels; received 4"):
         ImagePreprocessing("caffe")(keras.Input((8, 8, 4)))

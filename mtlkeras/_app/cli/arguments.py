@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
+from typing import Any
 
 from mtlkeras import __version__
 
@@ -38,12 +40,10 @@ def _train(commands: argparse._SubParsersAction) -> None:
         metavar="RECIPE",
         help="name of a recipe, or path of a recipe's .py file; with --resume also the folder of a run",
     )
-    train.add_argument("--epochs", type=_count, metavar="N", help="number of epochs, instead of the recipe's")
-    train.add_argument("--batch-size", type=_count, metavar="N", help="examples in a batch")
-    train.add_argument("--seed", type=int, metavar="N", help="seed of initial weights, dropout and the like")
-    train.add_argument(
-        "--run-dir", metavar="DIR", help="folder of the run; by default the next runs/RECIPE-N"
-    )
+    _count_option(train, "--epochs", "number of epochs, instead of the recipe's")
+    _count_option(train, "--batch-size", "examples in a batch")
+    _seed(train, "seed of initial weights, dropout and the like")
+    _run_dir(train, "folder of the run; by default the next runs/RECIPE-N")
     train.add_argument("--overwrite", action="store_true", help="replace the run in --run-dir")
     train.add_argument(
         "--resume",
@@ -51,15 +51,7 @@ def _train(commands: argparse._SubParsersAction) -> None:
         help="go on with the run in --run-dir, or with the recipe's latest one; start it if it is not there",
     )
     _data_dir(train)
-    train.add_argument(
-        "--set",
-        dest="settings",
-        action="append",
-        default=[],
-        type=_setting,
-        metavar="KEY=VALUE",
-        help="value of a hyperparameter of the recipe; may be given several times",
-    )
+    _settings(train, "value of a hyperparameter of the recipe; may be given several times")
     train.add_argument("--check-inputs", action="store_true", help="stop at NaN or infinity in the inputs")
     train.add_argument(
         "--on-nan",
@@ -96,31 +88,26 @@ def _tune(commands: argparse._SubParsersAction) -> None:
         metavar="NAME",
         help="a metric such as val_loss, or delta, rank or weighted over all tasks",
     )
-    tune.add_argument(
+    _several(
+        tune,
         "--reference",
-        dest="references",
-        action="append",
-        default=[],
-        type=_reference,
+        "references",
+        _reference,
+        "for delta and rank: a run, or a value by task or metric; may be given several times",
         metavar="RUN|KEY=VALUE",
-        help="for delta and rank: a run, or a value by task or metric; may be given several times",
     )
-    tune.add_argument(
+    _several(
+        tune,
         "--weight",
-        dest="weights",
-        action="append",
-        default=[],
-        type=_number_setting,
-        metavar="KEY=VALUE",
-        help="for weighted: a weight by task or metric; may be given several times",
+        "weights",
+        _number_setting,
+        "for weighted: a weight by task or metric; may be given several times",
     )
     for name, about in _LIMITS.items():
-        tune.add_argument(name, type=_count, metavar="N", help=about)
+        _count_option(tune, name, about)
     tune.add_argument("--max-minutes", type=_positive, metavar="M", help="begin no trial after M minutes")
-    tune.add_argument("--seed", type=int, metavar="N", help="seed of the search and of the initial weights")
-    tune.add_argument(
-        "--run-dir", metavar="DIR", help="folder of the search; by default the next runs/RECIPE-search-N"
-    )
+    _seed(tune, "seed of the search and of the initial weights")
+    _run_dir(tune, "folder of the search; by default the next runs/RECIPE-search-N")
     tune.add_argument(
         "--resume",
         action="store_true",
@@ -137,15 +124,7 @@ def _tune(commands: argparse._SubParsersAction) -> None:
         help="seconds that a worker waits for its chief, 120 by default",
     )
     _data_dir(tune)
-    tune.add_argument(
-        "--set",
-        dest="settings",
-        action="append",
-        default=[],
-        type=_setting,
-        metavar="KEY=VALUE",
-        help="hold a hyperparameter at a value; may be given several times",
-    )
+    _settings(tune, "hold a hyperparameter at a value; may be given several times")
 
 
 _LIMITS = {
@@ -173,7 +152,7 @@ def _predict(commands: argparse._SubParsersAction) -> None:
         "--input", nargs="+", metavar="FILE", help="what to predict for: .npy, .npz, .csv files or pictures"
     )
     _split(source, default=None)
-    predict.add_argument("--limit", type=_count, metavar="N", help="only the first N examples")
+    _count_option(predict, "--limit", "only the first N examples")
     predict.add_argument("--output", metavar="FILE", help="where to write the lines; by default the terminal")
     _data_dir(predict)
 
@@ -204,6 +183,36 @@ def _split(command: argparse._ActionsContainer, default: str | None) -> None:
 def _data_dir(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--data-dir", metavar="DIR", help="folder of the data sets; by default MTLKERAS_DATA"
+    )
+
+
+def _count_option(command: argparse.ArgumentParser, name: str, about: str) -> None:
+    command.add_argument(name, type=_count, metavar="N", help=about)
+
+
+def _seed(command: argparse.ArgumentParser, about: str) -> None:
+    command.add_argument("--seed", type=int, metavar="N", help=about)
+
+
+def _run_dir(command: argparse.ArgumentParser, about: str) -> None:
+    command.add_argument("--run-dir", metavar="DIR", help=about)
+
+
+def _settings(command: argparse.ArgumentParser, about: str) -> None:
+    _several(command, "--set", "settings", _setting, about)
+
+
+def _several(
+    command: argparse.ArgumentParser,
+    name: str,
+    attribute: str,
+    parse: Callable[[str], Any],
+    about: str,
+    metavar: str = "KEY=VALUE",
+) -> None:
+    """Adds an option that may be given several times, for a list of what it parses to."""
+    command.add_argument(
+        name, dest=attribute, action="append", default=[], type=parse, metavar=metavar, help=about
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import keras
 
 from mtlkeras._app.report.tables import markdown, task_table
+from mtlkeras._files import write_text
 
 
 def write_report(
@@ -31,7 +32,7 @@ def write_report(
     """
     pictures = _draw_all(folder, model, config, history)
     table = markdown(task_table(metrics, list(model.heads)))
-    (folder / "report.md").write_text(_page(folder, config, table, pictures), encoding="utf-8")
+    write_text(folder / "report.md", _page(folder, config, table, pictures))
 
 
 def _draw_all(folder: Path, model: Any, config: Mapping[str, Any], history: Any) -> dict[str, str]:

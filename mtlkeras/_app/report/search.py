@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from mtlkeras._app.report.tables import Table, markdown, task_table
+from mtlkeras._files import write_text
 
 _BLUE, _ORANGE, _GREY = "#0072B2", "#D55E00", "0.6"
 
@@ -188,9 +189,7 @@ def write_search_report(
         "## Files",
         "\n".join(f"- `{name}`: {what}" for name, what in _FILES.items() if (folder / name).exists()),
     ]
-    part = folder / ".report.md.part"
-    part.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
-    part.replace(folder / "report.md")
+    write_text(folder / "report.md", "\n\n".join(parts) + "\n")
 
 
 def _draw_all(

@@ -11,7 +11,7 @@ from typing import Any
 
 from mtlkeras._app.recipe import Recipe
 from mtlkeras._errors import near_match
-from mtlkeras._files import written_aside
+from mtlkeras._files import part_of, write_text
 from mtlkeras._model.saving import load_model
 
 FORMAT = 1
@@ -19,7 +19,7 @@ RUNS = "runs"
 """Name of the folder, below the current one, that holds the runs."""
 
 
-_FIRST_FILES = {"recipe.py", ".config.json.part"}
+_FIRST_FILES = {"recipe.py", part_of(Path("config.json")).name}
 
 
 class RunFolder:
@@ -98,8 +98,7 @@ class RunFolder:
 
     def write_text(self, name: str, text: str) -> None:
         """Writes a text file in one step."""
-        with written_aside(self.file(name)) as part:
-            part.write_text(text, encoding="utf-8")
+        write_text(self.file(name), text)
 
     def read_json(self, name: str) -> Any:
         """Reads a JSON file of the run."""
@@ -229,7 +228,7 @@ def find_run(name: str) -> RunFolder:
             return RunFolder(path)
     if Path(name).is_dir():
         raise FileNotFoundError(f"{name} is not the folder of a run: it has no config.json of one.")
-    known = sorted(path.parent.name for path in Path(RUNS).glob("*/config.json"))
+    names = sorted(path.parent.name for path in Path(RUNS).glob("*/config.json"))
     raise FileNotFoundError(
-        f"No run '{name}'.{near_match(Path(name).name, known)} Runs in {RUNS}/: {', '.join(known) or 'none'}."
+        f"No run '{name}'.{near_match(Path(name).name, names)} Runs in {RUNS}/: {', '.join(names) or 'none'}."
     )

@@ -14,7 +14,7 @@ from mtlkeras._errors import near_match
 from mtlkeras._model.pixel_inputs import picture_shape, rescales
 from mtlkeras.data.picture import IMAGE_SUFFIXES, read_pictures
 
-KINDS = f".npy, .npz, .csv, .txt or a picture ({', '.join(IMAGE_SUFFIXES)})"
+READABLE = f".npy, .npz, .csv, .txt or a picture ({', '.join(IMAGE_SUFFIXES)})"
 
 
 def read_inputs(paths: Sequence[Any], model: Any) -> Any:
@@ -53,7 +53,7 @@ def _read(path: Path, model: Any) -> Any:
         return _packed(inputs, _read_lines(path, _single(path, inputs)))
     if ending in IMAGE_SUFFIXES:
         return _packed(inputs, _read_picture(path, _single(path, inputs), model))
-    raise ValueError(f"Cannot read {path}: expected {KINDS}.")
+    raise ValueError(f"Cannot read {path}: expected {READABLE}.")
 
 
 def _single(path: Path, inputs: Any) -> Any:

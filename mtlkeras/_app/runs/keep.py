@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import keras
 
 from mtlkeras._app.runs.folder import RunFolder
+from mtlkeras._files import put_in_place
 
 
 class Clock:
@@ -44,7 +44,7 @@ class KeepRun(keras.callbacks.Callback):
             self.history.setdefault(name, []).append(float(value))
         if self._part.exists():
             self.best_epoch = epoch + 1
-            os.replace(self._part, self._run.model_file)
+            put_in_place(self._part, self._run.model_file)
         self._run.write_json("history.json", self.history)
         rows = [["epoch", *self.history], *zip(itertools.count(1), *self.history.values(), strict=False)]
         self._run.write_text("history.csv", "".join(f"{','.join(map(str, row))}\n" for row in rows))

@@ -9,11 +9,12 @@ from typing import Any
 
 import keras
 
-from mtlkeras._app.runs import search_parallel as parallel
 from mtlkeras._app.runs.folder import RunFolder
+from mtlkeras._app.runs.search_chief import chief_of, local_environment
 from mtlkeras._app.runs.search_folder import TRIALS, TrialRow, new_search, read_trials
 from mtlkeras._app.runs.search_plan import Plan
 from mtlkeras._app.runs.search_results import keep_results
+from mtlkeras._app.runs.search_workers import Workers, serve
 
 Watcher = Callable[[list[TrialRow]], None]
 """Takes the trials whenever one has begun or ended."""
@@ -65,24 +66,24 @@ def _run_trials(plan: Plan, run: RunFolder, say: Callable[[str], None], watch: W
         return tuner
     workers = None
     if plan.role is None:
-        os.environ.update(parallel.local_environment())
+        os.environ.update(local_environment())
         arguments = ["tune", str(plan.recipe.path), "--run-dir", str(run), "--resume"]
         arguments += ["--chief-timeout", str(plan.options.chief_timeout)]
-        workers = parallel.Workers(plan.options.workers, arguments, os.environ, run.file("workers"), say)
+        workers = Workers(plan.options.workers, arguments, os.environ, run.file("workers"), say)
     try:
         tuner = _tuner(plan, run)
-        parallel.serve(tuner, workers, on_change)
+        serve(tuner, workers, on_change)
     finally:
         if workers is not None:
             workers.stop()
-            for name in parallel.local_environment():
+            for name in local_environment():
                 del os.environ[name]
     return tuner
 
 
 def _work(plan: Plan, run: RunFolder) -> RunFolder:
     """Trains, as a worker, the trials that the chief hands out."""
-    tuner = _tuner(plan, run, parallel.chief_of(os.environ, plan.options.chief_timeout))
+    tuner = _tuner(plan, run, chief_of(os.environ, plan.options.chief_timeout))
     tuner.search(callbacks=_callbacks(run), verbose=0)
     return run
 

@@ -13,7 +13,7 @@ from typing import Any
 import keras
 
 from mtlkeras._app.recipe import Recipe
-from mtlkeras._app.runs import search_parallel as parallel
+from mtlkeras._app.runs import search_chief
 from mtlkeras._app.runs.folder import RunFolder, find_run
 from mtlkeras._app.runs.search_folder import (
     check_fingerprint,
@@ -26,7 +26,7 @@ from mtlkeras.tuning import multi_task_objective, objective
 from mtlkeras.tuning._directions import main_metrics
 from mtlkeras.tuning._packages import keras_tuner
 from mtlkeras.tuning.limits import Limits
-from mtlkeras.tuning.score import KINDS
+from mtlkeras.tuning.score import SCORES
 
 TUNERS = ("bayesian", "random", "grid", "hyperband")
 TRIALS_BY_DEFAULT = 20
@@ -112,9 +112,9 @@ def prepare_search(recipe: Recipe, options: SearchOptions) -> Plan:
         ImportError: If a package is missing.
     """
     keras_tuner()
-    role = parallel.role(os.environ)
+    role = search_chief.role(os.environ)
     if role == "worker":
-        parallel.chief_of(os.environ, options.chief_timeout).wait()
+        search_chief.chief_of(os.environ, options.chief_timeout).wait()
     run = find_search(recipe, options.run_dir) if options.resume or role == "worker" else None
     if run is None:
         check_search_dir(options.run_dir)
@@ -195,10 +195,10 @@ def _explored(recipe: Recipe, options: SearchOptions, role: str | None, run: Run
 
 def _goal(model: Any, options: SearchOptions) -> tuple[Any, Any]:
     """Returns the KerasTuner objective, and the score behind it if it is one over all tasks."""
-    if options.objective not in KINDS:
+    if options.objective not in SCORES:
         for name, given in (("--reference", options.reference), ("--weight", options.weights)):
             if given:
-                raise ValueError(f"{name} goes with --objective {' or '.join(KINDS)}.")
+                raise ValueError(f"{name} goes with --objective {' or '.join(SCORES)}.")
         return objective(model, options.objective), None
     by = options.objective
     score = multi_task_objective(
@@ -228,7 +228,7 @@ def _results(name: str, metrics: list[str]) -> list[tuple[str, float]]:
     for metric in metrics:
         if metric.removeprefix("val_") not in results:
             raise unknown_name(
-                "metric", metric, (f"val_{known}" for known in results), f"the results of {run}"
+                "metric", metric, (f"val_{result}" for result in results), f"the results of {run}"
             )
     return [(metric, results[metric.removeprefix("val_")]) for metric in metrics]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,6 +13,7 @@ from mtlkeras._app.report.search import write_search_report
 from mtlkeras._app.runs.folder import RunFolder
 from mtlkeras._app.runs.search_folder import TrialRow
 from mtlkeras._app.runs.search_model import BATCH_SIZE, EPOCHS
+from mtlkeras._files import written_aside
 
 
 def keep_results(run: RunFolder, recipe: Recipe, tuner: Any, trials: Sequence[TrialRow]) -> None:
@@ -29,9 +29,8 @@ def keep_results(run: RunFolder, recipe: Recipe, tuner: Any, trials: Sequence[Tr
     best = best_trial(trials, config["direction"])
     (trial,) = (t for t in tuner.oracle.get_best_trials(len(trials)) if t.trial_id == best.trial)
     model = tuner.load_model(trial)
-    part = run.file(".model.part.keras")
-    model.save(part)
-    os.replace(part, run.model_file)
+    with written_aside(run.model_file) as part:
+        model.save(part)
     batch_size = best.values.get(BATCH_SIZE, config["batch_size"])
     metrics = {
         split: model.evaluate(
@@ -82,8 +81,8 @@ def rebuild_command(config: Mapping[str, Any], best: TrialRow, searched: Sequenc
         searched: Names of the values that were searched.
     """
     options = config["options"]
-    known = str(recipes().get(config["recipe"])) == config["recipe_path"]
-    recipe = config["recipe"] if known else config["recipe_path"]
+    is_named = str(recipes().get(config["recipe"])) == config["recipe_path"]
+    recipe = config["recipe"] if is_named else config["recipe_path"]
     values = {**{name: best.values[name] for name in searched if name in best.values}, **options["settings"]}
     epochs, batch_size = (values.pop(name, options[name]) for name in (EPOCHS, BATCH_SIZE))
     words = ["mtlkeras", "train", recipe, "--epochs", epochs, "--batch-size", batch_size]

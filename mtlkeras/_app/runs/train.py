@@ -23,6 +23,7 @@ from mtlkeras._app.report import write_report
 from mtlkeras._app.runs.folder import RunFolder, create_run
 from mtlkeras._app.runs.keep import Clock, KeepRun
 from mtlkeras._app.runs.options import TrainOptions, writes_files
+from mtlkeras._files import part_of
 from mtlkeras.data.keep_tasks import of_model
 from mtlkeras.training import Backup, StopOnNonFinite, measure_steps, strategy
 from mtlkeras.training.fast import use_steps
@@ -201,7 +202,7 @@ def _fit(job: Job, run: RunFolder, clock: Clock, say: Callable[[str], None]) -> 
 
 
 def _callbacks(job: Job, run: RunFolder, clock: Clock) -> list[Any]:
-    part = run.file(".model.part.keras")
+    part = part_of(run.model_file)
     part.unlink(missing_ok=True)
     monitor = job.recipe.constant("MONITOR")
     callbacks: list[Any] = [

@@ -39,7 +39,7 @@ def _balanced(model: Any, state: Any, data: Any) -> tuple[dict[str, Any], Any]:
     looked = step
     if balancing.balancer.gram_fraction < 1.0:
         looked = Pass(model, state, _part(data, balancing.balancer.gram_fraction), logged=False)
-    found = looked.by_task()
+    found = looked.task_gradients()
     with state_scope(model, state):
         weights, combined, after = balancing.weigh_and_combine(
             _stacked(found, chosen),
@@ -70,7 +70,7 @@ def _paired(model: Any, state: Any, data: Any) -> tuple[dict[str, Any], Any]:
     step = Pass(model, (state[0], first.non_trainable, state[2], logged), _every_other(data, second))
     labelled = jnp.maximum(first.counts + step.counts, 1.0)
     shares = [first.counts / labelled, step.counts / labelled]
-    found = [half.by_task() for half in (first, step)]
+    found = [half.task_gradients() for half in (first, step)]
     rests = [half.of_sum(jnp.zeros_like(half.present)) for half in (first, step)]
     with state_scope(model, state):
         _, combined, after = balancing.weigh_and_combine_pair(

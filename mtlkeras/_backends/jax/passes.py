@@ -39,7 +39,7 @@ class Pass:
         changed = changed_in(model, scope)
         return jnp.stack([*values, rest]), (dict(outputs), counts, present, noise, *changed)
 
-    def by_task(self) -> list[list[Any]]:
+    def task_gradients(self) -> list[list[Any]]:
         """Returns the gradients of each task's loss."""
         count = self.losses.shape[0]
         return [self._pull(self.scale * jnp.eye(count, count + 1)[task])[0] for task in range(count)]
@@ -100,5 +100,5 @@ def state_scope(model: Any, state: Any) -> Any:
 
 def places(variables: list[Any], some: list[Any]) -> list[int]:
     """Returns the places of some variables in a list of all."""
-    indices = {id(variable): i for i, variable in enumerate(variables)}
-    return [indices[id(variable)] for variable in some]
+    positions = {id(variable): i for i, variable in enumerate(variables)}
+    return [positions[id(variable)] for variable in some]

@@ -49,7 +49,7 @@ def _balanced(model: Any, data: Any) -> dict[str, Any]:
     step = _pass(model, data)
     if balancing.combines:
         return _finish_all(model, step, noise)
-    gradients, _ = step.by_task(balancing.chosen, [])
+    gradients, _ = step.task_gradients(balancing.chosen, [])
     weights, _, after = balancing.weigh_and_combine(gradients, step.losses, step.present, noise, step.scale)
     return _finish(model, step, *step.weighted(weights, shared, own), after)
 
@@ -58,12 +58,10 @@ def _finish_all(model: Any, step: Pass, noise: Any) -> dict[str, Any]:
     """Trains with the gradients of all tasks from one pass."""
     balancing = model.balancing
     shared, own = balancing.shared, _own(model)
-    gradients, of_own = step.by_task(shared, own)
+    gradients, of_own = step.task_gradients(shared, own)
     _, combined, after = balancing.weigh_and_combine(gradients, step.losses, step.present, noise, step.scale)
-    of_shared, of_own = (
-        added(combined, step.of_regularizers(shared)),
-        added(of_own, step.of_regularizers(own)),
-    )
+    of_shared = added(combined, step.of_regularisers(shared))
+    of_own = added(of_own, step.of_regularisers(own))
     return _finish(model, step, of_shared, of_own, after)
 
 
@@ -71,7 +69,7 @@ def _finish_each(model: Any, steps: list[Pass], noise: Any) -> dict[str, Any]:
     """Trains with the gradients of each task from the pass that has its labels."""
     balancing = model.balancing
     shared, own = balancing.shared, _own(model)
-    gradients, of_own = [], steps[0].of_regularizers(own)
+    gradients, of_own = [], steps[0].of_regularisers(own)
     for task, step in enumerate(steps):
         found = step.of_task(task, shared + own)
         gradients.append(found[: len(shared)])
@@ -83,7 +81,7 @@ def _finish_each(model: Any, steps: list[Pass], noise: Any) -> dict[str, Any]:
     _, combined, after = balancing.weigh_and_combine(rows, losses, present, noise, steps[0].scale)
     for step in passes[1:]:
         step.log(model)
-    return _finish(model, steps[0], added(combined, steps[0].of_regularizers(shared)), of_own, after)
+    return _finish(model, steps[0], added(combined, steps[0].of_regularisers(shared)), of_own, after)
 
 
 def _split(model: Any, data: Any) -> list[Pass]:
@@ -93,8 +91,8 @@ def _split(model: Any, data: Any) -> list[Pass]:
     owners = []
     for task, head in model.heads.items():
         if task in y:
-            labelled = head.labelled(tf.convert_to_tensor(y[task]))
-            owners.append(tf.reduce_any(labelled, axis=list(range(1, labelled.shape.rank))))
+            mask = head.labelled(tf.convert_to_tensor(y[task]))
+            owners.append(tf.reduce_any(mask, axis=list(range(1, mask.shape.rank))))
         else:
             owners.append(tf.zeros((tf.shape(tf.nest.flatten(x)[0])[0],), tf.bool))
     weights = [] if sample_weight is None else [sample_weight]
@@ -121,14 +119,14 @@ def _paired(model: Any, data: Any) -> dict[str, Any]:
     gradients = []
     of_own: list[Any] = [None] * len(own)
     for step, share in zip(steps, shares, strict=True):
-        of_shared, found = step.by_task(shared, own, tf.unstack(share, len(balancing.tasks)))
+        of_shared, found = step.task_gradients(shared, own, tf.unstack(share, len(balancing.tasks)))
         gradients.append(of_shared)
-        of_own = added(of_own, added(found, times(0.5, step.of_regularizers(own))))
+        of_own = added(of_own, added(found, times(0.5, step.of_regularisers(own))))
     present = tf.maximum(steps[0].present, steps[1].present)
     losses = [step.losses for step in steps]
     _, combined, after = balancing.weigh_and_combine_pair(gradients, losses, shares, present, steps[0].scale)
     for step in steps:
-        combined = added(combined, times(0.5, step.of_regularizers(shared)))
+        combined = added(combined, times(0.5, step.of_regularisers(shared)))
     steps[0].log(model)
     return _finish(model, steps[1], combined, of_own, after)
 
@@ -144,9 +142,9 @@ def _weighted(model: Any, data: Any, weights: Any = None, after: Any = None) -> 
 
 def _finish(model: Any, step: Pass, of_shared: list[Any], of_own: list[Any], after: Any) -> dict[str, Any]:
     variables = [*model.balancing.shared, *_own(model)]
-    by_variable = {id(v): gradient for v, gradient in zip(variables, of_shared + of_own, strict=True)}
+    gradients = {id(v): gradient for v, gradient in zip(variables, of_shared + of_own, strict=True)}
     # In the optimizer's order, and all of them: some optimizers count.
-    model.optimizer.apply_gradients([(by_variable[id(v)], v) for v in model.trainable_variables])
+    model.optimizer.apply_gradients([(gradients[id(v)], v) for v in model.trainable_variables])
     for variable, value in after:
         variable.assign(value)
     return step.log(model)
@@ -161,7 +159,7 @@ def _of_part(model: Any, data: Any) -> tuple[list[list[Any]], Any, Any, Any]:
     step = _pass(model, _rows(data, slice(part)), logged=False)
     for variable, value in kept:
         variable.assign(value)
-    gradients, _ = step.by_task(balancing.chosen, [])
+    gradients, _ = step.task_gradients(balancing.chosen, [])
     return gradients, step.losses, step.present, step.scale
 
 

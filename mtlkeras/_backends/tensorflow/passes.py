@@ -45,7 +45,9 @@ class Pass:
         """Returns the gradients of one task's loss."""
         return _dense(self._tape.gradient(self._scaled[task], values(variables)))
 
-    def by_task(self, shared: list[Any], own: list[Any], shares: Any = None) -> tuple[list[Any], list[Any]]:
+    def task_gradients(
+        self, shared: list[Any], own: list[Any], shares: Any = None
+    ) -> tuple[list[Any], list[Any]]:
         """Returns each shared variable's gradients, shape `(K, *variable)`, and the others' sums.
 
         The sums are over the tasks, each times its share where there are shares.
@@ -63,7 +65,7 @@ class Pass:
         of_shared = self._tape.gradient(targets, values(shared), factors)
         return _dense(of_shared), _dense(self._tape.gradient(targets, values(own)))
 
-    def of_regularizers(self, variables: list[Any]) -> list[Any]:
+    def of_regularisers(self, variables: list[Any]) -> list[Any]:
         """Returns the gradients of the regularisers."""
         if not self._regularized:
             return [None] * len(variables)
@@ -94,7 +96,9 @@ class ForkedPass(Pass):
     def of_task(self, task: int, variables: list[Any]) -> list[Any]:
         return self._through_fork([self._scaled[task]], variables)
 
-    def by_task(self, shared: list[Any], own: list[Any], shares: Any = None) -> tuple[list[Any], list[Any]]:
+    def task_gradients(
+        self, shared: list[Any], own: list[Any], shares: Any = None
+    ) -> tuple[list[Any], list[Any]]:
         # Nothing behind the fork stands in two tasks' ways: one backward pass is that of all.
         found = _dense(self._tape.gradient(self._scaled, [*self._copies, *values(own)]))
         of_copies, of_own = found[: len(self._copies)], found[len(self._copies) :]
@@ -115,14 +119,14 @@ class ForkedPass(Pass):
 
     def _in_a_loop(self, seeds: list[list[Any]], shared: list[Any]) -> list[Any]:
         by_tensor = [tf.stack(parts) for parts in zip(*seeds, strict=True)]
-        tensors, count = values(shared), len(seeds)
+        watched, count = values(shared), len(seeds)
 
         def backward(task: Any, kept: list[Any]) -> tuple[Any, list[Any]]:
             seed = [tf.gather(of_tensor, task) for of_tensor in by_tensor]
-            found = _dense(self._tape.gradient(self._given, tensors, seed, unconnected_gradients="zero"))
+            found = _dense(self._tape.gradient(self._given, watched, seed, unconnected_gradients="zero"))
             return task + 1, [array.write(task, g) for array, g in zip(kept, found, strict=True)]
 
-        arrays = [tf.TensorArray(v.dtype, count, element_shape=v.shape) for v in tensors]
+        arrays = [tf.TensorArray(v.dtype, count, element_shape=v.shape) for v in watched]
         options = {"parallel_iterations": 1, "maximum_iterations": count}
         _, arrays = tf.while_loop(lambda task, _: task < count, backward, (0, arrays), **options)
         return [array.stack() for array in arrays]
@@ -131,9 +135,9 @@ class ForkedPass(Pass):
         factors = tf.unstack(weights, len(self._tasks))
         of_shared = self._through_fork(self._scaled, shared, factors)
         _, of_own = self._behind(self._scaled, own)
-        return added(of_shared, self.of_regularizers(shared)), added(of_own, self.of_regularizers(own))
+        return added(of_shared, self.of_regularisers(shared)), added(of_own, self.of_regularisers(own))
 
-    def of_regularizers(self, variables: list[Any]) -> list[Any]:
+    def of_regularisers(self, variables: list[Any]) -> list[Any]:
         if not self._regularized:
             return [None] * len(variables)
         return self._through_fork([self._rest], variables)

@@ -52,11 +52,11 @@ class Trainer:
 
         TensorFlow would take the rank for unknown from then on.
         """
-        by_step = self.__dict__.setdefault("_ranks", {})
+        ranks_by_step = self.__dict__.setdefault("_ranks", {})
         ranks = [len(a.shape) for a in tf.nest.flatten((y, sample_weight)) if a is not None]
-        if by_step.get(step, ranks) != ranks:
+        if ranks_by_step.get(step, ranks) != ranks:
             setattr(self, f"{step}_function", None)
-        by_step[step] = ranks
+        ranks_by_step[step] = ranks
 
     def train_step(self, data: Any) -> Any:
         if replica_count() > 1:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from keras import ops
 
-from mtlkeras.layers._chain.compact import Compact
+from mtlkeras.layers._chain.packing import Packing
 
 IMPOSSIBLE = -1e30
 """The score of what cannot be; finite, as sums of infinities are no numbers."""
@@ -38,9 +38,9 @@ class Expectations(NamedTuple):
     end: Any
 
 
-def closed(chain: Chain, places: Compact) -> Chain:
-    """Returns the chain with its steps closed up; the rest of a row may have any finite scores."""
-    return chain._replace(emissions=places.close(chain.emissions))
+def packed(chain: Chain, packing: Packing) -> Chain:
+    """Returns the chain with its steps packed; the rest of a row may have any finite scores."""
+    return chain._replace(emissions=packing.pack(chain.emissions))
 
 
 def int32(x: Any) -> Any:
@@ -61,28 +61,7 @@ def after_first(x: Any) -> Any:
     return ops.concatenate([x[1:], x[:1]])
 
 
-def there(places: Compact) -> Any:
-    """Returns which steps of closed sequences exist, bool of shape `(time, batch)`."""
-    return _numbers(places) < places.lengths[None, :]
-
-
-def is_last(places: Compact) -> Any:
-    """Returns which steps of closed sequences are their last, bool of shape `(time, batch)`."""
-    return ops.equal(_numbers(places), places.lengths[None, :] - 1)
-
-
-def at_last(x: Any, places: Compact) -> Any:
-    """Returns `(batch, ...)`: the entries of `(time, batch, ...)` at the last step of each sequence."""
-    last = int32(ops.maximum(places.lengths - 1, 0))
-    index = ops.reshape(last, (1, -1, *[1] * (len(x.shape) - 2)))
-    return ops.take_along_axis(x, index, axis=0)[0]
-
-
-def expected(states: Any, pairs: Any, places: Compact) -> Expectations:
+def expectations_of(states: Any, pairs: Any, packing: Packing) -> Expectations:
     """Returns expectations for states of shape `(time, batch, states)`."""
-    last = ops.where((places.lengths > 0)[:, None], at_last(states, places), 0.0)
+    last = ops.where((packing.lengths > 0)[:, None], packing.at_last(states), 0.0)
     return Expectations(time_major(states), pairs, ops.sum(states[0], axis=0), ops.sum(last, axis=0))
-
-
-def _numbers(places: Compact) -> Any:
-    return ops.arange(ops.shape(places.mask)[1], dtype="int32")[:, None]
