@@ -7,6 +7,7 @@ from typing import ClassVar
 import keras
 from keras import ops
 
+from mtlkeras._fields import whole_number
 from mtlkeras._types import ClassWeights, Tensor
 from mtlkeras.heads._class_weights import WeighedClasses, check_class_weight, class_weight_tensor, weighed
 from mtlkeras.heads._focal import check_gamma, focal_crossentropy
@@ -73,10 +74,7 @@ class Classification(WeighedClasses, Head):
 
     def validate(self) -> None:
         super().validate()
-        if self.num_classes < 2:
-            raise ValueError(
-                f"{type(self).__name__}: num_classes must be at least 2; received {self.num_classes}."
-            )
+        whole_number(type(self).__name__, "num_classes", self.num_classes, lowest=2)
         check_class_names(type(self).__name__, self.class_names, self.num_classes, "class_names")
         if not 0 <= self.label_smoothing < 1:
             raise ValueError(

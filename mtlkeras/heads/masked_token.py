@@ -7,6 +7,7 @@ from typing import ClassVar
 import keras
 import numpy as np
 
+from mtlkeras._fields import whole_number
 from mtlkeras._types import Tensor
 from mtlkeras.features import Features
 from mtlkeras.heads._softmax_steps import SoftmaxSteps
@@ -50,10 +51,7 @@ class MaskedToken(SoftmaxSteps):
 
     def validate(self) -> None:
         super().validate()
-        if self.vocabulary_size < 3:
-            raise ValueError(
-                f"MaskedToken: vocabulary_size must be at least 3; received {self.vocabulary_size}."
-            )
+        whole_number("MaskedToken", "vocabulary_size", self.vocabulary_size, lowest=3)
 
     @property
     def units(self) -> int:

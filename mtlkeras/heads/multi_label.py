@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from mtlkeras._fields import whole_number
 from mtlkeras._types import Tensor
 from mtlkeras.heads._class_weights import is_balanced
 from mtlkeras.heads._focal import check_gamma, focal_binary_crossentropy
@@ -68,8 +69,7 @@ class MultiLabel(Head):
 
     def validate(self) -> None:
         super().validate()
-        if self.num_labels < 1:
-            raise ValueError(f"MultiLabel: num_labels must be at least 1; received {self.num_labels}.")
+        whole_number("MultiLabel", "num_labels", self.num_labels)
         check_class_names("MultiLabel", self.label_names, self.num_labels, "label_names")
         if not 0 < self.threshold < 1:
             raise ValueError(f"MultiLabel: threshold must be between 0 and 1; received {self.threshold}.")

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from mtlkeras._errors import unknown_name
+from mtlkeras._fields import whole_number
 from mtlkeras._types import Tensor
 from mtlkeras.heads._labels import NumberLabels
 from mtlkeras.heads._regression_losses import LOSSES, check_quantile, regression_loss
@@ -71,8 +72,7 @@ class Regression(Head):
 
     def validate(self) -> None:
         super().validate()
-        if self.num_targets < 1:
-            raise ValueError(f"Regression: num_targets must be at least 1; received {self.num_targets}.")
+        whole_number("Regression", "num_targets", self.num_targets)
         for field in ("mean", "scale"):
             values = np.atleast_1d(np.asarray(getattr(self, field), "float64"))
             if values.shape not in ((1,), (self.num_targets,)) or not np.isfinite(values).all():

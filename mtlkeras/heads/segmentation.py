@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import keras
 from keras import ops
 
+from mtlkeras._fields import whole_number
 from mtlkeras._types import ClassWeights, Tensor
 from mtlkeras.features import Features
 from mtlkeras.heads._class_weights import WeighedClasses, check_class_weight, class_weight_tensor, weighed
@@ -72,10 +73,8 @@ class Segmentation(WeighedClasses, Head):
 
     def validate(self) -> None:
         super().validate()
-        if self.num_classes < 2:
-            raise ValueError(f"Segmentation: num_classes must be at least 2; received {self.num_classes}.")
-        if self.width < 1:
-            raise ValueError(f"Segmentation: width must be at least 1; received {self.width}.")
+        whole_number("Segmentation", "num_classes", self.num_classes, lowest=2)
+        whole_number("Segmentation", "width", self.width)
         if self.size is not None and (len(self.size) != 2 or min(self.size) < 1):
             raise ValueError(f"Segmentation: size must be (height, width); received {self.size}.")
         if self.at is not None and self.taps is not None:
