@@ -223,6 +223,25 @@ def test_number_of_tasks_must_be_that_of_the_saved_balancer():
         one.load_own_variables(two)
 
 
+def test_what_is_remembered_are_variables_with_names():
+    model = a_model(balancer=GradNorm())
+    balancing, store = model.balancing, {}
+    assert {v.path for v in balancing.remembered} == {
+        f"balancing/{name}" for name in ("weights", "step", "task_weights", "first")
+    }
+    assert not {id(v) for v in balancing.remembered} & {id(v) for v in model.trainable_variables}
+    balancing.state["task_weights"].assign([1.5, 0.5])
+    balancing.state["first"].assign([2.0, 3.0])
+    balancing.save_own_variables(store)
+    # What a later version remembers beside that begins as new, and the rest is taken over.
+    del store["first"]
+    other = a_model(balancer=GradNorm()).balancing
+    with pytest.warns(UserWarning, match="Of what GradNorm remembered was not taken over: first"):
+        other.load_own_variables(store)
+    np.testing.assert_array_equal(other.state["task_weights"], [1.5, 0.5])
+    np.testing.assert_array_equal(other.state["first"], [0.0, 0.0])
+
+
 def test_accumulation_is_warned_of_or_refused():
     accumulating = optimizers.SGD(0.1, gradient_accumulation_steps=4)
     several = optimizers.MultiOptimizer(
