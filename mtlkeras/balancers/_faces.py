@@ -15,7 +15,7 @@ from keras import ops
 from mtlkeras.balancers._matrices import RIDGE, inverse, times
 
 # The number of tasks up to which there are few enough.
-MOST = 4
+MOST = 5
 
 
 def nonnegative_minimum(matrix: Any, linear: Any) -> Any:
