@@ -57,7 +57,7 @@ def nonnegative_minimum(matrix: Any, linear: Any) -> Any:
         dx = matmul(inverted, target + downhill)
         return _moved(both, ops.stack([dx, target - z - ratio * dx]))
 
-    x = repeated(better, ops.ones((2, *pull.shape), pull.dtype), rounds=3)[0]
+    x = _landed(repeated(better, ops.ones((2, *pull.shape), pull.dtype), rounds=3))
     return ops.squeeze(x, -1)
 
 
@@ -101,7 +101,7 @@ def towards(gram: Any, linear: Any, radius: Any, present: Any) -> Any:
         return _moved(both, ops.stack([dx, barrier - z - ratio * dx]), longer / 0.9)
 
     start = ops.stack([free / ops.maximum(ops.sum(present), 1.0) + 1.0 - free, ops.ones_like(free)])
-    x = repeated(better, start, rounds=5, in_a_row=3)[0] * free
+    x = _landed(repeated(better, start, rounds=5, in_a_row=3)) * free
     w = x / ops.maximum(ops.sum(x), 1e-30)
     square = ops.maximum(ops.sum(w * matmul(gram, w)), 0.0)
     return ops.squeeze(w, -1) / ops.sqrt(square + SHORT * SHORT)
@@ -117,6 +117,11 @@ def _moved(both: Any, change: Any, too_long: Any = 1.0) -> Any:
     """
     least = ops.min(change / both, axis=(0, -2), keepdims=True)
     return ops.maximum(both + change / ops.maximum(ops.maximum(least / -0.99, too_long), 1.0), LEAST)
+
+
+def _landed(both: Any) -> Any:
+    """Returns the first of both, zero where it is as near to zero as steps may come."""
+    return both[0] * ops.cast(both[0] > LEAST, both[0].dtype)
 
 
 def fair_point(cosines: Any, pull: Any, power: float) -> Any:
