@@ -79,6 +79,6 @@ def meetings(noise: Any, gram: Any) -> list[tuple[Any, Any]]:
 def _ranks(noise: Any) -> Any:
     """Returns the place of each number in the order of its row; of equal ones the first comes first."""
     mine, theirs = ops.expand_dims(noise, -1), ops.expand_dims(noise, -2)
-    earlier = np.tril(np.ones(noise.shape[-1:] * 2, bool), -1)
+    earlier = np.tril(np.ones((noise.shape[-1], noise.shape[-1]), bool), -1)
     before = ops.logical_or(theirs < mine, ops.logical_and(theirs == mine, earlier))
     return ops.sum(ops.cast(before, "int32"), axis=-1)
