@@ -107,10 +107,8 @@ class ParameterBalancing(GradientBalancing):
             return self._combine_elements(rows, losses, present, noise, scale)
         nothing = ops.zeros((len(self.tasks), len(self.tasks)), "float32")
         gram = sum((products(r / scale) for r in rows), nothing)
-        state = ops.convert_to_tensor(self.state)
-        weights, after = self.decide(gram, losses, present, state, noise)
-        combined = self._weighted(weights, rows) if self.combines else []
-        return weights, combined, [(self.state, after)]
+        weights, after = self.decide(gram, losses, present, noise)
+        return weights, self._weighted(weights, rows) if self.combines else [], after
 
     def weigh_and_combine_pair(
         self,
@@ -134,11 +132,10 @@ class ParameterBalancing(GradientBalancing):
             matmul(a / scale, b / scale, transpose_b=True) for a, b in zip(first, second, strict=True)
         ]
         mean = sum_over_replicas(sum(loss * share for loss, share in zip(losses, shares, strict=True)))
-        state = ops.convert_to_tensor(self.state)
-        weights, after = self.decide(sum(products[1:], products[0]), mean, present, state, None)
+        weights, after = self.decide(sum(products[1:], products[0]), mean, present, None)
         one, two = (ops.expand_dims(share, -1) for share in shares)
         whole = [a * one + b * two for a, b in zip(first, second, strict=True)]
-        return weights, self._weighted(weights, whole), [(self.state, after)]
+        return weights, self._weighted(weights, whole), after
 
     def _of_all_replicas(self, gradients: Sequence[Any]) -> list[Any]:
         """Returns the tasks' gradients of the whole batch as the rows of a float32 matrix by variable.
@@ -159,24 +156,23 @@ class ParameterBalancing(GradientBalancing):
     ) -> tuple[Any, list[Any], list[tuple[Any, Any]]]:
         memory = self.memory()
         problem = self.problem(losses, present, present, memory=memory, noise=noise)
-        there = ops.expand_dims(present, -1) / scale
-        rows = [r * there for r in rows]
+        unscaled = ops.expand_dims(present, -1) / scale
+        rows = [r * unscaled for r in rows]
         buffers = [ops.convert_to_tensor(buffer) for buffer in self.buffers]
 
         def combine() -> Any:
             answer = self.balancer.combine(problem, rows, buffers or [0.0] * len(rows))
-            after = self.packed(memory, {**answer.memory, "weights": answer.weights})
-            return answer.weights, after, list(answer.updates), list(answer.buffers)
+            after = {**memory, **answer.memory, "weights": answer.weights}
+            return after, list(answer.updates), list(answer.buffers)
 
         def as_without() -> Any:
-            after = self.packed(memory, {"weights": present})
-            return present, after, [ops.sum(r, axis=0) for r in rows], buffers
+            return {**memory, "weights": present}, [ops.sum(r, axis=0) for r in rows], buffers
 
         # What is not finite would stay in the buffers: then the step is that without a balancer.
         sums = sum(ops.sum(r, axis=-1) for r in rows) + problem.losses
-        weights, after, updates, kept = ops.cond(ops.all(ops.isfinite(sums)), combine, as_without)
+        after, updates, kept = ops.cond(ops.all(ops.isfinite(sums)), combine, as_without)
         combined = self._handed_out([update * scale for update in updates])
-        return weights, combined, [(self.state, after), *zip(self.buffers, kept, strict=True)]
+        return after["weights"], combined, [*self.updates(after), *zip(self.buffers, kept, strict=True)]
 
     def _handed_out(self, updates: list[Any]) -> list[Any]:
         # The optimizer adds up what the replicas hand to it.
@@ -204,18 +200,18 @@ def _check_rows_are_independent(model: Any, balancer: GradientBalancer) -> None:
 def _named(layers: list[Any], balancer: GradientBalancer) -> list[Any]:
     if balancer.layers is None:
         return layers
-    known: dict[str, list[Any]] = {}
+    named: dict[str, list[Any]] = {}
     for layer in layers:
         # Those within a trunk go by their own names, as in `model.trunk.get_layer`; experts have the same.
         for inner in all_layers(layer):
             if inner.variables:
-                known.setdefault(inner.name, []).append(inner)
+                named.setdefault(inner.name, []).append(inner)
     for name in balancer.layers:
-        if name not in known:
-            raise unknown_name("shared layer", name, known, f"layers= of {type(balancer).__name__}")
-    return [layer for name in balancer.layers for layer in known[name]]
+        if name not in named:
+            raise unknown_name("shared layer", name, named, f"layers= of {type(balancer).__name__}")
+    return [layer for name in balancer.layers for layer in named[name]]
 
 
 def _trained(layers: list[Any]) -> list[Any]:
-    known: dict[int, Any] = {id(v): v for layer in layers for v in layer.trainable_variables}
-    return list(known.values())
+    unique = {id(v): v for layer in layers for v in layer.trainable_variables}
+    return list(unique.values())

@@ -21,40 +21,41 @@ class GradientBalancing(Balancing):
 
     balancer: Any
 
-    def decide(self, gram: Any, losses: Any, present: Any, state: Any, noise: Any) -> tuple[Any, Any]:
-        """Returns the step's weights and the new state; everything is of the whole batch.
+    def decide(self, gram: Any, losses: Any, present: Any, noise: Any) -> tuple[Any, list[tuple[Any, Any]]]:
+        """Returns the step's weights, and pairs of a variable and its new value; all of the whole batch.
 
         Where something is not finite the weights are those of a step without a balancer, and with
-        `every` the state stays whole, so that the next step weighs.
+        `every` the memory stays whole, so that the next step weighs.
         """
-        memory, every = self.memory(state), self.balancer.every
+        memory, every = self.memory(), self.balancer.every
         gram = ops.where(present * ops.expand_dims(present, -1) > 0, gram, 0.0)
         problem = self.problem(losses, present, present, memory=memory, noise=noise, gram=gram)
         sound = is_sound(problem)
 
-        def weigh() -> Any:
+        def weigh() -> dict[str, Any]:
             weights, changes = solved(self.balancer, problem, sound)
             if every > 1:
                 # A task that had no labels when the others were weighed keeps the weight it had.
                 weights = ops.where(present > 0, weights, memory["weights"])
-            return self.packed(memory, {**changes, "weights": weights})
+            return {**changes, "weights": weights}
 
         if every == 1:
-            after = weigh()
-            return self.memory(after)["weights"] * present, after
-        after = ops.cond(self.due(state), weigh, lambda: state)
-        counted = self.packed(self.memory(after), {"step": (memory["step"] + 1.0) % every})
-        return self.memory(after)["weights"] * present, ops.where(sound, counted, state)
+            changes = weigh()
+            return changes["weights"] * present, self.updates(changes)
+        after = ops.cond(self.due(), lambda: {**memory, **weigh()}, lambda: memory)
+        counted = {**after, "step": (memory["step"] + 1.0) % every}
+        kept = {name: ops.where(sound, value, memory[name]) for name, value in counted.items()}
+        return after["weights"] * present, self.updates(kept)
 
     def kept(self, present: Any) -> tuple[Any, list[tuple[Any, Any]]]:
         """Returns the weights of the steps before, and pairs of a variable and its new value."""
         memory = self.memory()
         step = (memory["step"] + 1.0) % self.balancer.every
-        return memory["weights"] * present, [(self.state, self.packed(memory, {"step": step}))]
+        return memory["weights"] * present, self.updates({"step": step})
 
-    def due(self, state: Any = None) -> Any:
-        """Returns whether this step computes weights anew."""
-        return self.memory(state)["step"] < 0.5
+    def due(self, step: Any = None) -> Any:
+        """Returns whether a step of this number computes weights anew; by default the next one."""
+        return ops.convert_to_tensor(self.state["step"] if step is None else step) < 0.5
 
 
 class RepresentationBalancing(GradientBalancing):
@@ -101,13 +102,12 @@ class RepresentationBalancing(GradientBalancing):
         )
         summed = sum_over_replicas(ops.concatenate([ops.reshape(gram, (-1,)), cut.losses]))
         gram = ops.reshape(summed[: count * count], (count, count)) / scale / scale
-        state = ops.convert_to_tensor(self.state)
-        weights, after = self.decide(gram, summed[count * count :], cut.present, state, cut.noise)
+        weights, after = self.decide(gram, summed[count * count :], cut.present, cut.noise)
         seeds = []
         for value, stack, places in zip(cut.given, stacks, indices, strict=True):
             own = ops.expand_dims(ops.stack([weights[i] for i in places]), 0)
             seeds.append(ops.cast(ops.reshape(matmul(own, stack), ops.shape(value)), value.dtype))
-        return seeds, [(self.state, after)]
+        return seeds, after
 
     def _looked_at(self, stack: Any) -> Any:
         if self.balancer.gram_fraction == 1.0:

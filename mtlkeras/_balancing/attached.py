@@ -98,9 +98,9 @@ def check_optimizer_knows(optimizer: Any, balancing: Balancing | None, before: B
         return
     now, then = ([] if one is None else list(one.trained) for one in (balancing, before))
     if now or then:
-        known = "was built for" if then else "was built without"
+        built = "was built for" if then else "was built without"
         raise ValueError(
-            f"optimizer: the {type(optimizer).__name__} {known} what a balancer trains "
+            f"optimizer: the {type(optimizer).__name__} {built} what a balancer trains "
             f"({', '.join(now or then)}), and cannot go on with another balancer. Pass a new one, such as "
             "type(optimizer).from_config(optimizer.get_config())."
         )

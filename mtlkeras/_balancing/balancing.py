@@ -23,9 +23,9 @@ _OF = "of_"
 class Balancing(keras.layers.Layer):
     """The variables of a balancer in a model.
 
-    All that a balancer remembers is in one variable, so that a step updates one. The optimizer never
-    sees it: it is not decayed, averaged, clipped or accumulated. What a balancer trains is trained
-    as any other weight.
+    Each thing that a balancer remembers is a variable with its name, in `state`. The optimizer never sees
+    these: they are not decayed, averaged, clipped or accumulated. What a balancer trains is trained as any
+    other weight.
 
     Args:
         balancer: The balancer.
@@ -44,20 +44,22 @@ class Balancing(keras.layers.Layer):
         super().__init__(name="balancing", dtype="float32")
         self.balancer, self.tasks = balancer, list(heads)
         self.preference = balancer.preferences(self.tasks)
-        known = [*heads.values()]
-        start = {"weights": np.ones(len(known), "float32"), "step": np.zeros((), "float32")}
-        start.update(balancer.memory(known))
-        self._shapes = {name: value.shape for name, value in start.items()}
-        self.state = self.add_weight(
-            shape=(sum(value.size for value in start.values()),),
-            initializer=_Values(_flat(start)),
-            trainable=False,
-            aggregation="only_first_replica",
-            name="state",
-        )
+        specs = [*heads.values()]
+        start = {"weights": np.ones(len(specs), "float32"), "step": np.zeros((), "float32")}
+        start.update(balancer.memory(specs))
+        self.state = {
+            name: self.add_weight(
+                shape=value.shape,
+                initializer=_Values(value),
+                trainable=False,
+                aggregation="only_first_replica",
+                name=name,
+            )
+            for name, value in start.items()
+        }
         self.trained = {
             name: self.add_weight(shape=value.shape, initializer=_Values(value), name=name)
-            for name, value in balancer.trained(known).items()
+            for name, value in balancer.trained(specs).items()
         }
         self.seed = keras.random.SeedGenerator(balancer.seed) if hasattr(balancer, "seed") else None
         # Of what `buffered` balancers keep for each gradient element, by variable.
@@ -72,7 +74,7 @@ class Balancing(keras.layers.Layer):
     @property
     def remembered(self) -> list[Any]:
         """The variables that a step that is undone leaves as they were."""
-        return [self.state, *self.buffers]
+        return [*self.state.values(), *self.buffers]
 
     @contextlib.contextmanager
     def asked(self) -> Iterator[None]:
@@ -100,40 +102,33 @@ class Balancing(keras.layers.Layer):
         """
         raise NotImplementedError
 
-    def memory(self, state: Any = None) -> dict[str, Any]:
-        """Returns what is remembered by name, from a value of the state; that of now by default."""
-        state = ops.convert_to_tensor(self.state if state is None else state)
-        memory, start = {}, 0
-        for name, shape in self._shapes.items():
-            size = int(np.prod(shape))
-            memory[name] = ops.reshape(state[start : start + size], shape)
-            start += size
-        return memory
+    def memory(self) -> dict[str, Any]:
+        """Returns what is remembered, by name."""
+        return {name: ops.convert_to_tensor(variable) for name, variable in self.state.items()}
 
-    def packed(self, memory: Mapping[str, Any], changes: Mapping[str, Any]) -> Any:
-        """Returns the state that holds a memory with some changes."""
-        return ops.concatenate([ops.reshape(changes.get(name, memory[name]), (-1,)) for name in self._shapes])
+    def updates(self, changes: Mapping[str, Any]) -> list[tuple[Any, Any]]:
+        """Returns pairs of a variable and its new value for what changes in the memory, by name."""
+        return [(self.state[name], value) for name, value in changes.items()]
 
     def draw(self) -> Any:
         """Returns the balancer's random numbers for one step, the same on all replicas."""
         return None if self.seed is None else self.balancer.draw(len(self.tasks), self.seed)
 
-    def problem(self, losses: Any, counts: Any, present: Any, **known: Any) -> Problem:
+    def problem(self, losses: Any, counts: Any, present: Any, **others: Any) -> Problem:
         """Returns what the balancer gets to see; losses and counts are of the whole batch."""
         return Problem(
             losses=ops.where(present > 0, losses, 0.0),
             present=present,
             preference=ops.convert_to_tensor(self.preference),
             counts=counts,
-            **known,
+            **others,
         )
 
     def begin_epoch(self) -> None:
         """Tells the balancer that an epoch begins."""
         memory = {name: ops.convert_to_numpy(value) for name, value in self.memory().items()}
-        changes = self.balancer.epoch_memory(memory)
-        if changes:
-            self.state.assign(_flat({**memory, **changes}))
+        for variable, value in self.updates(self.balancer.epoch_memory(memory)):
+            variable.assign(value)
 
     def save_own_variables(self, store: Any) -> None:
         """Saves what is remembered, trained and drawn, each under its name."""
@@ -164,25 +159,20 @@ class Balancing(keras.layers.Layer):
                 f"The weights were saved with {own} of {len(saved['weights'])} tasks; "
                 f"the model has {len(self.tasks)}: {', '.join(self.tasks)}."
             )
-        memory = {}
-        for name, value in named.items():
-            there = name in saved and np.shape(saved[name]) == tuple(value.shape)
-            if name in self._shapes:
-                memory[name] = np.array(saved[name]) if there else ops.convert_to_numpy(value)
-            elif there:
-                value.assign(np.array(saved[name]))
-            if not there:
+        for name, variable in named.items():
+            if name in saved and np.shape(saved[name]) == tuple(variable.shape):
+                variable.assign(np.array(saved[name]))
+            else:
                 left.append(name)
-        self.state.assign(_flat(memory))
         left += [name for name in saved if name not in named and not name.startswith(_OF)]
         if left:
             warnings.warn(f"Of what {own} remembered was not taken over: {', '.join(left)}.", stacklevel=2)
 
     def _named(self) -> dict[str, Any]:
-        """Returns all that is saved by name: parts of the state, and variables."""
+        """Returns all variables by the names that they are saved under."""
         buffers = {f"buffer_{i}": buffer for i, buffer in enumerate(self.buffers)}
         seed = {} if self.seed is None else {"seed": self.seed.state}
-        return {**self.memory(), **self.trained, **buffers, **seed}
+        return {**self.state, **self.trained, **buffers, **seed}
 
 
 def warn_of_saved_balancer(filepath: Any) -> None:
@@ -222,8 +212,8 @@ class LossBalancing(Balancing):
         # Where a loss is not finite the step goes on as without a balancer, and nothing is remembered of it.
         weights = ops.stop_gradient(ops.where(sound, answer.weights, present))
         kept = {name: ops.where(sound, value, memory[name]) for name, value in answer.memory.items()}
-        changes = {**kept, "weights": weights, "step": memory["step"] + 1.0}
-        self.state.assign(ops.stop_gradient(self.packed(memory, changes)))
+        for variable, value in self.updates({**kept, "weights": weights, "step": memory["step"] + 1.0}):
+            variable.assign(ops.stop_gradient(value))
         # The value is that of the objective; the gradient by the losses is the weights, as they
         # are for the losses of all replicas, and that by what is trained is the objective's own.
         objective = ops.where(sound, answer.objective, 0.0)
@@ -240,9 +230,11 @@ class LossBalancing(Balancing):
         """
         memory = self.memory()
         problem, sound = _sound(self.problem(losses, counts, present, memory=memory))
-        after = self.packed(memory, self.balancer.after_step(problem))
-        known = ops.logical_and(sound, taken)
-        self.state.assign(ops.where(known, after, ops.convert_to_tensor(self.state)))
+        sound = ops.logical_and(sound, taken)
+        changes = self.balancer.after_step(problem)
+        kept = {name: ops.where(sound, value, memory[name]) for name, value in changes.items()}
+        for variable, value in self.updates(kept):
+            variable.assign(value)
 
 
 def _sound(problem: Problem) -> tuple[Problem, Any]:
@@ -288,7 +280,3 @@ class _Values(keras.initializers.Initializer):
 
     def __call__(self, shape: Any, dtype: Any = None) -> Any:
         return ops.convert_to_tensor(self._values, dtype=dtype)
-
-
-def _flat(memory: Mapping[str, Any]) -> np.ndarray:
-    return np.concatenate([np.ravel(value).astype("float32") for value in memory.values()])

@@ -10,8 +10,8 @@ from keras import ops
 
 def is_sound(problem: Any) -> Any:
     """Returns whether all of a problem's inner products and losses are finite."""
-    known = ops.concatenate([ops.reshape(problem.gram, (-1,)), problem.losses])
-    return ops.all(ops.isfinite(known))
+    numbers = ops.concatenate([ops.reshape(problem.gram, (-1,)), problem.losses])
+    return ops.all(ops.isfinite(numbers))
 
 
 def solved(balancer: Any, problem: Any, sound: Any) -> tuple[Any, Mapping[str, Any]]:

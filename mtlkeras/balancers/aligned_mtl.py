@@ -8,7 +8,8 @@ from typing import Any
 from keras import ops
 
 from mtlkeras._errors import unknown_name
-from mtlkeras.balancers._solvers import answer, normed, precise, spectrum, times
+from mtlkeras.balancers._matrices import answer, normed, precise, times
+from mtlkeras.balancers._solvers import spectrum
 from mtlkeras.balancers.base import GramBalancer, Problem
 from mtlkeras.specs import spec, tunable
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from keras import ops
 
-from mtlkeras.balancers._solvers import SHORT, answer, normed, precise, shortest_towards, times
+from mtlkeras.balancers._matrices import answer, normed, precise, times
+from mtlkeras.balancers._solvers import towards
 from mtlkeras.balancers.base import GramBalancer, Problem
 from mtlkeras.specs import spec, tunable
 
@@ -47,7 +48,5 @@ class CAGrad(GramBalancer):
         mean = present / ops.maximum(ops.sum(present), 1.0)
         products = times(gram, mean)
         radius = self.c * ops.sqrt(ops.maximum(ops.sum(products * mean), 0.0))
-        w = shortest_towards(gram, products, radius, present)
-        square = ops.maximum(ops.sum(times(gram, w) * w), 0.0)
-        weights = mean + radius * w / ops.sqrt(square + SHORT**2)
+        weights = mean + radius * towards(gram, products, radius, present)
         return answer(weights / (1.0 + self.c**2) if self.rescale else weights), {}

@@ -7,7 +7,8 @@ from typing import Any
 
 from keras import ops
 
-from mtlkeras.balancers._solvers import answer, scaled, spectrum, times
+from mtlkeras.balancers._matrices import answer, scaled, times
+from mtlkeras.balancers._solvers import spectrum
 from mtlkeras.balancers.base import GramBalancer, Problem
 from mtlkeras.specs import spec
 
@@ -31,12 +32,12 @@ class ConFIG(GramBalancer):
     """
 
     def solve(self, problem: Problem) -> tuple[Any, Mapping[str, Any]]:
-        lengths, cosines, there = scaled(problem.gram, problem.present)
+        lengths, cosines, active = scaled(problem.gram, problem.present)
         values, vectors, kept = spectrum(cosines)
-        along = times(ops.transpose(vectors), there)
-        shares = there * times(vectors, ops.where(kept, along / ops.where(kept, values, 1.0), 0.0))
+        along = times(ops.transpose(vectors), active)
+        shares = active * times(vectors, ops.where(kept, along / ops.where(kept, values, 1.0), 0.0))
         # |x|^2 is at least 1 where there is such a direction, and rounding where there is none.
-        square = ops.sum(shares * there)
+        square = ops.sum(shares * active)
         total = ops.sum(lengths * times(cosines, shares))
         factor = ops.where(square > 1e-3, total / ops.maximum(square, 1e-3), 0.0)
         return answer(factor * shares / lengths), {}

@@ -66,8 +66,8 @@ class CRMOGM(GramBalancer):
 
     def solve(self, problem: Problem) -> tuple[Any, Mapping[str, Any]]:
         weights, changes = self.balancer.solve(problem)
-        before, known = problem.memory["average"], problem.memory["known"]
-        share = self.alpha * known
+        before, started = problem.memory["average"], problem.memory["known"]
+        share = self.alpha * started
         average = ops.where(problem.present > 0, share * before + (1.0 - share) * weights, before)
-        known = ops.maximum(known, problem.present)
-        return average * problem.present, {**changes, "average": average, "known": known}
+        started = ops.maximum(started, problem.present)
+        return average * problem.present, {**changes, "average": average, "known": started}

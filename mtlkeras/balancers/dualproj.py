@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mtlkeras.balancers._solvers import answer
+from mtlkeras.balancers._matrices import answer
 from mtlkeras.balancers.base import GramBalancer, Problem
 from mtlkeras.balancers.upgrad import projected, shares
 from mtlkeras.specs import spec

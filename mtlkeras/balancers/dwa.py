@@ -46,8 +46,8 @@ class DWA(LossBalancer):
     def epoch_memory(self, memory: Mapping[str, Any]) -> dict[str, Any]:
         seen = memory["steps"] > 0
         mean = np.where(seen, memory["sums"] / np.maximum(memory["steps"], 1), memory["last"])
-        known = seen & (memory["last"] > 0)
-        ratio = np.where(known, mean / np.where(known, memory["last"], 1.0), memory["ratio"])
+        both = seen & (memory["last"] > 0)
+        ratio = np.where(both, mean / np.where(both, memory["last"], 1.0), memory["ratio"])
         zeros = np.zeros_like(mean)
         return {"sums": zeros, "steps": zeros, "last": mean, "ratio": ratio}
 

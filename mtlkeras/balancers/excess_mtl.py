@@ -50,8 +50,8 @@ class ExcessMTL(ElementBalancer):
     def memory(self, heads: Sequence[Any]) -> dict[str, np.ndarray]:
         zeros = np.zeros(len(heads), "float32")
         # The mean of a task's first excess risks, and how many those are; which epoch it is.
-        known = {"first": zeros, "counted": zeros, "epoch": np.zeros((), "float32")}
-        return {"task_weights": np.ones(len(heads), "float32"), **known}
+        others = {"first": zeros, "counted": zeros, "epoch": np.zeros((), "float32")}
+        return {"task_weights": np.ones(len(heads), "float32"), **others}
 
     def epoch_memory(self, memory: Mapping[str, Any]) -> dict[str, Any]:
         return {"epoch": memory["epoch"] + 1.0}

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mtlkeras.balancers._solvers import answer, fair_point, scaled
+from mtlkeras.balancers._matrices import answer, scaled
+from mtlkeras.balancers._solvers import fair_point
 from mtlkeras.balancers.base import GramBalancer, Problem, above_zero
 from mtlkeras.specs import spec, tunable
 
@@ -37,8 +38,8 @@ class FairGrad(GramBalancer):
         above_zero(self, "a")
 
     def solve(self, problem: Problem) -> tuple[Any, Mapping[str, Any]]:
-        lengths, _, there = parts = scaled(problem.gram, problem.present)
+        lengths, _, active = parts = scaled(problem.gram, problem.present)
         # With w = b / lengths the equation is in cosines: C b = lengths^(1/a - 1) b^(-1/a).
         power = 1.0 / self.a
-        shares = fair_point(parts.filled, lengths ** (power - 1.0), power) * there
+        shares = fair_point(parts.filled, lengths ** (power - 1.0), power) * active
         return answer(shares / lengths), {}

@@ -62,15 +62,13 @@ class FAMO(LossBalancer):
         }
 
     def weigh(self, problem: Problem) -> Weighed:
-        memory = dict(problem.memory)
-        if not self.second_pass:
-            memory.update(self.after_step(problem))
+        changes = {} if self.second_pass else self.after_step(problem)
         log_losses = _log(problem.losses)
-        share = masked_softmax(memory["logits"], problem.present)
+        share = masked_softmax({**problem.memory, **changes}["logits"], problem.present)
         rate = ops.divide_no_nan(share, ops.exp(log_losses))
         scale = ops.divide_no_nan(1.0, ops.sum(rate))
-        memory.update(log_losses=log_losses, seen=problem.present)
-        return Weighed(scale * ops.sum(share * log_losses), rate * scale, memory)
+        changes = {**changes, "log_losses": log_losses, "seen": problem.present}
+        return Weighed(scale * ops.sum(share * log_losses), rate * scale, changes)
 
     def after_step(self, problem: Problem) -> Mapping[str, Any]:
         """Returns what changes in the memory once the losses after an update are known."""
@@ -80,17 +78,17 @@ class FAMO(LossBalancer):
         share = masked_softmax(memory["logits"], both)
         gradient = share * (change - ops.sum(share * change)) + self.decay * memory["logits"]
         # Nothing is known before the first step.
-        known = ops.cast(ops.sum(both) > 0, "float32")
-        steps = memory["steps"] + known
+        compared = ops.cast(ops.sum(both) > 0, "float32")
+        steps = memory["steps"] + compared
         mean = _BETA_1 * memory["mean"] + (1 - _BETA_1) * gradient
         square = _BETA_2 * memory["square"] + (1 - _BETA_2) * gradient * gradient
         step = (mean / (1 - _BETA_1 ** ops.maximum(steps, 1.0))) / (
             ops.sqrt(square / (1 - _BETA_2 ** ops.maximum(steps, 1.0))) + _EPSILON
         )
         return {
-            "logits": memory["logits"] - self.learning_rate * step * known,
-            "mean": ops.where(known > 0, mean, memory["mean"]),
-            "square": ops.where(known > 0, square, memory["square"]),
+            "logits": memory["logits"] - self.learning_rate * step * compared,
+            "mean": ops.where(compared > 0, mean, memory["mean"]),
+            "square": ops.where(compared > 0, square, memory["square"]),
             "steps": steps,
         }
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from mtlkeras.balancers._solvers import answer, precise, scaled
+from mtlkeras.balancers._matrices import answer, precise, scaled
 from mtlkeras.balancers.base import GramBalancer, Problem, above_zero
 from mtlkeras.specs import spec, tunable
 
@@ -51,17 +51,17 @@ class GradNorm(GramBalancer):
         return {"task_weights": np.ones(len(heads), "float32"), "first": np.zeros(len(heads), "float32")}
 
     def solve(self, problem: Problem) -> tuple[Any, Mapping[str, Any]]:
-        lengths, _, there = scaled(problem.gram, problem.present)
+        lengths, _, active = scaled(problem.gram, problem.present)
         weights, losses = precise(problem.memory["task_weights"]), precise(problem.losses)
         first = precise(problem.memory["first"])
-        first = ops.where(ops.logical_and(first <= 0, there > 0), losses, first)
-        count = ops.maximum(ops.sum(there), 1.0)
-        ratio = ops.divide_no_nan(losses, first) * there
+        first = ops.where(ops.logical_and(first <= 0, active > 0), losses, first)
+        count = ops.maximum(ops.sum(active), 1.0)
+        ratio = ops.divide_no_nan(losses, first) * active
         rate = ops.divide_no_nan(ratio, ops.sum(ratio) / count)
-        mean = ops.sum(weights * lengths * there) / count
+        mean = ops.sum(weights * lengths * active) / count
         relative = ops.divide_no_nan(lengths, mean)
         error = weights * relative - ops.maximum(rate, 1e-30) ** self.alpha
-        moved = weights - self.learning_rate * ops.sign(error) * relative * there
+        moved = weights - self.learning_rate * ops.sign(error) * relative * active
         moved = ops.maximum(moved, 1e-3)
         moved = moved * moved.shape[0] / ops.sum(moved)
         changes = {"task_weights": ops.cast(moved, "float32"), "first": ops.cast(first, "float32")}

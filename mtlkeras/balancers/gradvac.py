@@ -9,10 +9,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from mtlkeras._backends import matmul
-from mtlkeras.balancers._solvers import answer, precise
+from mtlkeras.balancers._matrices import answer, precise
 from mtlkeras.balancers.base import GramBalancer, Problem
-from mtlkeras.balancers.pcgrad import orders
+from mtlkeras.balancers.pcgrad import meetings
 from mtlkeras.specs import spec, tunable
 
 
@@ -53,26 +52,27 @@ class GradVac(GramBalancer):
         return {"cosines": np.zeros((len(heads), len(heads)), "float32")}
 
     def draw(self, count: int, seed: Any) -> Any:
-        return keras.random.uniform((count, count), dtype="float32", seed=seed)
+        # Two tasks have no order.
+        return None if count == 2 else keras.random.uniform((count, count), dtype="float32", seed=seed)
 
     def solve(self, problem: Problem) -> tuple[Any, Mapping[str, Any]]:
         gram, present = precise(problem.gram), precise(problem.present)
         squares = ops.maximum(ops.diagonal(gram), 0.0)  # Below zero by rounding.
-        known = present * ops.cast(squares > 0, gram.dtype)
+        active = present * ops.cast(squares > 0, gram.dtype)
         targets = precise(problem.memory["cosines"])
-        rows = ops.eye(gram.shape[0], dtype=gram.dtype)
-        for others in orders(problem.noise, gram):
-            products = matmul(rows, gram)
+        rows, products = ops.eye(gram.shape[0], dtype=gram.dtype), gram
+        for met, others in meetings(problem.noise, gram):
             length = ops.sqrt(ops.maximum(ops.sum(products * rows, axis=-1), 0.0))
-            theirs = ops.sqrt(ops.sum(others * squares, axis=-1))
-            cosine = ops.divide_no_nan(ops.sum(products * others, axis=-1), length * theirs)
+            theirs = ops.sqrt(ops.sum(met * squares, axis=-1))
+            cosine = ops.divide_no_nan(ops.sum(products * met, axis=-1), length * theirs)
             cosine = ops.clip(cosine, -1.0, 1.0)
-            target = ops.sum(targets * others, axis=-1)
+            target = ops.sum(targets * met, axis=-1)
             slant = ops.sqrt(ops.maximum(1.0 - target * target, 1e-12))
             more = length * (target * ops.sqrt(1.0 - cosine * cosine) - cosine * slant)
             share = ops.divide_no_nan(more, theirs * slant) * ops.cast(cosine < target, gram.dtype)
-            rows = rows + ops.expand_dims(share, -1) * others
-            met = others * known * ops.expand_dims(known, -1)
-            targets = targets + self.beta * met * (ops.expand_dims(cosine, -1) - targets)
+            rows = rows + ops.expand_dims(share, -1) * met
+            products = products + ops.expand_dims(share, -1) * others
+            both = met * active * ops.expand_dims(active, -1)
+            targets = targets + self.beta * both * (ops.expand_dims(cosine, -1) - targets)
         weights = ops.sum(rows, axis=0) * present
         return answer(weights), {"cosines": ops.cast(targets, "float32")}

@@ -7,7 +7,7 @@ from typing import Any
 
 from keras import ops
 
-from mtlkeras.balancers._solvers import ROUNDING, answer, diagonal, scaled, solve
+from mtlkeras.balancers._matrices import ROUNDING, answer, diagonal, scaled, solve
 from mtlkeras.balancers.base import GramBalancer, Problem
 from mtlkeras.specs import spec
 
@@ -32,10 +32,10 @@ class IMTLG(GramBalancer):
     """
 
     def solve(self, problem: Problem) -> tuple[Any, Mapping[str, Any]]:
-        lengths, _, there = parts = scaled(problem.gram, problem.present)
-        shares = solve(parts.filled + ROUNDING * diagonal(there), there) * there
+        lengths, _, active = parts = scaled(problem.gram, problem.present)
+        shares = solve(parts.filled + ROUNDING * diagonal(active), active) * active
         # In units of the shortest gradient, so that no scale under- or overflows.
-        shares = shares * ops.min(ops.where(there > 0, lengths, 1e30)) / lengths
+        shares = shares * ops.min(ops.where(active > 0, lengths, 1e30)) / lengths
         total = ops.sum(shares)
         least = ROUNDING * ops.sum(ops.absolute(shares))
         total = ops.where(ops.absolute(total) < least, ops.where(total < 0, -least, least), total)

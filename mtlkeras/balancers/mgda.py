@@ -8,7 +8,8 @@ from typing import Any
 from keras import ops
 
 from mtlkeras._errors import unknown_name
-from mtlkeras.balancers._solvers import answer, nonnegative_minimum, precise, scaled
+from mtlkeras.balancers._matrices import answer, precise, scaled
+from mtlkeras.balancers._solvers import shortest
 from mtlkeras.balancers.base import GramBalancer, Problem
 from mtlkeras.specs import spec, tunable
 
@@ -46,7 +47,7 @@ class MGDA(GramBalancer):
             raise unknown_name("normalization", self.normalization, NORMALIZATIONS, "normalization= of MGDA")
 
     def solve(self, problem: Problem) -> tuple[Any, Mapping[str, Any]]:
-        lengths, cosines, there = scaled(problem.gram, problem.present)
+        lengths, cosines, active = scaled(problem.gram, problem.present)
         # In logarithms, since a length over a loss can leave the range of float32.
         divisor = ops.zeros_like(lengths)
         if "length" in self.normalization:
@@ -54,10 +55,9 @@ class MGDA(GramBalancer):
         if "loss" in self.normalization:
             divisor = divisor + ops.log(ops.maximum(precise(problem.losses), 1e-30))
         logs = ops.log(lengths) - divisor
-        # In units of each gradient's length, w = y r for r the shortest length over each; and
-        # the minimum over all y >= 0 with (sum of w - 1)^2 added is a multiple of the wanted one.
-        shortest = ops.min(ops.where(there > 0, logs, 1e30))
-        r = ops.where(there > 0, ops.exp(ops.minimum(shortest - logs, 0.0)), 1.0) * precise(problem.present)
-        w = nonnegative_minimum(cosines + r * ops.expand_dims(r, -1), -r) * r
+        least = ops.min(ops.where(active > 0, logs, 1e30))
+        ratios = ops.where(active > 0, ops.exp(ops.minimum(least - logs, 0.0)), 1.0)
+        ratios = ratios * precise(problem.present)
+        w = shortest(cosines, ratios) * ratios
         w = ops.divide_no_nan(w, ops.sum(w))
         return answer(w * ops.exp(ops.clip(-divisor, -69.0, 69.0))), {}

@@ -9,7 +9,8 @@ import numpy as np
 from keras import ops
 
 from mtlkeras._backends import matmul
-from mtlkeras.balancers._solvers import onto_simplex, times
+from mtlkeras.balancers._matrices import times
+from mtlkeras.balancers._solvers import onto_simplex
 from mtlkeras.balancers.base import Combined, ElementBalancer, Problem, above_zero, at_least_zero
 from mtlkeras.specs import spec, tunable
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from keras import ops
 
-from mtlkeras.balancers._solvers import answer, fair_point, scaled, times
+from mtlkeras.balancers._matrices import answer, scaled, times
+from mtlkeras.balancers._solvers import fair_point
 from mtlkeras.balancers.base import GramBalancer, Problem, above_zero
 from mtlkeras.specs import spec, tunable
 
@@ -43,8 +44,8 @@ class NashMTL(GramBalancer):
             above_zero(self, "max_norm")
 
     def solve(self, problem: Problem) -> tuple[Any, Mapping[str, Any]]:
-        lengths, cosines, there = parts = scaled(problem.gram, problem.present)
-        shares = fair_point(parts.filled, ops.ones_like(there), 1.0) * there
+        lengths, cosines, active = parts = scaled(problem.gram, problem.present)
+        shares = fair_point(parts.filled, ops.ones_like(active), 1.0) * active
         if self.max_norm is not None:
             square = ops.sum(shares * times(cosines, shares))
             norm = ops.sqrt(ops.maximum(square, 0.0))

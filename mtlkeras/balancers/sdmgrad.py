@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from mtlkeras.balancers._solvers import onto_simplex, times
+from mtlkeras.balancers._matrices import times
+from mtlkeras.balancers._solvers import onto_simplex
 from mtlkeras.balancers.base import PairBalancer, Problem, above_zero, at_least_zero, normed_pair
 from mtlkeras.specs import spec, tunable
 

@@ -7,15 +7,8 @@ from typing import Any
 
 from keras import ops
 
-from mtlkeras.balancers._solvers import (
-    answer,
-    cosines_of,
-    diagonal,
-    nonnegative_minimum,
-    normed,
-    precise,
-    times,
-)
+from mtlkeras.balancers._matrices import answer, cosines_of, diagonal, normed, precise, times
+from mtlkeras.balancers._solvers import nonnegative_minimum
 from mtlkeras.balancers.base import GramBalancer, Problem
 from mtlkeras.specs import spec
 

@@ -238,6 +238,16 @@ def test_pcgrad_and_gradvac_by_the_gradients_themselves(rows):
         np.testing.assert_allclose(memory["cosines"], targets, atol=1e-4)
 
 
+def test_orders_drawn_in_a_graph_are_those_of_the_seed():
+    rows = gradients(4, size=3, seed=8)
+    for balancer in (PCGrad(), GradVac()):
+        drawn = compiled(lambda gram, balancer=balancer: balancer.weights(gram, seed=3))
+        gram = ops.convert_to_tensor((rows @ rows.T).astype("float32"))
+        found = np.asarray(drawn(gram))
+        np.testing.assert_allclose(found, solved(balancer, rows, seed=3), rtol=1e-4)
+        assert abs(found - solved(balancer, rows)).max() > 1e-3  # Not in the order of the tasks.
+
+
 def test_gradnorm_by_its_formula():
     rows = gradients(3, spread=1.0)
     lengths = np.linalg.norm(rows, axis=1)

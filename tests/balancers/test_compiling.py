@@ -102,7 +102,7 @@ def test_epochs_of_a_loop_of_the_callers_own():
                 model.train_on_batch(x, y)
         else:
             model.fit(x, y, epochs=4, batch_size=8, shuffle=False, verbose=0)
-        found.append(numbers([*model.trainable_variables, model.balancing.state]))
+        found.append(numbers([*model.trainable_variables, *model.balancing.remembered]))
     for one, two in zip(*found, strict=True):
         np.testing.assert_allclose(one, two, atol=1e-6)
     assert abs(memory(model, "weights") - 1).max() > 1e-3
@@ -198,7 +198,8 @@ def test_saved_weights_of_another_balancer_are_told(tmp_path):
     plain = saved(None, "none.weights.h5")
     same = a_model(balancer=GradNorm(at="parameters"))
     same.load_weights(tmp_path / "one.weights.h5")  # What it remembers does not depend on the level.
-    np.testing.assert_array_equal(same.balancing.state, first.balancing.state)
+    for name, variable in first.balancing.state.items():
+        np.testing.assert_array_equal(same.balancing.state[name], variable, err_msg=name)
     other = a_model(balancer=ExcessMTL())
     with pytest.warns(
         UserWarning, match="saved with the balancer GradNorm, and the model has ExcessMTL.*first, "
@@ -220,6 +221,25 @@ def test_number_of_tasks_must_be_that_of_the_saved_balancer():
     two = {name: value[:1] if value.shape else value for name, value in two.items()}
     with pytest.raises(ValueError, match="saved with GradNorm of 1 tasks; the model has 2: kind, size"):
         one.load_own_variables(two)
+
+
+def test_what_is_remembered_are_variables_with_names():
+    model = a_model(balancer=GradNorm())
+    balancing, store = model.balancing, {}
+    assert {v.path for v in balancing.remembered} == {
+        f"balancing/{name}" for name in ("weights", "step", "task_weights", "first")
+    }
+    assert not {id(v) for v in balancing.remembered} & {id(v) for v in model.trainable_variables}
+    balancing.state["task_weights"].assign([1.5, 0.5])
+    balancing.state["first"].assign([2.0, 3.0])
+    balancing.save_own_variables(store)
+    # What a later version remembers beside that begins as new, and the rest is taken over.
+    del store["first"]
+    other = a_model(balancer=GradNorm()).balancing
+    with pytest.warns(UserWarning, match="Of what GradNorm remembered was not taken over: first"):
+        other.load_own_variables(store)
+    np.testing.assert_array_equal(other.state["task_weights"], [1.5, 0.5])
+    np.testing.assert_array_equal(other.state["first"], [0.0, 0.0])
 
 
 def test_accumulation_is_warned_of_or_refused():

@@ -154,7 +154,7 @@ def run_from_files(scope):
 
 
 def _packed(model, logs, outputs):
-    kept = [] if model.balancing is None else [model.balancing.state]
+    kept = [] if model.balancing is None else list(model.balancing.state.values())
     weights = {
         f"{'state' if any(v is k for k in kept) else 'weight'}_{i}": keras.ops.convert_to_numpy(v)
         for i, v in enumerate(model.weights)

@@ -1,7 +1,7 @@
 """JAX: a step sees the whole batch."""
 
 from mtlkeras._backends.jax.checks import check_at_most, check_same_length
-from mtlkeras._backends.jax.products import SOLVER_DTYPE, matmul
+from mtlkeras._backends.jax.products import SOLVER_DTYPE, matmul, solve_positive
 from mtlkeras._backends.jax.replicas import is_chief, make_strategy, replica_count, sum_over_replicas
 from mtlkeras._backends.jax.scan import scan
 from mtlkeras._backends.jax.tracing import compiled, traced_once
@@ -18,6 +18,7 @@ __all__ = [
     "matmul",
     "replica_count",
     "scan",
+    "solve_positive",
     "sum_over_replicas",
     "traced_once",
 ]

@@ -21,7 +21,7 @@ def parameter_step(model: Any, state: Any, data: Any) -> tuple[dict[str, Any], A
         return _paired(model, state, data)
     if balancing.balancer.every == 1:
         return _balanced(model, state, data)
-    (place,) = places(model.non_trainable_variables, [balancing.state])
+    (place,) = places(model.non_trainable_variables, [balancing.state["step"]])
     return jax.lax.cond(
         balancing.due(state[1][place]),
         lambda *operands: _balanced(model, *operands),

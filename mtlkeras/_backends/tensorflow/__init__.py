@@ -1,7 +1,7 @@
 """TensorFlow: each `tf.distribute` replica sees its part of the batch."""
 
 from mtlkeras._backends.tensorflow.checks import check_at_most, check_same_length
-from mtlkeras._backends.tensorflow.products import SOLVER_DTYPE, matmul
+from mtlkeras._backends.tensorflow.products import SOLVER_DTYPE, matmul, solve_positive
 from mtlkeras._backends.tensorflow.replicas import is_chief, make_strategy, replica_count, sum_over_replicas
 from mtlkeras._backends.tensorflow.scan import scan
 from mtlkeras._backends.tensorflow.tracing import compiled, traced_once
@@ -18,6 +18,7 @@ __all__ = [
     "matmul",
     "replica_count",
     "scan",
+    "solve_positive",
     "sum_over_replicas",
     "traced_once",
 ]

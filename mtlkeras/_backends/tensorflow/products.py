@@ -1,4 +1,4 @@
-"""TensorFlow: matrix products in the full precision of float32."""
+"""TensorFlow: matrix products and small linear systems in the full precision of float32."""
 
 from __future__ import annotations
 
@@ -20,6 +20,16 @@ def matmul(a: Any, b: Any, transpose_b: bool = False) -> Any:
         product = tf.matmul(tf.cast(a, tf.float64), tf.cast(b, tf.float64), transpose_b=transpose_b)
         return tf.cast(product, tf.float32)
     return tf.matmul(a, b, transpose_b=transpose_b)
+
+
+def solve_positive(matrix: Any, right: Any) -> Any:
+    """Returns the solutions X of A X = B for small positive definite A.
+
+    Args:
+        matrix: A, shape `(..., K, K)`.
+        right: B, shape `(..., K, N)`.
+    """
+    return tf.linalg.solve(matrix, right)
 
 
 def _rounds_products() -> bool:
