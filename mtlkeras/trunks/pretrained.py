@@ -15,8 +15,9 @@ from mtlkeras.features import Features
 from mtlkeras.layers.preprocessing import ImagePreprocessing
 from mtlkeras.specs import spec, tunable
 from mtlkeras.trunks._blocks import dropped
-from mtlkeras.trunks._image import check_choice, shorter_side
+from mtlkeras.trunks._checks import check_choice
 from mtlkeras.trunks.base import Trunk, single_input
+from mtlkeras.trunks.image import shorter_side
 
 # The preprocessing of each network by the names of its family; `None` for networks that have
 # it inside already.
