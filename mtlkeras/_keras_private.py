@@ -11,6 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+import keras
+
+# What hands `training` to the operations of a functional model.
+from keras.src.models.functional import operation_fn
+
 # The slot from which every backend's trainer builds, updates and resets metrics, and in which stock
 # callbacks look for a metric's direction. Keras offers no public way to fill it with metrics that are named
 # per task.
@@ -45,6 +50,24 @@ def nodes_of(model: Any) -> Iterator[Any]:
     """Yields the nodes of a functional model's graph, each with `operation`, `input_tensors`, `outputs`."""
     for nodes in getattr(model, "_nodes_by_depth", {}).values():
         yield from nodes
+
+
+def ordered_nodes(model: Any) -> list[Any]:
+    """Returns the nodes of a functional model's graph, inputs left out, in an order in which they can run."""
+    depths = model._nodes_by_depth
+    return [node for depth in sorted(depths, reverse=True) for node in depths[depth] if not node.is_input]
+
+
+def run_node(node: Any, values: dict[int, Any], training: bool | None = None) -> list[Any]:
+    """Applies the operation of a node as its model does.
+
+    Args:
+        node: The node.
+        values: By id, what stands for the symbolic tensors that the operation was applied to.
+        training: Handed to layers that ask for it.
+    """
+    args, kwargs = node.arguments.fill_in(values)
+    return keras.tree.flatten(operation_fn(node.operation, training=training)(*args, **kwargs))
 
 
 def has_graph(operation: Any) -> bool:

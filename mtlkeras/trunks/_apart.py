@@ -46,7 +46,7 @@ def apart(function: Callable[[Any], Any], given: Any, name: str) -> Any:
     inner = [as_inner(x) for x in outer]
     found = function(_swapped(given, outer, inner))
     made = [x for x in _distinct(_tensors(found)) if not any(x is own for own in inner)]
-    needed = _sources(made)
+    needed = sources(made)
     pairs = [(own, x) for own, x in zip(inner, outer, strict=True) if id(own) in needed]
     if not made or not pairs:  # Nothing was made of what was given.
         return _swapped(found, inner, outer)
@@ -82,7 +82,7 @@ def _swapped(value: Any, old: list[Any], new: list[Any]) -> Any:
     return dataclasses.replace(value, **{**tensors, "cuts": cuts})
 
 
-def _sources(tensors: list[Any]) -> set[int]:
+def sources(tensors: list[Any]) -> set[int]:
     """Returns the ids of all symbolic tensors that some depend on, themselves included."""
     found: set[int] = set()
     waiting = list(tensors)

@@ -88,7 +88,8 @@ class Stage:
                 f"Stage '{self.name}': its function must return a Flow, such as flow.to(x); "
                 f"received {after!r}."
             )
-        return after.to(after.x, taps={self.name: after.x}).cut()
+        tap = {self.name: after.x} if isinstance(after.x, keras.KerasTensor) else {}
+        return after.to(after.x, taps=tap).cut()
 
     def apart(self, flow: Flow, name: str | None = None) -> Flow:
         """As a call, with the stage's layers in a `keras.Model` of their own.
