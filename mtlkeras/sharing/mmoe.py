@@ -15,13 +15,15 @@ from mtlkeras.sharing.base import (
     Shared,
     Sharing,
     as_features,
-    as_inner,
+    makes_weights,
     name_of,
     open_trunk,
     read_by,
     with_spec,
 )
 from mtlkeras.specs import spec, tunable
+from mtlkeras.trunks._apart import as_inner
+from mtlkeras.trunks._remat import model_with_cuts
 from mtlkeras.trunks.base import Trunk
 
 
@@ -58,10 +60,11 @@ class MMoE(Sharing):
             raise ValueError(f"MMoE: experts must be at least 1; received {self.experts}.")
 
     def __call__(self, trunk: Any, inputs: Any, heads: Mapping[str, Head]) -> Shared:
-        if not isinstance(trunk, Trunk):
+        if not makes_weights(trunk):
+            given = repr(trunk) if isinstance(trunk, Trunk) else f"the model '{trunk.name}'"
             raise ValueError(
-                f"MMoE: the experts are trunks of one spec, such as mtlkeras.trunks.MLP(); received the "
-                f"model '{trunk.name}', of which there is one only."
+                f"MMoE: the experts are trunks of one spec, such as mtlkeras.trunks.MLP(); received {given}, "
+                f"of which there is one only."
             )
         inner = as_inner(inputs)
         experts: list[dict[str, Any]] = []
@@ -101,7 +104,8 @@ class MMoE(Sharing):
         outputs, readings = read_by(heads, features)
         if number == 1 and _columns(inner) is None:
             outputs["gate"] = _pooled(features)
-        return dict(keras.Model(inner, outputs, name=f"expert_{number}")(inputs)), readings
+        expert = model_with_cuts(inner, outputs, features.cuts, name=f"expert_{number}")
+        return dict(expert(inputs)), readings
 
 
 def _columns(inputs: Any) -> list[Any] | None:
