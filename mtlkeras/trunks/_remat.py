@@ -32,7 +32,7 @@ def cuts_of(model: Any) -> tuple[Any, ...]:
     return model.segments.cuts if isinstance(model, Rematerialized) and model.segments else ()
 
 
-@keras.saving.register_keras_serializable("mtlkeras")
+@keras.saving.register_keras_serializable("mtlkeras", name="Rematerialized")
 class Rematerialized(keras.Model):
     """A functional model that runs in segments, whose activations the backward pass computes again.
 
@@ -73,3 +73,7 @@ class Rematerialized(keras.Model):
         model = super().from_config(own, custom_objects=custom_objects)
         model.cut_at(config.get("cuts", ()))
         return model
+
+
+# In files of weights a part goes by the name of its class: so those with and without cuts are the same.
+Rematerialized.__name__ = "Functional"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, ClassVar
 
 import keras
@@ -129,8 +130,9 @@ class Staged(Trunk):
         return f"Staged({self.model.name}, cuts={self.cuts!r}{remat})"
 
 
-def _config(model: Any) -> Any:
-    return keras.saving.serialize_keras_object(model)
+def _config(model: Any) -> str:
+    # As text, in which tuples and lists are the same.
+    return json.dumps(keras.saving.serialize_keras_object(model), sort_keys=True, default=str)
 
 
 def _is_layer(operation: Any) -> bool:
