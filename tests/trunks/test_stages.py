@@ -46,10 +46,8 @@ STAGES = {
         "conv_pw_13_relu",
     ],
 }
-# Their many layers take seconds to make and to call.
-DEEP = (GoogLeNet, Pretrained)
-# What has tensors beside the flow, and what has none; LSTM takes long to compile.
-LOCKSTEP = (MLP, VGG, DPCNN)
+# What takes seconds: the others have tensors beside the flow, and none, and several inputs.
+SEVERAL = (GoogLeNet, Pretrained, ResNet, LSTM, BiLSTM, BERT, CNNAttention)
 
 
 def trunks(mark, *kinds):
@@ -96,7 +94,7 @@ def graph_of(inputs, features):
     return list(features.taps), [(w.path, tuple(w.shape)) for w in model.weights], list(outputs)
 
 
-@pytest.mark.parametrize("trunk", trunks(pytest.mark.slow_on_jax, *DEEP))
+@pytest.mark.parametrize("trunk", trunks(pytest.mark.slow_on_jax, *SEVERAL))
 def test_stages_by_hand_are_the_trunk(trunk):
     inputs = inputs_of(trunk)
     flow = trunk.start(inputs)
@@ -111,7 +109,7 @@ def test_stages_by_hand_are_the_trunk(trunk):
     assert set(STAGES[trunk]) - taps == ({"block_2"} if isinstance(trunk, DPCNN) else set())
 
 
-@pytest.mark.parametrize("trunk", trunks(pytest.mark.slow, *DEEP, LSTM, BiLSTM, ResNet))
+@pytest.mark.parametrize("trunk", trunks(pytest.mark.slow, *SEVERAL))
 def test_what_follows_sees_what_is_put_between_stages(trunk):
     inputs = inputs_of(trunk)
     flow = trunk.start(inputs)
@@ -125,9 +123,7 @@ def test_what_follows_sees_what_is_put_between_stages(trunk):
     np.testing.assert_array_equal(outputs, np.broadcast_to(outputs[:1], outputs.shape))
 
 
-@pytest.mark.parametrize(
-    "trunk", trunks(pytest.mark.slow, *(type(t) for t in STAGES if not isinstance(t, LOCKSTEP)))
-)
+@pytest.mark.parametrize("trunk", trunks(pytest.mark.slow, *SEVERAL, AlexNet))
 def test_two_run_in_lockstep_within_one_model(trunk):
     inputs = inputs_of(trunk)
     start = trunk.start(inputs)
