@@ -43,10 +43,11 @@ class Staged(Trunk):
     Example:
 
     ```python
-    network = keras.applications.MobileNetV2((32, 32, 3), alpha=0.35, weights=None, include_top=False)
-    trunk = mtlkeras.trunks.Staged(network, cuts=("block_2_add", "block_5_add"))
-    flow = trunk.start(network.input)
-    [stage.name for stage in trunk.stages(flow)]  # ['block_2_add', 'block_5_add', 'out_relu']
+    x = keras.Input((32, 32, 3))
+    first = keras.layers.Conv2D(8, 3, strides=2, name="first")(x)
+    network = keras.Model(x, keras.layers.Conv2D(16, 3, strides=2, name="second")(first))
+    trunk = mtlkeras.trunks.Staged(network, cuts=("first",))
+    [stage.name for stage in trunk.stages(trunk.start(x))]  # ['first', 'second']
     ```
     """
 

@@ -24,9 +24,7 @@ TRUNKS = [
     pytest.param(MLP_TRUNK, id="MLP"),
     pytest.param(BiLSTM(units=3, recurrent_dropout=0.2, **TEXT), marks=pytest.mark.slow, id="BiLSTM"),
     pytest.param(DPCNN(width=4, depth=2, **TEXT), marks=pytest.mark.slow, id="DPCNN"),
-    pytest.param(
-        BERT(depth=1, width=4, heads=2, vocabulary_size=9), marks=pytest.mark.slow_on_jax, id="BERT"
-    ),
+    pytest.param(BERT(depth=1, width=4, heads=2, vocabulary_size=9), marks=pytest.mark.slow, id="BERT"),
 ]
 HEADS = {"kind": Classification(3), "size": Regression()}
 
@@ -75,7 +73,7 @@ def test_a_balancer_sees_the_same_gradients(at):
     assert_same(MLP_TRUNK, balancer=MGDA(at=at))
 
 
-@pytest.mark.slow_on_jax
+@pytest.mark.slow
 def test_experts_compute_again_too():
     _, again = assert_same(MLP_TRUNK, sharing=MMoE(experts=2))
     assert len(again.trunk.get_layer("expert_2").segments.segments) == 2

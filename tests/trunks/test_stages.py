@@ -94,7 +94,7 @@ def graph_of(inputs, features):
     return list(features.taps), [(w.path, tuple(w.shape)) for w in model.weights], list(outputs)
 
 
-@pytest.mark.parametrize("trunk", trunks(pytest.mark.slow_on_jax, *SEVERAL))
+@pytest.mark.parametrize("trunk", trunks(pytest.mark.slow_on_jax, *SEVERAL, AlexNet, VGG))
 def test_stages_by_hand_are_the_trunk(trunk):
     inputs = inputs_of(trunk)
     flow = trunk.start(inputs)
