@@ -100,7 +100,8 @@ class _Call:
             every = dict(enumerate(held)) | dict(zip(floats, values, strict=True))
             return self._compute(list(every.values()))
 
-        return keras.remat(compute)(*(held[place] for place in floats))
+        again = keras.remat(compute) if floats else compute  # Of ids alone nothing has a gradient.
+        return again(*(held[place] for place in floats))
 
     def _compute(self, held: list[Any]) -> tuple[Any, ...]:
         segment, count = self.segment, len(self.segment.inputs)

@@ -41,6 +41,7 @@ class TokenTrunk(Trunk):
         l2: L2 penalty on every kernel: `l2 * sum(kernel ** 2)`.
         dropout: Rate of dropout, in [0, 1).
         seed: Seed of what the trunk draws in training.
+        remat: As for every `Trunk`.
     """
 
     gives: ClassVar[tuple[str, ...]] = ("vector", "sequence")

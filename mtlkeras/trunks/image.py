@@ -35,8 +35,7 @@ class ImageTrunk(Trunk):
             keep small images from vanishing, `"auto"` for `"small"` where the shorter side
             is under 64 pixels and `"imagenet"` otherwise. `stem_for` tells which.
 
-    A subclass defines `minimum_size`, `stages` and `end`; its `start` is here. The other fields are those of
-    `Trunk`.
+    `remat` is that of every `Trunk`. A subclass defines `minimum_size`, `stages` and `end`; `start` is here.
     """
 
     gives: ClassVar = ("vector", "map")

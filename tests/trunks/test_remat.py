@@ -160,6 +160,21 @@ def test_jax_computes_a_segment_again():
     assert str(run(*state)).count("checkpoint") + str(run(*state)).count("remat") >= 2
 
 
+@pytest.mark.slow_on_jax
+def test_a_segment_may_have_nothing_that_has_a_gradient():
+    pixels = keras.Input((6,), dtype="uint8", name="pixels")
+    scaled = keras.layers.Rescaling(1 / 255, name="scaled")(pixels)
+    own = keras.Model(pixels, keras.layers.Dense(3, name="last")(scaled), name="network")
+    model = mtlkeras.build_model(
+        keras.Input((6,), dtype="uint8"), Staged(own, cuts=("scaled",), remat=True), HEADS
+    )
+    model.compile("sgd", run_eagerly=EAGERLY)
+    before = own.get_weights()[0]
+    x, y = examples_of(keras.Input((6,)))
+    model.train_on_batch((255 * x).astype("uint8"), y)
+    assert (own.get_weights()[0] != before).any()
+
+
 def test_moving_statistics_change_once():
     keras.utils.set_random_seed(0)
     own = network(noted=False)
