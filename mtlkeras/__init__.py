@@ -8,7 +8,7 @@ from types import ModuleType
 # Imported at once, and not when first used: this registers every class with Keras, so that
 # `import mtlkeras` is enough for `keras.saving.load_model`. It costs some hundredths of a
 # second on top of `import keras`.
-from mtlkeras import balancers, dependence, heads, layers, metrics, sharing, trunks
+from mtlkeras import balancers, dependence, heads, layers, metrics, sharing, specs, trunks
 from mtlkeras._missing import MISSING
 from mtlkeras._model.builder import build_model
 from mtlkeras._model.model import MultiTaskModel
@@ -35,6 +35,7 @@ __all__ = [
     "metrics",
     "sharing",
     "spec",
+    "specs",
     "training",
     "transfer",
     "trunks",

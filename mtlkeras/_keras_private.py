@@ -8,8 +8,18 @@ callbacks know whether a metric is to rise.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from typing import Any, NamedTuple
+
+import keras
+from keras.src.backend.common.global_state import get_global_attribute, set_global_attribute
+from keras.src.backend.common.masking import get_keras_mask, set_keras_mask
+from keras.src.backend.common.variables import AutocastScope
+from keras.src.layers.layer import CallContext
+
+# What hands `training` to the operations of a functional model.
+from keras.src.models.functional import operation_fn
 
 # The slot from which every backend's trainer builds, updates and resets metrics, and in which stock
 # callbacks look for a metric's direction. Keras offers no public way to fill it with metrics that are named
@@ -45,6 +55,63 @@ def nodes_of(model: Any) -> Iterator[Any]:
     """Yields the nodes of a functional model's graph, each with `operation`, `input_tensors`, `outputs`."""
     for nodes in getattr(model, "_nodes_by_depth", {}).values():
         yield from nodes
+
+
+def ordered_nodes(model: Any) -> list[Any]:
+    """Returns the nodes of a functional model's graph, inputs left out, in an order in which they can run."""
+    depths = model._nodes_by_depth
+    return [node for depth in sorted(depths, reverse=True) for node in depths[depth] if not node.is_input]
+
+
+def run_node(node: Any, values: dict[int, Any], training: bool | None = None) -> list[Any]:
+    """Applies the operation of a node as its model does.
+
+    Args:
+        node: The node.
+        values: By id, what stands for the symbolic tensors that the operation was applied to.
+        training: Handed to layers that ask for it.
+    """
+    args, kwargs = node.arguments.fill_in(values)
+    return keras.tree.flatten(operation_fn(node.operation, training=training)(*args, **kwargs))
+
+
+def ready_inputs(model: Any, inputs: Any, mask: Any) -> list[Any]:
+    """Returns the inputs of a functional model's call as its graph takes them: flat, with their masks."""
+    flat = model._standardize_inputs(inputs)
+    for x, of_x in zip(flat, [] if mask is None else keras.tree.flatten(mask), strict=False):
+        if of_x is not None:
+            set_mask(x, of_x)
+    return flat
+
+
+def mask_of(tensor: Any) -> Any:
+    """Returns the mask that a tensor carries, or `None`."""
+    return get_keras_mask(tensor)
+
+
+def set_mask(tensor: Any, mask: Any) -> None:
+    """Gives a tensor a mask to carry."""
+    set_keras_mask(tensor, mask)
+
+
+def uncast_value(variable: Any) -> Any:
+    """Returns a variable's value as a tensor of its own dtype, also within a layer of half precision."""
+    with AutocastScope(None):
+        return keras.ops.copy(variable.value)  # What TensorFlow converts may still be the variable itself.
+
+
+@contextlib.contextmanager
+def training_call() -> Iterator[None]:
+    """Has layers run as within the call of a model in training, by whomever they are called."""
+    outer = get_global_attribute("current_call_ctx")
+    context = CallContext(entry_layer=None)
+    context.set_value("training", True)
+    set_global_attribute("current_call_ctx", context)
+    try:
+        with AutocastScope(None):
+            yield
+    finally:
+        set_global_attribute("current_call_ctx", outer)
 
 
 def has_graph(operation: Any) -> bool:

@@ -31,6 +31,8 @@ class Features:
         source: The trunk, for error messages.
         picture: Height and width of the model's picture, where it has one of a known size.
         scores: Of other tasks the scores that this one reads, by task.
+        cuts: Tensors of the trunk between which the backward pass computes activations again; none where it
+            keeps them.
 
     Example:
 
@@ -49,6 +51,7 @@ class Features:
     source: Any = "the trunk"
     picture: tuple[int, int] | None = None
     scores: Mapping[str, Tensor] = dataclasses.field(default_factory=dict)
+    cuts: tuple[Any, ...] = ()
 
     @property
     def kinds(self) -> list[str]:

@@ -16,14 +16,35 @@ import keras
 from mtlkeras._errors import unknown_name
 from mtlkeras._fields import checked, frozen, hints
 
+__all__ = ["Spec", "spec", "tunable"]
+
 SpecT = TypeVar("SpecT", bound="Spec")
 
 
 def tunable(default: Any, *choices: Any, low: Any = None, high: Any = None, log: bool = False) -> Any:
     """Declares a field with a default value and the space that `tune` draws it from.
 
-    Give either `choices` (the default must be one of them) or `low` and `high`: whole
-    numbers make an integer range, others a float range, logarithmic with `log=True`.
+    Args:
+        default: The default value.
+        *choices: What the field may be; the default must be one of them.
+        low: In place of choices, the lowest value. Whole numbers make an integer range, others a float range.
+        high: The highest value.
+        log: Whether a range is logarithmic.
+
+    Raises:
+        ValueError: If the default is not one of the choices.
+
+    Example:
+
+    ```python
+    @mtlkeras.specs.spec
+    class Head(mtlkeras.specs.Spec):
+        units: int = mtlkeras.specs.tunable(64, 32, 64, 128)
+        rate: float = mtlkeras.specs.tunable(1e-3, low=1e-4, high=1e-2, log=True)
+
+
+    Head(units=32)
+    ```
     """
     if choices and default not in choices:
         raise ValueError(f"The default {default!r} is not one of the choices {choices}.")

@@ -15,8 +15,8 @@ TENSORFLOW = pytest.mark.tensorflow
 NAMES = {
     "_all_reduce_sum_gradients", "_clip_gradients", "_cross_device_ops", "_distribute_strategy",
     "_distribution_strategy", "_flatten_layers", "_fn", "_fn_kwargs", "_functional", "_inbound_nodes",
-    "_inputs", "_keras_history", "_losses_override", "_nodes_by_depth", "_symbolic_build", "_tracker",
-    "_value_specs",
+    "_inputs", "_keras_history", "_losses_override", "_nodes_by_depth", "_standardize_inputs",
+    "_symbolic_build", "_tracker", "_value_specs",
 }  # fmt: skip
 
 
@@ -67,6 +67,60 @@ def test_a_functional_model_has_nodes():
     sequential = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
     assert private.has_graph(private.functional_within(sequential))
     assert private.functional_within(model) is model
+
+
+def test_a_graph_runs_node_by_node():
+    model = two_layers()
+    nodes = private.ordered_nodes(model)
+    assert [node.operation.name for node in nodes] == ["hidden", "end"]
+    x = np.ones((2, 3), "float32")
+    (x,) = private.ready_inputs(model, x, None)
+    found = {id(model.inputs[0]): x}
+    for node in nodes:
+        (found[id(node.outputs[0])],) = private.run_node(node, found, training=True)
+    np.testing.assert_allclose(found[id(model.outputs[0])], model(x), rtol=1e-6)
+
+
+def test_tensors_carry_masks():
+    x, mask = keras.ops.ones((2, 3)), keras.ops.ones((2, 3), "bool")
+    assert private.mask_of(x) is None
+    private.set_mask(x, mask)
+    assert private.mask_of(x) is mask
+    (ready,) = private.ready_inputs(two_layers(), keras.ops.zeros((2, 3)), mask)
+    assert private.mask_of(ready) is mask
+
+
+class Asking(keras.layers.Layer):
+    """Whether dropout within it drops, though it takes no `training` itself."""
+
+    def build(self, shape):
+        self.inner = keras.layers.Dropout(0.9, seed=1)
+
+    def call(self, x):
+        return self.inner(x)
+
+
+def test_a_call_in_training_reaches_layers_within_layers():
+    layer, x = Asking(), np.ones((4, 8), "float32")
+    np.testing.assert_array_equal(layer(x), x)
+    with private.training_call():
+        dropped = keras.ops.convert_to_numpy(layer(x))
+    assert (dropped == 0).any()
+    np.testing.assert_array_equal(layer(x), x)
+
+
+def test_a_value_is_had_in_its_own_dtype():
+    dense = keras.layers.Dense(2, dtype="mixed_float16")
+    seen = []
+
+    class Reader(keras.layers.Layer):
+        def call(self, x):
+            seen.append(private.uncast_value(dense.kernel).dtype)
+            return x
+
+    dense.build((None, 3))
+    Reader(dtype="mixed_float16")(np.ones((1, 3), "float32"))
+    assert keras.backend.standardize_dtype(seen[0]) == "float32"
 
 
 def test_layers_within_layers_are_found():

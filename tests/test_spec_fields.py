@@ -19,6 +19,7 @@ import mtlkeras
 from mtlkeras.specs import Spec
 
 # What has no default, and values that are not `None` or empty, so that there is something to write.
+NETWORK = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, name="first")], name="network")
 EXAMPLES: dict[str, dict[str, Any]] = {
     "Classification": {
         "num_classes": 2,
@@ -45,6 +46,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "scale": {"a": 2.0},
         "embedding_units": 4,
     },
+    "Staged": {"model": NETWORK, "cuts": ("first",)},
     "Pretrained": {"name": "EfficientNetB0", "options": {"alpha": 0.5}},
     "BERT": {"vocabulary_size": 9},
     "BiLSTM": {"vocabulary_size": 9, "seed": 3},
@@ -130,7 +132,7 @@ def test_there_are_specs_of_every_kind():
 @pytest.mark.parametrize("cls", SPECS, ids=lambda c: c.__name__)
 def test_every_form_of_a_value_makes_the_same_spec(cls):
     plain = example(cls)
-    names = {**vars(mtlkeras.balancers), cls.__name__: cls}
+    names = {**vars(mtlkeras.balancers), cls.__name__: cls, "network": NETWORK}
     for field in cls.field_names():
         value = getattr(plain, field)
         written = forms(value)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import keras
 
 from mtlkeras._types import NamedTensors, Tensor
-from mtlkeras.features import KINDS, Features
+from mtlkeras.features import Features
 from mtlkeras.heads import Head
 from mtlkeras.layers.trunk_output import TrunkOutput
 from mtlkeras.specs import Spec
+from mtlkeras.trunks._functional import as_functional, features_of
+from mtlkeras.trunks._remat import cuts_of, model_with_cuts
 from mtlkeras.trunks.base import Trunk
 
 TRUNK = "trunk"
@@ -50,16 +53,16 @@ class Sharing(Spec, abc.ABC):
             heads: The heads by task; each asks for a kind of feature, perhaps at a tap.
         """
 
-    def model(self, inputs: Any, outputs: Any) -> keras.Model:
-        """Returns the shared part as a model, under the name by which `MultiTaskModel.trunk` finds it."""
-        return keras.Model(inputs, outputs, name=TRUNK)
+    def model(self, inputs: Any, outputs: Any, cuts: Sequence[Any] = ()) -> keras.Model:
+        """Returns the shared part as a model, under the name by which `MultiTaskModel.trunk` finds it.
 
-
-def as_inner(inputs: Any) -> Any:
-    """Returns inputs of a nested model that is going to be called with `inputs`."""
-    return keras.tree.map_structure(
-        lambda x: keras.Input(batch_shape=x.shape, dtype=x.dtype, name=x.name), inputs
-    )
+        Args:
+            inputs: Its inputs.
+            outputs: Its outputs.
+            cuts: Tensors between which the backward pass computes activations again: `Features.cuts` of the
+                trunk, which are none without `remat=True`.
+        """
+        return model_with_cuts(inputs, outputs, cuts, name=TRUNK)
 
 
 def open_trunk(trunk: Any, inputs: Any) -> tuple[Any, Features]:
@@ -69,47 +72,24 @@ def open_trunk(trunk: Any, inputs: Any) -> tuple[Any, Features]:
         trunk: A spec, whose layers are made anew, or a functional `keras.Model`, whose
             layers are used as they are; each of its inner layers is then a tap.
         inputs: The inputs that the trunk is going to be called with.
+
+    Raises:
+        ValueError: If the trunk is to compute activations again and has no stages.
     """
     if isinstance(trunk, Trunk):
-        inner = as_inner(inputs)
-        return inner, trunk(inner)
-    if isinstance(trunk, keras.Sequential):
-        if not trunk.built:
-            trunk.build(keras.tree.flatten(inputs)[0].shape)
-        trunk = keras.Model(trunk.inputs[0], trunk.outputs[0], name=trunk.name)
-    if not hasattr(trunk, "output"):
-        raise ValueError(
-            f"trunk: the model '{trunk.name}' ({type(trunk).__name__}) is not functional, so its outputs are "
-            f"not known before it runs. Make it with keras.Model(inputs, outputs)."
-        )
-    return trunk.input, features_of_model(trunk)
-
-
-def features_of_model(model: Any) -> Features:
-    """Returns the features of a functional model, by the rank of its output."""
-    outputs = model.output
-    if isinstance(outputs, dict):
-        kinds = {kind: outputs[kind] for kind in (*KINDS, "mask") if kind in outputs}
-        kinds = {**_features_of_backbone(model), **kinds}
-        return Features(**kinds, taps=_taps(model), source=f"the model '{model.name}'")
-    vector, kind = outputs, {2: "vector", 3: "sequence", 4: "map"}[len(outputs.shape)]
-    if kind == "map":
-        vector = keras.layers.GlobalAveragePooling2D(name="global_pool")(outputs)
-    if kind == "sequence":
-        vector = keras.layers.GlobalAveragePooling1D(name="global_pool")(outputs)
-    return Features(
-        **{kind: outputs, "vector": vector}, taps=_taps(model), source=f"the model '{model.name}'"
-    )
-
-
-def _features_of_backbone(model: Any) -> dict[str, Any]:
-    """Returns the features of a text backbone of KerasHub, by the names that it gives its outputs."""
-    names = {"pooled_output": "vector", "sequence_output": "sequence"}
-    found = {kind: model.output[name] for name, kind in names.items() if name in model.output}
-    padding = next((x for x in model.inputs if x.name == "padding_mask"), None)
-    if "sequence" in found and padding is not None:
-        found["mask"] = keras.ops.cast(padding, "bool")
-    return found
+        inner = trunk.own_inputs(inputs)
+        features = trunk(inner)
+        if trunk.remat and not features.cuts:
+            raise ValueError(
+                f"trunk: {type(trunk).__name__} has no stages, so remat=True finds nothing to compute again. "
+                "See mtlkeras.trunks.Stage."
+            )
+        return inner, features
+    if isinstance(trunk, keras.Sequential) and not trunk.built:
+        trunk.build(keras.tree.flatten(inputs)[0].shape)
+    trunk = as_functional(trunk)
+    features = features_of(trunk.output, trunk.inputs, _taps(trunk), f"the model '{trunk.name}'")
+    return trunk.input, dataclasses.replace(features, cuts=cuts_of(trunk))
 
 
 def _taps(model: Any) -> dict[str, Any]:
@@ -143,9 +123,14 @@ def read_by(heads: Mapping[str, Head], features: Features) -> tuple[dict[str, An
     return outputs, readings
 
 
+def makes_weights(trunk: Any) -> bool:
+    """Returns whether each call of a trunk makes weights of its own, which those of a model do not."""
+    return isinstance(trunk, Trunk) and trunk.makes_weights
+
+
 def with_spec(trunk: Any, outputs: Any, sharing: Sharing | None = None) -> Any:
-    """Returns outputs that carry the trunk's spec, if it has one, and that of the scheme."""
-    if not isinstance(trunk, Trunk):
+    """Returns outputs that carry the trunk's spec, if that makes its layers, and that of the scheme."""
+    if not makes_weights(trunk):
         return outputs
     return TrunkOutput(trunk, sharing=sharing, name="features")(outputs)
 

@@ -43,7 +43,7 @@ class HardSharing(Sharing):
         outputs, readings = read_by(heads, features)
         outputs = with_spec(trunk, outputs)
         single = len(outputs) == 1
-        body = self.model(inner, next(iter(outputs.values())) if single else outputs)
+        body = self.model(inner, next(iter(outputs.values())) if single else outputs, features.cuts)
         shared = body(inputs)
         shared = {next(iter(outputs)): shared} if single else dict(shared)
         mask = shared.pop("mask", None)

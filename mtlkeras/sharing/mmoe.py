@@ -16,13 +16,15 @@ from mtlkeras.sharing.base import (
     Shared,
     Sharing,
     as_features,
-    as_inner,
+    makes_weights,
     name_of,
     open_trunk,
     read_by,
     with_spec,
 )
 from mtlkeras.specs import spec, tunable
+from mtlkeras.trunks._apart import as_inner
+from mtlkeras.trunks._remat import model_with_cuts
 from mtlkeras.trunks.base import Trunk
 
 
@@ -61,10 +63,11 @@ class MMoE(Sharing):
     def __call__(
         self, trunk: Trunk | keras.Model, inputs: Tensor | NamedTensors, heads: Mapping[str, Head]
     ) -> Shared:
-        if not isinstance(trunk, Trunk):
+        if not makes_weights(trunk):
+            given = repr(trunk) if isinstance(trunk, Trunk) else f"the model '{trunk.name}'"
             raise ValueError(
-                f"MMoE: the experts are trunks of one spec, such as mtlkeras.trunks.MLP(); received the "
-                f"model '{trunk.name}', of which there is one only."
+                f"MMoE: the experts are trunks of one spec, such as mtlkeras.trunks.MLP(); received {given}, "
+                f"of which there is one only."
             )
         inner = as_inner(inputs)
         experts: list[dict[str, Any]] = []
@@ -104,7 +107,8 @@ class MMoE(Sharing):
         outputs, readings = read_by(heads, features)
         if number == 1 and _columns(inner) is None:
             outputs["gate"] = _pooled(features)
-        return dict(keras.Model(inner, outputs, name=f"expert_{number}")(inputs)), readings
+        expert = model_with_cuts(inner, outputs, features.cuts, name=f"expert_{number}")
+        return dict(expert(inputs)), readings
 
 
 def _columns(inputs: Any) -> list[Any] | None:

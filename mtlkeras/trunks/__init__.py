@@ -1,5 +1,6 @@
 """Trunks: the shared bodies of models."""
 
+from mtlkeras.trunks._apart import apart
 from mtlkeras.trunks._text import TextTrunk, TokenTrunk
 from mtlkeras.trunks.alexnet import AlexNet
 from mtlkeras.trunks.base import Trunk
@@ -8,10 +9,13 @@ from mtlkeras.trunks.bilstm import BiLSTM
 from mtlkeras.trunks.cnn_attention import CNNAttention
 from mtlkeras.trunks.dpcnn import DPCNN
 from mtlkeras.trunks.googlenet import GoogLeNet
+from mtlkeras.trunks.image import ImageTrunk
 from mtlkeras.trunks.lstm import LSTM
 from mtlkeras.trunks.mlp import MLP
 from mtlkeras.trunks.pretrained import Pretrained
 from mtlkeras.trunks.resnet import ResNet
+from mtlkeras.trunks.staged import Staged
+from mtlkeras.trunks.stages import Flow, Stage
 from mtlkeras.trunks.vgg import VGG
 
 __all__ = [
@@ -23,10 +27,15 @@ __all__ = [
     "AlexNet",
     "BiLSTM",
     "CNNAttention",
+    "Flow",
     "GoogLeNet",
+    "ImageTrunk",
     "Pretrained",
     "ResNet",
+    "Stage",
+    "Staged",
     "TextTrunk",
     "TokenTrunk",
     "Trunk",
+    "apart",
 ]

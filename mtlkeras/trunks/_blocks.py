@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import keras
 
 from mtlkeras.layers.grouped import GroupedConv2D
-from mtlkeras.trunks._image import ImageTrunk, shorter_side
+from mtlkeras.trunks.image import ImageTrunk, shorter_side
+from mtlkeras.trunks.stages import Flow, Stage
 
 # Keras' own default of 0.99 forgets the first steps only after hundreds of steps, more than
 # a short training has, so that evaluation would lag behind training; 0.9 is also the papers'.
@@ -83,26 +86,40 @@ def max_pool(x: Any, name: str, stem: str, size: int = 3, padding: str = "same")
     return keras.layers.MaxPooling2D(size, strides=2, padding=padding, name=name)(x)
 
 
-def fully_connected(trunk: Any, x: Any, units: int) -> dict[str, Any]:
-    """Applies two dense layers with dropout to flattened maps; gives `fc_1` and `fc_2`.
+def fully_connected(trunk: Any, pooled: Callable[[Any], Any]) -> list[Stage]:
+    """Returns the stages `fc_1` and `fc_2`: dense layers with dropout, the first on flattened maps.
+
+    Args:
+        trunk: The trunk; `fc_units` is the number of units.
+        pooled: What is done to the maps of the last convolution before they are flattened; its result is
+            beside the flow as `"map"`.
 
     Raises:
-        ValueError: If the size of the maps is not known.
+        ValueError: When run, if the size of the maps is not known.
     """
+    return [
+        Stage("fc_1", partial(_first_dense, trunk, pooled)),
+        Stage("fc_2", partial(_dense, trunk, "fc_2")),
+    ]
+
+
+def _first_dense(trunk: Any, pooled: Callable[[Any], Any], flow: Flow) -> Flow:
+    x = pooled(flow.x)
     if None in x.shape[1:]:
         raise ValueError(
             f"{type(trunk).__name__} has fully connected layers, so the height and width of its images must "
             f"be fixed; received maps of shape {tuple(x.shape[1:])}. Give keras.Input a full shape, or use "
             "ResNet or GoogLeNet."
         )
-    x = keras.layers.Flatten(name="flatten")(x)
-    taps = {}
-    for name in ("fc_1", "fc_2"):
-        x = keras.layers.Dense(
-            units, kernel_initializer="he_normal", kernel_regularizer=penalty(trunk), name=name
-        )(x)
-        x = taps[name] = dropped(trunk, keras.layers.ReLU(name=f"{name}_relu")(x), f"{name}_dropout")
-    return taps
+    flat = keras.layers.Flatten(name="flatten")(x)
+    return _dense(trunk, "fc_1", flow.to(flat, beside={"map": x}))
+
+
+def _dense(trunk: Any, name: str, flow: Flow) -> Flow:
+    x = keras.layers.Dense(
+        trunk.fc_units, kernel_initializer="he_normal", kernel_regularizer=penalty(trunk), name=name
+    )(flow.x)
+    return flow.to(dropped(trunk, keras.layers.ReLU(name=f"{name}_relu")(x), f"{name}_dropout"))
 
 
 def dropped(trunk: Any, x: Any, name: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 from typing import Any, ClassVar
 
 import keras
@@ -11,8 +12,9 @@ from mtlkeras.features import Features
 from mtlkeras.layers.pooling import AttentionPooling, LastState, MaskedMax, MaskedMean
 from mtlkeras.specs import tunable
 from mtlkeras.trunks._blocks import penalty
-from mtlkeras.trunks._image import check_choice, check_positive
+from mtlkeras.trunks._checks import check_choice, check_positive
 from mtlkeras.trunks._text import TextTrunk
+from mtlkeras.trunks.stages import Flow, Stage
 
 _POOLINGS = ("last", "max", "mean", "attention")
 
@@ -37,15 +39,20 @@ class RecurrentTrunk(TextTrunk):
                 f"received {self.recurrent_dropout!r}."
             )
 
-    def __call__(self, inputs: Any) -> Features:
-        tokens = self._tokens(inputs)
-        x, mask = tokens.values, tokens.mask
-        taps = {"embedding": x}
-        for number in range(1, self.depth + 1):  # type: ignore[attr-defined]
-            name = f"lstm_{number}"
-            states = self._layer(name)(x, mask=mask)
-            x = taps[name] = self._dropped(states, f"{name}_dropout")
-        return Features(vector=self._pooled(x, mask), sequence=x, mask=mask, taps=taps, source=self)
+    def stages(self, flow: Flow) -> list[Stage]:
+        names = [f"lstm_{number}" for number in range(1, self.depth + 1)]  # type: ignore[attr-defined]
+        return [
+            Stage("embedding", self._embedding),
+            *(Stage(name, partial(self._recurrent, name)) for name in names),
+        ]
+
+    def end(self, flow: Flow) -> Features:
+        x, mask = flow.x, flow.beside["mask"]
+        return Features(vector=self._pooled(x, mask), sequence=x, mask=mask, taps=flow.taps, source=self)
+
+    def _recurrent(self, name: str, flow: Flow) -> Flow:
+        states = self._layer(name)(flow.x, mask=flow.beside["mask"])
+        return flow.to(self._dropped(states, f"{name}_dropout"))
 
     def _layer(self, name: str) -> Any:
         layer = keras.layers.LSTM(

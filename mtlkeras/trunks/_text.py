@@ -14,25 +14,13 @@ from mtlkeras.layers.word_vectors import WordVectors, check_vectors
 from mtlkeras.specs import tunable
 from mtlkeras.text import TextEncoder
 from mtlkeras.text.encoder import NUM_CASINGS
-from mtlkeras.trunks._image import check_choice, check_positive, check_regularization
+from mtlkeras.trunks._checks import check_choice, check_positive, check_regularization
 from mtlkeras.trunks.base import Trunk
+from mtlkeras.trunks.stages import Flow
 
 _CHARACTERS = {"cnn": CharacterCNN, "bilstm": CharacterBiLSTM}
 _CASING_UNITS = 8
 _CHARACTER_EMBEDDING_UNITS = 30
-
-
-@dataclasses.dataclass(frozen=True)
-class Tokens:
-    """Embedded tokens.
-
-    Args:
-        values: `(batch, time, features)`.
-        mask: Bool `(batch, time)`, true where there is a token.
-    """
-
-    values: Any
-    mask: Any
 
 
 @dataclasses.dataclass(frozen=True, repr=False, kw_only=True)
@@ -53,6 +41,7 @@ class TokenTrunk(Trunk):
         l2: L2 penalty on every kernel: `l2 * sum(kernel ** 2)`.
         dropout: Rate of dropout, in [0, 1).
         seed: Seed of what the trunk draws in training.
+        remat: As for every `Trunk`.
     """
 
     gives: ClassVar[tuple[str, ...]] = ("vector", "sequence")
@@ -159,10 +148,14 @@ class TextTrunk(TokenTrunk):
         if self.vectors is not None and self.encoder is None:
             raise ValueError(f"{type(self).__name__}: vectors are found by word, so they need an encoder.")
 
-    def _tokens(self, inputs: Any) -> Tokens:
-        """Returns the embedded tokens of the input, with the dropout of whole features."""
+    def start(self, inputs: Any) -> Flow:
+        """Returns the ids of the input; beside them is the `"mask"`, true where there is a token."""
         ids = self._ids(inputs)
-        mask = TokenMask(name="mask")(ids)
+        return Flow(ids, beside={"mask": TokenMask(name="mask")(ids)})
+
+    def _embedding(self, flow: Flow) -> Flow:
+        """Embeds the tokens, with the dropout of whole features."""
+        ids = flow.x
         encoder = self.encoder
         columns = encoder.columns if encoder else 1
         own = ids if columns == 1 else ids[..., 0]
@@ -177,7 +170,7 @@ class TextTrunk(TokenTrunk):
             )
             parts.append(layer(ids[..., 1 + encoder.casing :]))
         x = keras.layers.Concatenate(name="embedded")(parts) if len(parts) > 1 else parts[0]
-        return Tokens(self._dropped(x, "embedding_dropout"), mask)
+        return flow.to(self._dropped(x, "embedding_dropout"))
 
     def _embedded(self, ids: Any) -> Any:
         encoder = self.encoder

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 from typing import Any, ClassVar
 
 import keras
@@ -11,11 +12,14 @@ from mtlkeras.features import Features
 from mtlkeras.layers.local_response import LocalResponseNormalization
 from mtlkeras.specs import spec, tunable
 from mtlkeras.trunks._blocks import conv, fully_connected, max_pool
-from mtlkeras.trunks._image import ImageTrunk, check_choice, check_positive
+from mtlkeras.trunks._checks import check_choice, check_positive
+from mtlkeras.trunks.image import ImageTrunk
+from mtlkeras.trunks.stages import Flow, Stage
 
 # Channels of the five convolutions by number of towers.
 _CHANNELS = {1: (64, 192, 384, 256, 256), 2: (96, 256, 384, 384, 256)}
 _KERNELS = (11, 5, 3, 3, 3)
+_NORMALIZED = (1, 2)
 _POOLED = (1, 2, 5)
 _MINIMUM = {"imagenet": 63, "small": 8}
 
@@ -76,17 +80,24 @@ class AlexNet(ImageTrunk):
     def minimum_size(self, stem: str) -> int:
         return _MINIMUM[stem]
 
-    def __call__(self, inputs: Any) -> Features:
-        x, stem = self._image(inputs)
-        taps = {}
-        for number in range(1, 6):
-            x = taps[f"conv_{number}"] = self._conv(x, number, stem)
-            if self.normalization == "local" and number <= 2:
-                x = LocalResponseNormalization(name=f"norm_{number}")(x)
-            if number in _POOLED:
-                x = max_pool(x, f"pool_{number}", stem, padding="same" if stem == "small" else "valid")
-        taps |= fully_connected(self, x, self.fc_units)
-        return Features(vector=taps["fc_2"], map=x, taps=taps, source=self)
+    def stages(self, flow: Flow) -> list[Stage]:
+        stem = self._stem_of(flow)
+        convolutions = [Stage(f"conv_{number}", partial(self._stage, number, stem)) for number in range(1, 6)]
+        return [*convolutions, *fully_connected(self, partial(self._pooled, 5, stem))]
+
+    def end(self, flow: Flow) -> Features:
+        return Features(vector=flow.x, map=flow.beside["map"], taps=flow.taps, source=self)
+
+    def _stage(self, number: int, stem: str, flow: Flow) -> Flow:
+        return flow.to(self._conv(self._pooled(number - 1, stem, flow.x), number, stem))
+
+    def _pooled(self, number: int, stem: str, x: Any) -> Any:
+        """Normalises and pools what a convolution gave, where the paper does."""
+        if self.normalization == "local" and number in _NORMALIZED:
+            x = LocalResponseNormalization(name=f"norm_{number}")(x)
+        if number in _POOLED:
+            x = max_pool(x, f"pool_{number}", stem, padding="same" if stem == "small" else "valid")
+        return x
 
     def _conv(self, x: Any, number: int, stem: str) -> Any:
         groups = self.towers if number in (2, 4, 5) else 1

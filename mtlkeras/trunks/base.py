@@ -2,22 +2,61 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import keras
 
 from mtlkeras.features import Features
 from mtlkeras.specs import Spec
+from mtlkeras.trunks._apart import as_inner
+from mtlkeras.trunks.stages import Flow, Stage
 
 
+@dataclasses.dataclass(frozen=True, repr=False, kw_only=True)
 class Trunk(Spec):
-    """A shared body: called with the model's `keras.Input`s it gives `Features`.
+    """A shared body: called with the model's `keras.Input`s it gives `Features`, stage by stage.
 
-    A subclass is a `mtlkeras.specs.spec` with plain fields. It names in `gives` the kinds
-    of feature that it offers, and builds the graph in `__call__`.
+    A subclass is a `mtlkeras.specs.spec` with plain fields. It names in `gives` the kinds of feature that it
+    offers, lists its stages in `stages` and makes the features in `end`; what comes before the first stage
+    and has no weights is in `start`. A trunk that defines `__call__` alone works too, but has no stages for
+    what goes along them.
+
+    Args:
+        remat: Whether the backward pass computes the activations within a stage again, from the stages'
+            outputs, in place of keeping them: less memory in training for one more forward pass (Chen et
+            al. 2016, Training Deep Nets with Sublinear Memory Cost). Losses, gradients and weights are the
+            same. It holds in models of `mtlkeras.build_model`.
+
+    Example:
+
+    ```python
+    @mtlkeras.spec
+    class Tower(mtlkeras.trunks.Trunk):
+        gives = ("vector",)
+        depth: int = 2
+
+        def stages(self, flow):
+            return [mtlkeras.trunks.Stage(f"floor_{n + 1}", self.floor) for n in range(self.depth)]
+
+        def floor(self, flow):
+            name = f"floor_{len(flow.taps) + 1}"
+            return flow.to(keras.layers.Dense(16, "relu", name=name)(flow.x))
+
+        def end(self, flow):
+            return mtlkeras.Features(vector=flow.x, taps=flow.taps, source=self)
+
+
+    list(Tower()(keras.Input((8,))).taps)  # ['floor_1', 'floor_2']
+    ```
     """
 
     gives: ClassVar[tuple[str, ...]] = ()
+    makes_weights: ClassVar[bool] = True
+    """Whether each call makes weights of its own; else all calls share those of one model."""
+
+    remat: bool = False
 
     def __call__(self, inputs: Any) -> Features:
         """Builds the trunk's layers on symbolic inputs.
@@ -25,7 +64,50 @@ class Trunk(Spec):
         Args:
             inputs: A `keras.Input`, or a dict of them.
         """
-        raise NotImplementedError
+        flow = self.start(inputs)
+        for stage in self.stages(flow):
+            flow = stage(flow)
+        return dataclasses.replace(self.end(flow), cuts=flow.cuts if self.remat else ())
+
+    def start(self, inputs: Any) -> Flow:
+        """Returns what the first stage begins with: the inputs checked and made ready.
+
+        Its layers have no weights, so that several trunks of one spec can begin with one start.
+
+        Args:
+            inputs: A `keras.Input`, or a dict of them.
+
+        Raises:
+            ValueError: If the inputs do not fit the trunk.
+        """
+        return Flow(inputs)
+
+    def stages(self, flow: Flow) -> Sequence[Stage]:
+        """Returns the stages, in their order. Each list of them makes layers of its own, each stage once.
+
+        Args:
+            flow: What `start` gave.
+
+        Raises:
+            NotImplementedError: If the trunk has no stages.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} has no stages: it must define stages(flow), a list of "
+            "mtlkeras.trunks.Stage, and end(flow), as the trunks of mtlkeras.trunks do. A functional "
+            "keras.Model gets them from mtlkeras.trunks.Staged(model, cuts=(...))."
+        )
+
+    def end(self, flow: Flow) -> Features:
+        """Returns the features, made of what the last stage gave.
+
+        Args:
+            flow: The flow after the last stage, with the taps of all.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has stages, so it must define end(flow) too.")
+
+    def own_inputs(self, inputs: Any) -> Any:
+        """Returns the inputs that the trunk's own model has, which is then called with `inputs`."""
+        return as_inner(inputs)
 
 
 def single_input(trunk: Trunk, inputs: Any, rank: int, expected: str) -> Any:

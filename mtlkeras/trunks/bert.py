@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 from typing import Any
 
 import keras
@@ -12,10 +13,12 @@ from mtlkeras.layers.self_attention import SelfAttention
 from mtlkeras.layers.special_tokens import AddSpecialTokens, WithoutSpecialTokens
 from mtlkeras.specs import spec, tunable
 from mtlkeras.trunks._blocks import dropped, penalty
-from mtlkeras.trunks._image import check_positive
+from mtlkeras.trunks._checks import check_positive
 from mtlkeras.trunks._text import TokenTrunk
+from mtlkeras.trunks.stages import Flow, Stage
 
 _EPSILON = 1e-12
+_SEGMENTS = ("segment_a", "segment_b")
 _FIRST_DEVIATION = 0.02  # Standard deviation of the weights before training, as in the code of the paper.
 
 
@@ -93,20 +96,28 @@ class BERT(TokenTrunk):
         """Id of `[MASK]`, which hides a token from the model."""
         return self._size + 2
 
-    def __call__(self, inputs: Any) -> Features:
+    def start(self, inputs: Any) -> Flow:
+        """Returns the marked ids with their positions and segments; beside them are mask and segments."""
         segments = self._segments(inputs)
-        marked = AddSpecialTokens(self.start_id, self.end_id, self.max_length, name="special_tokens")(
-            segments
+        marked = dict(
+            AddSpecialTokens(self.start_id, self.end_id, self.max_length, name="special_tokens")(segments)
         )
-        mask = marked["mask"]
-        x = self._embedding(marked)
-        steps = {"embedding": x}
-        for number in range(1, self.depth + 1):
-            x = steps[f"block_{number}"] = self._block(x, mask, f"block_{number}")
-        vector = self._dense(self.width, "pooler", "tanh")(x[:, 0])
+        mask = marked.pop("mask")
+        return Flow(marked, beside={"mask": mask, **dict(zip(_SEGMENTS, segments, strict=False))})
+
+    def stages(self, flow: Flow) -> list[Stage]:
+        names = [f"block_{number}" for number in range(1, self.depth + 1)]
+        return [
+            Stage("embedding", self._embedding),
+            *(Stage(name, partial(self._block, name)) for name in names),
+        ]
+
+    def end(self, flow: Flow) -> Features:
+        segments = [flow.beside[name] for name in _SEGMENTS if name in flow.beside]
+        vector = self._dense(self.width, "pooler", "tanh")(flow.x[:, 0])
         own = {
             name: WithoutSpecialTokens(name=f"{name}_tokens")([value, *segments])
-            for name, value in {**steps, "mask": mask}.items()
+            for name, value in {**flow.taps, "mask": flow.beside["mask"]}.items()
         }
         mask = own.pop("mask")
         return Features(
@@ -124,20 +135,20 @@ class BERT(TokenTrunk):
         names = ["encode_text"] if len(flat) == 1 else ["encode_first", "encode_second"]
         return [self._ids_of(x, name) for x, name in zip(flat, names, strict=True)]
 
-    def _embedding(self, marked: dict[str, Any]) -> Any:
+    def _embedding(self, flow: Flow) -> Flow:
         sizes = {"ids": self.mask_id + 1, "positions": self.max_length, "segments": 2}
         names = {"ids": "token", "positions": "position", "segments": "segment"}
         parts = [
             keras.layers.Embedding(
                 size, self.width, embeddings_initializer=_initializer(), name=f"{names[key]}_embedding"
-            )(marked[key])
+            )(flow.x[key])
             for key, size in sizes.items()
         ]
         x = keras.layers.Add(name="embedding_add")(parts)
         x = keras.layers.LayerNormalization(epsilon=_EPSILON, name="embedding_norm")(x)
-        return dropped(self, x, "embedding_dropout")
+        return flow.to(dropped(self, x, "embedding_dropout"))
 
-    def _block(self, x: Any, mask: Any, name: str) -> Any:
+    def _block(self, name: str, flow: Flow) -> Flow:
         x = SelfAttention(
             self.heads,
             dropout=self.dropout,
@@ -145,11 +156,11 @@ class BERT(TokenTrunk):
             kernel_initializer=_initializer(),
             epsilon=_EPSILON,
             name=f"{name}_attention",
-        )(x, mask=mask)
+        )(flow.x, mask=flow.beside["mask"])
         new = self._dense(self.intermediate or 4 * self.width, f"{name}_hidden", "gelu")(x)
         new = dropped(self, self._dense(self.width, f"{name}_output", None)(new), f"{name}_dropout")
         x = keras.layers.Add(name=f"{name}_add")([x, new])
-        return keras.layers.LayerNormalization(epsilon=_EPSILON, name=f"{name}_norm")(x)
+        return flow.to(keras.layers.LayerNormalization(epsilon=_EPSILON, name=f"{name}_norm")(x))
 
     def _dense(self, units: int, name: str, activation: str | None) -> Any:
         return keras.layers.Dense(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 from typing import Any
 
 import keras
@@ -13,8 +14,9 @@ from mtlkeras.layers.self_attention import SelfAttention
 from mtlkeras.layers.sequence_mask import MaskSteps
 from mtlkeras.specs import spec, tunable
 from mtlkeras.trunks._blocks import penalty
-from mtlkeras.trunks._image import check_positive
+from mtlkeras.trunks._checks import check_positive
 from mtlkeras.trunks._text import TextTrunk
+from mtlkeras.trunks.stages import Flow, Stage
 
 
 @spec
@@ -68,26 +70,33 @@ class CNNAttention(TextTrunk):
                 f"CNNAttention: width must be a multiple of heads; received {self.width} and {self.heads}."
             )
 
-    def __call__(self, inputs: Any) -> Features:
-        tokens = self._tokens(inputs)
-        x, mask = tokens.values, tokens.mask
-        taps = {"embedding": x}
-        for number in range(1, self.depth + 1):
-            name = f"conv_{number}"
-            new = self._dropped(self._convolution(x, mask, name), f"{name}_dropout")
-            x = new if number == 1 else keras.layers.Add(name=f"{name}_add")([x, new])
-            taps[name] = x
-        for number in range(1, self.attention_depth + 1):
-            name = f"attention_{number}"
-            x = taps[name] = SelfAttention(
-                self.heads,
-                dropout=self.dropout,
-                kernel_regularizer=penalty(self),
-                normalize_first=True,
-                name=name,
-            )(x, mask=mask)
+    def stages(self, flow: Flow) -> list[Stage]:
+        attentions = [f"attention_{number}" for number in range(1, self.attention_depth + 1)]
+        return [
+            Stage("embedding", self._embedding),
+            *(Stage(f"conv_{number}", partial(self._conv, number)) for number in range(1, self.depth + 1)),
+            *(Stage(name, partial(self._attention, name)) for name in attentions),
+        ]
+
+    def end(self, flow: Flow) -> Features:
+        x, mask = flow.x, flow.beside["mask"]
         vector = AttentionPooling(name="attention_pool")(x, mask=mask)
-        return Features(vector=vector, sequence=x, mask=mask, taps=taps, source=self)
+        return Features(vector=vector, sequence=x, mask=mask, taps=flow.taps, source=self)
+
+    def _conv(self, number: int, flow: Flow) -> Flow:
+        name = f"conv_{number}"
+        new = self._dropped(self._convolution(flow.x, flow.beside["mask"], name), f"{name}_dropout")
+        return flow.to(new if number == 1 else keras.layers.Add(name=f"{name}_add")([flow.x, new]))
+
+    def _attention(self, name: str, flow: Flow) -> Flow:
+        layer = SelfAttention(
+            self.heads,
+            dropout=self.dropout,
+            kernel_regularizer=penalty(self),
+            normalize_first=True,
+            name=name,
+        )
+        return flow.to(layer(flow.x, mask=flow.beside["mask"]))
 
     def _convolution(self, x: Any, mask: Any, name: str) -> Any:
         x = MaskSteps(name=f"{name}_mask")(x, mask=mask)

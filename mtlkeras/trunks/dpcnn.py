@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, ClassVar
 
 import keras
@@ -10,10 +11,12 @@ from mtlkeras.features import Features
 from mtlkeras.layers.pooling import AttentionPooling, MaskedMax, MaskedMean
 from mtlkeras.layers.sequence_mask import MaskedMaxPooling1D, MaskSteps
 from mtlkeras.specs import spec, tunable
-from mtlkeras.trunks._blocks import penalty
-from mtlkeras.trunks._image import check_choice, check_positive
+from mtlkeras.trunks._blocks import dropped, penalty
+from mtlkeras.trunks._checks import check_choice, check_positive
 from mtlkeras.trunks._text import TextTrunk
+from mtlkeras.trunks.stages import Flow, Stage
 
+_POOLED_MASK = "pooled_mask"  # Which steps the poolings have left.
 _POOLINGS = {"max": MaskedMax, "mean": MaskedMean, "attention": AttentionPooling}
 
 
@@ -65,27 +68,33 @@ class DPCNN(TextTrunk):
         check_positive(self, "depth")
         check_choice(self, "pooling", tuple(_POOLINGS))
 
-    def __call__(self, inputs: Any) -> Features:
-        tokens = self._tokens(inputs)
-        mask = tokens.mask
-        x = self._convolution(tokens.values, mask, "region")
-        taps = {"embedding": tokens.values, "region": x}
-        x = taps["block_1"] = self._block(x, mask, "block_1")
-        for number in range(2, self.depth + 1):
-            name = f"block_{number}"
-            x, mask = MaskedMaxPooling1D(3, 2, name=f"{name}_pool")([x, mask])
-            x = self._block(x, mask, name)
-        x = _POOLINGS[self.pooling](name=f"{self.pooling}_pool")(x, mask=mask)
-        if self.dropout:
-            x = keras.layers.Dropout(self.dropout, name="vector_dropout")(x)
-        return Features(vector=x, mask=tokens.mask, taps=taps, source=self)
+    def stages(self, flow: Flow) -> list[Stage]:
+        names = [f"block_{number}" for number in range(1, self.depth + 1)]
+        return [
+            Stage("embedding", self._embedding),
+            Stage("region", self._region),
+            *(Stage(name, partial(self._block, name)) for name in names),
+        ]
 
-    def _block(self, x: Any, mask: Any, name: str) -> Any:
+    def end(self, flow: Flow) -> Features:
+        pooling = _POOLINGS[self.pooling](name=f"{self.pooling}_pool")
+        vector = dropped(self, pooling(flow.x, mask=flow.beside[_POOLED_MASK]), "vector_dropout")
+        taps = {name: flow.taps[name] for name in ("embedding", "region", "block_1")}
+        return Features(vector=vector, mask=flow.beside["mask"], taps=taps, source=self)
+
+    def _region(self, flow: Flow) -> Flow:
+        mask = flow.beside["mask"]
+        return flow.to(self._convolution(flow.x, mask, "region"), beside={_POOLED_MASK: mask})
+
+    def _block(self, name: str, flow: Flow) -> Flow:
+        x, mask = flow.x, flow.beside[_POOLED_MASK]
+        if name != "block_1":
+            x, mask = MaskedMaxPooling1D(3, 2, name=f"{name}_pool")([x, mask])
         new = x
         for place in "ab":
             new = keras.layers.ReLU(name=f"{name}{place}_relu")(new)
             new = self._convolution(new, mask, f"{name}{place}")
-        return keras.layers.Add(name=f"{name}_add")([x, new])
+        return flow.to(keras.layers.Add(name=f"{name}_add")([x, new]), beside={_POOLED_MASK: mask})
 
     def _convolution(self, x: Any, mask: Any, name: str) -> Any:
         x = MaskSteps(name=f"{name}_mask")(x, mask=mask)

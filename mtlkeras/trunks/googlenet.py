@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 from typing import Any, ClassVar
 
 import keras
@@ -11,7 +12,9 @@ from mtlkeras.features import Features
 from mtlkeras.layers.local_response import LocalResponseNormalization
 from mtlkeras.specs import spec, tunable
 from mtlkeras.trunks._blocks import conv, dropped, max_pool
-from mtlkeras.trunks._image import ImageTrunk, check_choice
+from mtlkeras.trunks._checks import check_choice
+from mtlkeras.trunks.image import ImageTrunk
+from mtlkeras.trunks.stages import Flow, Stage
 
 # Table 1: channels of 1x1; 3x3 reduction, 3x3; 5x5 reduction, 5x5; pooling's projection.
 _INCEPTIONS = {
@@ -25,7 +28,7 @@ _INCEPTIONS = {
     "5a": (256, 160, 320, 32, 128, 128),
     "5b": (384, 192, 384, 48, 128, 128),
 }
-_POOLED_AFTER = {"3b": "pool_3", "4e": "pool_4"}
+_POOLED_BEFORE = {"4a": "pool_3", "5a": "pool_4"}
 _MINIMUM = {"imagenet": 32, "small": 8}
 
 
@@ -86,19 +89,24 @@ class GoogLeNet(ImageTrunk):
     def minimum_size(self, stem: str) -> int:
         return _MINIMUM[stem]
 
-    def __call__(self, inputs: Any) -> Features:
-        x, stem = self._image(inputs)
-        x = self._stem(x, stem)
-        taps = {"stem": x}
-        for module, channels in _INCEPTIONS.items():
-            name = f"inception_{module}"
-            x = taps[name] = self._inception(x, [self._channels(c) for c in channels], name)
-            if module in _POOLED_AFTER:
-                x = max_pool(x, _POOLED_AFTER[module], stem)
-        vector = keras.layers.GlobalAveragePooling2D(name="global_pool")(x)
-        return Features(vector=dropped(self, vector, "dropout"), map=x, taps=taps, source=self)
+    def stages(self, flow: Flow) -> list[Stage]:
+        stem = self._stem_of(flow)
+        modules = [
+            Stage(f"inception_{module}", partial(self._module, module, stem)) for module in _INCEPTIONS
+        ]
+        return [Stage("stem", partial(self._stem, stem)), *modules]
 
-    def _stem(self, x: Any, stem: str) -> Any:
+    def end(self, flow: Flow) -> Features:
+        vector = keras.layers.GlobalAveragePooling2D(name="global_pool")(flow.x)
+        return Features(vector=dropped(self, vector, "dropout"), map=flow.x, taps=flow.taps, source=self)
+
+    def _module(self, module: str, stem: str, flow: Flow) -> Flow:
+        x = max_pool(flow.x, _POOLED_BEFORE[module], stem) if module in _POOLED_BEFORE else flow.x
+        channels = [self._channels(c) for c in _INCEPTIONS[module]]
+        return flow.to(self._inception(x, channels, f"inception_{module}"))
+
+    def _stem(self, stem: str, flow: Flow) -> Flow:
+        x = flow.x
         if stem == "imagenet":
             x = conv(self, x, self._channels(64), 7, "conv_1", strides=2)
             x = max_pool(x, "pool_1", stem)
@@ -107,7 +115,7 @@ class GoogLeNet(ImageTrunk):
         x = self._local_norm(x, "norm_1")
         x = conv(self, x, self._channels(64), 1, "conv_2_reduce")
         x = conv(self, x, self._channels(192), 3, "conv_2")
-        return max_pool(self._local_norm(x, "norm_2"), "pool_2", stem)
+        return flow.to(max_pool(self._local_norm(x, "norm_2"), "pool_2", stem))
 
     def _local_norm(self, x: Any, name: str) -> Any:
         return LocalResponseNormalization(name=name)(x) if self.normalization == "local" else x

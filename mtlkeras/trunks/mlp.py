@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, ClassVar
 
 import keras
@@ -14,8 +15,9 @@ from mtlkeras.features import Features
 from mtlkeras.layers.preprocessing import CategoryIndex
 from mtlkeras.specs import spec, tunable
 from mtlkeras.trunks._blocks import dropped, norm, penalty
-from mtlkeras.trunks._image import check_choice, check_positive, check_regularization
+from mtlkeras.trunks._checks import check_choice, check_positive, check_regularization
 from mtlkeras.trunks.base import Trunk
+from mtlkeras.trunks.stages import Flow, Stage
 
 _LARGEST_EMBEDDING = 50
 
@@ -96,15 +98,26 @@ class MLP(Trunk):
                     f"MLP: scale of input '{name}' must be greater than zero; received {scale!r}."
                 )
 
-    def __call__(self, inputs: Any) -> Features:
+    def start(self, inputs: Any) -> Flow:
+        """Returns the inputs by name, after a check of their names."""
         named = dict(inputs) if isinstance(inputs, Mapping) else {inputs.name: inputs}
         self._check_names(named)
-        columns = [self._column(name, tensor) for name, tensor in named.items()]
+        return Flow(named)
+
+    def stages(self, flow: Flow) -> list[Stage]:
+        deeper = [f"hidden_{number}" for number in range(2, self.depth + 1)]
+        return [
+            Stage("hidden_1", self._first_hidden),
+            *(Stage(name, partial(self._hidden, name)) for name in deeper),
+        ]
+
+    def end(self, flow: Flow) -> Features:
+        return Features(vector=flow.x, taps=flow.taps, source=self)
+
+    def _first_hidden(self, flow: Flow) -> Flow:
+        columns = [self._column(name, tensor) for name, tensor in flow.x.items()]
         x = keras.layers.Concatenate(name="columns")(columns) if len(columns) > 1 else columns[0]
-        taps = {}
-        for number in range(1, self.depth + 1):
-            x = taps[f"hidden_{number}"] = self._hidden(x, f"hidden_{number}")
-        return Features(vector=x, taps=taps, source=self)
+        return self._hidden("hidden_1", flow.to(x))
 
     def _check_names(self, inputs: Mapping[str, Any]) -> None:
         for field in ("categories", "mean", "scale"):
@@ -112,14 +125,14 @@ class MLP(Trunk):
                 if name not in inputs:
                     raise unknown_name("input", name, inputs, f"MLP: {field}")
 
-    def _hidden(self, x: Any, name: str) -> Any:
+    def _hidden(self, name: str, flow: Flow) -> Flow:
         x = keras.layers.Dense(
             self.width, kernel_initializer="he_normal", kernel_regularizer=penalty(self), name=name
-        )(x)
+        )(flow.x)
         if self.normalization:
             x = norm(self.normalization, x, f"{name}_norm")
         x = keras.layers.Activation(self.activation, name=f"{name}_{self.activation}")(x)
-        return dropped(self, x, f"{name}_dropout")
+        return flow.to(dropped(self, x, f"{name}_dropout"))
 
     def _column(self, name: str, tensor: Any) -> Any:
         """Returns one input as floats of shape `(batch, n)`."""

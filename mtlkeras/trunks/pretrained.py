@@ -11,12 +11,16 @@ from typing import Any, ClassVar
 import keras
 
 from mtlkeras._errors import near_match, unknown_name
+from mtlkeras._keras_private import call_behind
 from mtlkeras.features import Features
 from mtlkeras.layers.preprocessing import ImagePreprocessing
 from mtlkeras.specs import spec, tunable
 from mtlkeras.trunks._blocks import dropped
-from mtlkeras.trunks._image import check_choice, shorter_side
+from mtlkeras.trunks._checks import check_choice
+from mtlkeras.trunks._graph import Cut, Graph
 from mtlkeras.trunks.base import Trunk, single_input
+from mtlkeras.trunks.image import shorter_side
+from mtlkeras.trunks.stages import Flow, Stage
 
 # The preprocessing of each network by the names of its family; `None` for networks that have
 # it inside already.
@@ -67,7 +71,9 @@ class Pretrained(Trunk):
     Gives `vector` of shape `(batch, channels)`, `map` of shape
     `(batch, height, width, channels)`, and as taps every inner layer that gives a map and has a
     name of its own in keras.applications, by that name: `at="block_6_expand_relu"`. Names that
-    Keras makes up by counting (`conv2d_7`) change from model to model and are no taps.
+    Keras makes up by counting (`conv2d_7`) change from model to model and are no taps. A stage ends where the
+    maps are going to be halved, if no shortcut passes that place, under the name of the layer there; images
+    of unknown size make one stage. `mtlkeras.trunks.Staged` cuts a network where one likes.
 
     Raises:
         ValueError: If the name is unknown, the images are under 32 pixels (71 for Xception, 75
@@ -101,16 +107,34 @@ class Pretrained(Trunk):
         if not 0 <= self.dropout < 1:
             raise ValueError(f"Pretrained: dropout must be in [0, 1); received {self.dropout!r}.")
 
-    def __call__(self, inputs: Any) -> Features:
+    def start(self, inputs: Any) -> Flow:
+        """Returns the image as the network takes it, after a check of its size."""
         image = single_input(self, inputs, 4, "(height, width, channels)")
         self._check_image(image)
-        network = self._network(self._preprocessed(image))
+        coloured = (
+            keras.layers.Concatenate(name="gray_to_rgb")([image] * 3) if image.shape[-1] == 1 else image
+        )
+        ready = self._preprocessed(coloured)
+        layers = {call_behind(x).operation: x for x in (image, coloured, ready)}
+        return Flow(
+            ready, taps={layer.name: x for layer, x in layers.items() if not _has_counted_name(layer)}
+        )
+
+    def stages(self, flow: Flow) -> list[Stage]:
+        network = self._network(flow.x)
         network.trainable = self.trainable
+        graph = Graph(network, flow.x)
+        end = graph.end()
+        if _has_counted_name(call_behind(end.x).operation):
+            end = dataclasses.replace(end, name="output")
+        return graph.stages([*_where_maps_shrink(graph), end], _is_tap)
+
+    def end(self, flow: Flow) -> Features:
         pool = {"avg": keras.layers.GlobalAveragePooling2D, "max": keras.layers.GlobalMaxPooling2D}[
             self.pooling
         ]
-        vector = dropped(self, pool(name="vector_pool")(network.output), "vector_dropout")
-        return Features(vector=vector, map=network.output, taps=_taps(network), source=self)
+        vector = dropped(self, pool(name="vector_pool")(flow.x), "vector_dropout")
+        return Features(vector=vector, map=flow.x, taps=flow.taps, source=self)
 
     def _check_image(self, image: Any) -> None:
         least = _MINIMUM.get(self.name, _SMALLEST)
@@ -126,8 +150,6 @@ class Pretrained(Trunk):
             )
 
     def _preprocessed(self, image: Any) -> Any:
-        if image.shape[-1] == 1:
-            image = keras.layers.Concatenate(name="gray_to_rgb")([image] * 3)
         mode = PREPROCESSING[self.name]
         if mode is not None:
             return ImagePreprocessing(mode, name="image_preprocessing")(image)
@@ -145,14 +167,24 @@ class Pretrained(Trunk):
         return network
 
 
-def _taps(network: Any) -> dict[str, Any]:
-    # A nested model's `output` is that of its own graph, not its place in this one.
-    named = (
-        layer
-        for layer in network.layers
-        if not isinstance(layer, keras.Model) and not _has_counted_name(layer)
-    )
-    return {layer.name: layer.output for layer in named if len(getattr(layer.output, "shape", ())) == 4}
+def _is_tap(operation: Any) -> bool:
+    """Tells whether an operation is a layer that gives a map and has a name of its own."""
+    if not isinstance(operation, keras.layers.Layer) or isinstance(operation, keras.Model):
+        return False
+    return not _has_counted_name(operation) and len(getattr(operation.output, "shape", ())) == 4
+
+
+def _where_maps_shrink(graph: Graph) -> list[Cut]:
+    """Returns the last cut at a tap before each halving of the maps, where the network can be cut."""
+    cuts = [cut for cut in graph.cuts() if _ends_stage(call_behind(cut.x).operation)]
+    heights = [cut.x.shape[1] or 0 for cut in cuts]
+    pairs = zip(heights, heights[1:], strict=False)
+    return [cut for cut, (height, following) in zip(cuts, pairs, strict=False) if following < 0.75 * height]
+
+
+def _ends_stage(operation: Any) -> bool:
+    # Padding belongs to the convolution after it.
+    return _is_tap(operation) and not isinstance(operation, keras.layers.ZeroPadding2D)
 
 
 def _has_counted_name(layer: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 from typing import Any
 
 import keras
@@ -10,7 +11,9 @@ import keras
 from mtlkeras.features import Features
 from mtlkeras.specs import spec, tunable
 from mtlkeras.trunks._blocks import conv, dropped, max_pool
-from mtlkeras.trunks._image import ImageTrunk, check_choice
+from mtlkeras.trunks._checks import check_choice
+from mtlkeras.trunks.image import ImageTrunk
+from mtlkeras.trunks.stages import Flow, Stage
 
 # Blocks of the four stages of table 1, by depth.
 _IMAGENET = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
@@ -78,7 +81,7 @@ class ResNet(ImageTrunk):
             )
 
     @property
-    def stages(self) -> tuple[int, ...]:
+    def blocks(self) -> tuple[int, ...]:
         """Number of blocks in each stage."""
         return _IMAGENET.get(self.depth) or ((self.depth - 2) // 6,) * 3
 
@@ -88,23 +91,20 @@ class ResNet(ImageTrunk):
         return super().stem_for(height, width)
 
     def minimum_size(self, stem: str) -> int:
-        return (4 if stem == "imagenet" else 1) * 2 ** (len(self.stages) - 1)
+        return (4 if stem == "imagenet" else 1) * 2 ** (len(self.blocks) - 1)
 
     def _remedies(self, side: float) -> list[str]:
         fits_cifar = self.depth in _IMAGENET and side >= ResNet(depth=8).minimum_size("small")
         return [*super()._remedies(side), *(["use a CIFAR network such as depth=20"] if fits_cifar else [])]
 
-    def __call__(self, inputs: Any) -> Features:
-        x, stem = self._image(inputs)
-        x = self._stem(x, stem)
-        taps = {"stem": x}
-        for stage, blocks in enumerate(self.stages, start=1):
-            for block in range(1, blocks + 1):
-                strides = 2 if stage > 1 and block == 1 else 1
-                x = self._block(x, self._width * 2 ** (stage - 1), strides, f"stage_{stage}_block_{block}")
-            taps[f"stage_{stage}"] = x
-        vector = keras.layers.GlobalAveragePooling2D(name="global_pool")(x)
-        return Features(vector=dropped(self, vector, "dropout"), map=x, taps=taps, source=self)
+    def stages(self, flow: Flow) -> list[Stage]:
+        stem = Stage("stem", partial(self._stem, self._stem_of(flow)))
+        numbers = range(1, len(self.blocks) + 1)
+        return [stem, *(Stage(f"stage_{stage}", partial(self._stage, stage)) for stage in numbers)]
+
+    def end(self, flow: Flow) -> Features:
+        vector = keras.layers.GlobalAveragePooling2D(name="global_pool")(flow.x)
+        return Features(vector=dropped(self, vector, "dropout"), map=flow.x, taps=flow.taps, source=self)
 
     @property
     def _width(self) -> int:
@@ -114,10 +114,19 @@ class ResNet(ImageTrunk):
     def _bottleneck(self) -> bool:
         return self.depth in _IMAGENET and self.depth >= _BOTTLENECK_FROM
 
-    def _stem(self, x: Any, stem: str) -> Any:
+    def _stem(self, stem: str, flow: Flow) -> Flow:
         if stem == "small":
-            return conv(self, x, self._width, 3, "stem_conv")
-        return max_pool(conv(self, x, self._width, 7, "stem_conv", strides=2), "stem_max_pool", stem)
+            return flow.to(conv(self, flow.x, self._width, 3, "stem_conv"))
+        x = conv(self, flow.x, self._width, 7, "stem_conv", strides=2)
+        return flow.to(max_pool(x, "stem_max_pool", stem))
+
+    def _stage(self, stage: int, flow: Flow) -> Flow:
+        filters = self._width * 2 ** (stage - 1)
+        for block in range(1, self.blocks[stage - 1] + 1):
+            strides = 2 if stage > 1 and block == 1 else 1
+            # What a deep stage computes again, it does block by block.
+            flow = flow.to(self._block(flow.x, filters, strides, f"stage_{stage}_block_{block}")).cut()
+        return flow
 
     def _block(self, x: Any, filters: int, strides: int, name: str) -> Any:
         gamma = "zeros" if self.zero_last_gamma else "ones"

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 from typing import Any
 
 from mtlkeras.features import Features
 from mtlkeras.specs import spec, tunable
 from mtlkeras.trunks._blocks import conv, fully_connected, max_pool
-from mtlkeras.trunks._image import ImageTrunk, check_choice, check_positive
+from mtlkeras.trunks._checks import check_choice, check_positive
+from mtlkeras.trunks.image import ImageTrunk
+from mtlkeras.trunks.stages import Flow, Stage
 
 # Convolutions of the five blocks by depth: configurations A, B, D and E of table 1.
 _BLOCKS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
@@ -68,16 +71,23 @@ class VGG(ImageTrunk):
     def minimum_size(self, stem: str) -> int:
         return _MINIMUM[stem]
 
-    def __call__(self, inputs: Any) -> Features:
-        x, stem = self._image(inputs)
-        taps = {}
-        for block, convolutions in enumerate(_BLOCKS[self.depth], start=1):
-            for number in range(1, convolutions + 1):
-                x = conv(self, x, self._channels(block), 3, f"block_{block}_conv_{number}")
-            taps[f"block_{block}"] = x
-            x = max_pool(x, f"block_{block}_max_pool", stem, size=2, padding="valid")
-        taps |= fully_connected(self, x, self.fc_units)
-        return Features(vector=taps["fc_2"], map=x, taps=taps, source=self)
+    def stages(self, flow: Flow) -> list[Stage]:
+        stem = self._stem_of(flow)
+        blocks = [Stage(f"block_{block}", partial(self._block, block, stem)) for block in range(1, 6)]
+        return [*blocks, *fully_connected(self, partial(self._pooled, 5, stem))]
+
+    def end(self, flow: Flow) -> Features:
+        return Features(vector=flow.x, map=flow.beside["map"], taps=flow.taps, source=self)
+
+    def _block(self, block: int, stem: str, flow: Flow) -> Flow:
+        x = self._pooled(block - 1, stem, flow.x)
+        for number in range(1, _BLOCKS[self.depth][block - 1] + 1):
+            x = conv(self, x, self._channels(block), 3, f"block_{block}_conv_{number}")
+        return flow.to(x)
+
+    def _pooled(self, block: int, stem: str, x: Any) -> Any:
+        """Pools what a block gave; before the first is the image."""
+        return max_pool(x, f"block_{block}_max_pool", stem, size=2, padding="valid") if block else x
 
     def _channels(self, block: int) -> int:
         return (self.width or 64) * _CHANNELS[block - 1]

@@ -16,10 +16,16 @@ from mtlkeras.trunks import (
     AlexNet,
     BiLSTM,
     CNNAttention,
+    Flow,
     GoogLeNet,
+    ImageTrunk,
+    Pretrained,
     ResNet,
+    Stage,
+    Staged,
     TextTrunk,
     TokenTrunk,
+    Trunk,
 )
 from mtlkeras.tuning import choose
 
@@ -134,5 +140,5 @@ def _with(space, name, value):
 
 def test_every_trunk_and_head_is_in_the_test_above():
     known = {getattr(m, n) for m in (mtlkeras.trunks, mtlkeras.heads) for n in m.__all__}
-    bases = {mtlkeras.trunks.Trunk, TextTrunk, TokenTrunk, mtlkeras.heads.Head, mtlkeras.trunks.Pretrained}
+    bases = {Trunk, ImageTrunk, TextTrunk, TokenTrunk, mtlkeras.heads.Head, Flow, Stage, Pretrained, Staged}
     assert {cls for cls in known if isinstance(cls, type)} - bases == set(SPACES)

@@ -1,13 +1,14 @@
-"""What all convolutional trunks have in common: their fields, stem choice and size check."""
+"""What all convolutional trunks have in common: fields, the choice of a stem, a check of the size."""
 
 from __future__ import annotations
 
 import dataclasses
 from typing import Any, ClassVar
 
-from mtlkeras._errors import near_match
 from mtlkeras.specs import tunable
+from mtlkeras.trunks._checks import check_choice, check_positive, check_regularization
 from mtlkeras.trunks.base import Trunk, scaled_image
+from mtlkeras.trunks.stages import Flow
 
 SMALL_IMAGE = 64
 """Images with a shorter side under this many pixels get the small stem under `stem="auto"`."""
@@ -33,6 +34,8 @@ class ImageTrunk(Trunk):
         stem: `"imagenet"` for the paper's first layers, `"small"` for first layers that
             keep small images from vanishing, `"auto"` for `"small"` where the shorter side
             is under 64 pixels and `"imagenet"` otherwise. `stem_for` tells which.
+
+    `remat` is that of every `Trunk`. A subclass defines `minimum_size`, `stages` and `end`; `start` is here.
     """
 
     gives: ClassVar = ("vector", "map")
@@ -68,14 +71,18 @@ class ImageTrunk(Trunk):
         """Returns the shortest side in pixels that the trunk takes with a stem."""
         raise NotImplementedError
 
-    def _image(self, inputs: Any) -> tuple[Any, str]:
-        """Returns the scaled image and the stem for it, after a check of its size."""
+    def start(self, inputs: Any) -> Flow:
+        """Returns the image, scaled, after a check of its size."""
         image = scaled_image(self, inputs)
         height, width = image.shape[1:3]
         stem = self.stem_for(height, width)
         if shorter_side(height, width) < self.minimum_size(stem):
             raise ValueError(self._too_small(height, width, stem))
-        return image, stem
+        return Flow(image)
+
+    def _stem_of(self, flow: Flow) -> str:
+        """Returns the stem for the image at the start."""
+        return self.stem_for(*flow.x.shape[1:3])
 
     def _too_small(self, height: int | None, width: int | None, stem: str) -> str:
         fields = f"depth={self.depth}, " if "depth" in self.field_names() else ""  # type: ignore[attr-defined]
@@ -94,33 +101,3 @@ class ImageTrunk(Trunk):
 def shorter_side(height: int | None, width: int | None) -> float:
     """Returns the shorter known side; infinity where none is known."""
     return min((side for side in (height, width) if side is not None), default=float("inf"))
-
-
-def check_choice(trunk: Trunk, field: str, choices: tuple) -> None:
-    """Raises `ValueError` unless a field's value is one of the choices."""
-    value = getattr(trunk, field)
-    if value not in choices:
-        raise ValueError(
-            f"{type(trunk).__name__}: {field} must be one of {', '.join(map(repr, choices))}; "
-            f"received {value!r}.{near_match(value, [c for c in choices if isinstance(c, str)])}"
-        )
-
-
-def check_positive(trunk: Trunk, field: str) -> None:
-    """Raises `ValueError` unless a field is a whole number of at least 1."""
-    value = getattr(trunk, field)
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(
-            f"{type(trunk).__name__}: {field} must be a whole number of at least 1; received {value!r}."
-        )
-
-
-def check_regularization(trunk: Any) -> None:
-    """Raises `ValueError` for a negative penalty or a dropout rate outside of [0, 1)."""
-    for field in ("l1", "l2"):
-        if not getattr(trunk, field) >= 0:
-            raise ValueError(
-                f"{type(trunk).__name__}: {field} must not be negative; received {getattr(trunk, field)!r}."
-            )
-    if not 0 <= trunk.dropout < 1:
-        raise ValueError(f"{type(trunk).__name__}: dropout must be in [0, 1); received {trunk.dropout!r}.")
