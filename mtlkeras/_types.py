@@ -93,6 +93,9 @@ Initializer: TypeAlias = str | Mapping[str, Any] | keras.initializers.Initialize
 Regularizer: TypeAlias = str | Mapping[str, Any] | keras.regularizers.Regularizer | Callable[..., Any] | None
 """What `keras.regularizers.get` takes."""
 
+Seed: TypeAlias = int | keras.random.SeedGenerator | None
+"""What `keras.random` takes as a seed."""
+
 DType: TypeAlias = str | keras.DTypePolicy | None
 """Name of a dtype or a policy; `None` for the default."""
 

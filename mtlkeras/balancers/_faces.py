@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 from keras import ops
 
+from mtlkeras._types import Tensor
 from mtlkeras.balancers._matrices import RIDGE, inverse, times
 
 # The number of tasks up to which there are few enough.
 MOST = 5
 
 
-def nonnegative_minimum(matrix: Any, linear: Any) -> Any:
+def nonnegative_minimum(matrix: Tensor, linear: Tensor) -> Tensor:
     """Returns x >= 0 that minimises x'Ax / 2 + q'x; as `_newton.nonnegative_minimum`."""
     matrix = matrix + RIDGE * ops.eye(matrix.shape[-1], dtype=matrix.dtype)
     inverses, linear = _inverses(matrix, _subsets(matrix.shape[-1])), ops.expand_dims(linear, -2)
@@ -36,14 +37,14 @@ def _subsets(count: int) -> np.ndarray:
     return np.array(list(itertools.product((0.0, 1.0), repeat=count)))
 
 
-def _inverses(matrix: Any, subsets: np.ndarray) -> Any:
+def _inverses(matrix: Tensor, subsets: np.ndarray) -> Tensor:
     """Returns the inverses of the parts of a matrix on some subsets, zero elsewhere."""
     both = ops.convert_to_tensor(subsets[:, :, None] * subsets[:, None, :], matrix.dtype)
     rest = ops.convert_to_tensor((1.0 - subsets)[:, :, None] * np.eye(subsets.shape[1]), matrix.dtype)
     return inverse(matrix * both + rest) * both
 
 
-def _best(points: Any, errors: Any) -> Any:
+def _best(points: Any, errors: Any) -> Tensor:
     """Returns of some points, shape `(..., N, K)`, those of the least errors, shape `(..., N)`."""
     chosen = ops.one_hot(ops.argmin(errors, axis=-1), errors.shape[-1], dtype=points.dtype)
     return ops.sum(points * ops.expand_dims(chosen, -1), axis=-2)

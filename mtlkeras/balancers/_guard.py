@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from keras import ops
 
+from mtlkeras._types import NamedTensors, Tensor
 
-def is_sound(problem: Any) -> Any:
+
+def is_sound(problem: Any) -> Tensor:
     """Returns whether all of a problem's inner products and losses are finite."""
     numbers = ops.concatenate([ops.reshape(problem.gram, (-1,)), problem.losses])
     return ops.all(ops.isfinite(numbers))
 
 
-def solved(balancer: Any, problem: Any, sound: Any) -> tuple[Any, Mapping[str, Any]]:
+def solved(balancer: Any, problem: Any, sound: Any) -> tuple[Tensor, NamedTensors]:
     """Returns the weights of a balancer by gradients, and what changes in its memory.
 
     A solver gets finite numbers only and at least one task: in place of any other problem one of equal

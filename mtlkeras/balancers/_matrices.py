@@ -11,6 +11,7 @@ import numpy as np
 from keras import ops
 
 from mtlkeras._backends import SOLVER_DTYPE, solve_positive
+from mtlkeras._types import Tensor
 
 # Below this share of the largest eigenvalue a direction is rounding: inner products come in float32.
 ROUNDING = 1e-6
@@ -38,7 +39,7 @@ class Scaled(NamedTuple):
     active: Any
 
     @property
-    def filled(self) -> Any:
+    def filled(self) -> Tensor:
         """The cosines, with 1 on the diagonal of the others."""
         return self.cosines + diagonal(1.0 - self.active)
 
@@ -48,38 +49,38 @@ class Scaled(NamedTuple):
         return ops.maximum(ops.sum(self.active), 1.0)
 
 
-def precise(tensor: Any) -> Any:
+def precise(tensor: Any) -> Tensor:
     """Returns a tensor in the precision of the solvers."""
     return ops.cast(tensor, SOLVER_DTYPE)
 
 
-def answer(weights: Any) -> Any:
+def answer(weights: Tensor) -> Tensor:
     """Returns weights as float32, what exceeds its range cut off."""
     return ops.cast(ops.clip(weights, -1e30, 1e30), "float32")
 
 
-def diagonal(values: Any) -> Any:
+def diagonal(values: Tensor) -> Tensor:
     """Returns matrices with these diagonals; `ops.diag` for any leading shape."""
     return ops.expand_dims(values, -1) * ops.eye(values.shape[-1], dtype=values.dtype)
 
 
-def times(matrix: Any, vector: Any) -> Any:
+def times(matrix: Tensor, vector: Tensor) -> Tensor:
     """Returns matrix-vector products for any leading shape."""
     return ops.sum(matrix * ops.expand_dims(vector, -2), axis=-1)
 
 
-def solve(matrix: Any, right: Any) -> Any:
+def solve(matrix: Tensor, right: Tensor) -> Tensor:
     """Returns the solution of one positive definite linear system with one right side."""
     return ops.squeeze(solve_positive(matrix, ops.expand_dims(right, -1)), -1)
 
 
-def inverse(matrix: Any) -> Any:
+def inverse(matrix: Tensor) -> Tensor:
     """Returns the inverses of positive definite matrices."""
     one = ops.eye(matrix.shape[-1], dtype=matrix.dtype)
     return solve_positive(matrix, ops.broadcast_to(one, matrix.shape))
 
 
-def scaled(gram: Any, present: Any) -> Scaled:
+def scaled(gram: Tensor, present: Tensor) -> Scaled:
     """Takes a Gram matrix apart."""
     gram, present = precise(gram), precise(present)
     squares = ops.diagonal(gram)
@@ -88,12 +89,12 @@ def scaled(gram: Any, present: Any) -> Scaled:
     return Scaled(lengths, cosines_of(gram, lengths) * active * ops.expand_dims(active, -1), active)
 
 
-def cosines_of(gram: Any, lengths: Any) -> Any:
+def cosines_of(gram: Tensor, lengths: Tensor) -> Tensor:
     """Returns a Gram matrix over the lengths; by rounding it could be beyond 1, and indefinite."""
     return ops.clip(gram / lengths / ops.expand_dims(lengths, -1), -1.0, 1.0)
 
 
-def normed(gram: Any, present: Any) -> tuple[Any, Any]:
+def normed(gram: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
     """Returns a Gram matrix whose largest entry is 1, absent tasks zero, and what it was divided by."""
     gram, present = precise(gram), precise(present)
     squares = ops.diagonal(gram)

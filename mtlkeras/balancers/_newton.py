@@ -8,17 +8,18 @@ from typing import Any
 from keras import ops
 
 from mtlkeras._backends import matmul
+from mtlkeras._types import Tensor
 from mtlkeras.balancers._matrices import LEAST, OPPOSED, RIDGE, SHORT, diagonal, inverse, solve, times
 
 
-def repeated(better: Callable[[Any], Any], start: Any, rounds: int, in_a_row: int = 4) -> Any:
+def repeated(better: Callable[[Any], Any], start: Any, rounds: int, in_a_row: int = 4) -> Tensor:
     """Returns what a function makes of a start when it is applied `rounds * in_a_row` times.
 
     The graph has those in a row written out, in a loop: with all written out it would take as much
     memory as a trunk, and a step of a graph's loop takes the time of several operations.
     """
 
-    def several(_: Any, state: Any) -> Any:
+    def several(_: Any, state: Any) -> Tensor:
         for _ in range(in_a_row):
             state = better(state)
         return state
@@ -26,7 +27,7 @@ def repeated(better: Callable[[Any], Any], start: Any, rounds: int, in_a_row: in
     return ops.fori_loop(0, rounds, several, start)
 
 
-def nonnegative_minimum(matrix: Any, linear: Any) -> Any:
+def nonnegative_minimum(matrix: Tensor, linear: Tensor) -> Tensor:
     """Returns x >= 0 that minimises x'Ax / 2 + q'x.
 
     Mehrotra's predictor and corrector (1992) from x = z = 1; the duality gap falls by a factor of
@@ -40,7 +41,7 @@ def nonnegative_minimum(matrix: Any, linear: Any) -> Any:
     # Vectors are columns here, which saves operations; they take most of the time.
     matrix, pull = matrix + RIDGE * one, -ops.expand_dims(linear, -1)
 
-    def better(both: Any) -> Any:
+    def better(both: Any) -> Tensor:
         x, z = ops.unstack(both, 2)
         ratio = z / x
         downhill = pull - matmul(matrix, x)
@@ -61,7 +62,7 @@ def nonnegative_minimum(matrix: Any, linear: Any) -> Any:
     return ops.squeeze(x, -1)
 
 
-def towards(gram: Any, linear: Any, radius: Any, present: Any) -> Any:
+def towards(gram: Tensor, linear: Tensor, radius: Tensor, present: Tensor) -> Tensor:
     """Returns w / |g_w| for w >= 0 with sum 1 that minimises q'w + radius |g_w|, where |g_w|^2 = w'Gw.
 
     Newton steps along the central path from the middle of the simplex. The square root has a kink
@@ -82,7 +83,7 @@ def towards(gram: Any, linear: Any, radius: Any, present: Any) -> Any:
     # What is taken off below rounds: by this the rest stays positive definite.
     firm = gram + LEAST * one
 
-    def better(both: Any) -> Any:
+    def better(both: Any) -> Tensor:
         x, z = ops.unstack(both, 2)
         ratio, gap = z / x, ops.mean(x * z)
         along = matmul(gram, x)
@@ -107,7 +108,7 @@ def towards(gram: Any, linear: Any, radius: Any, present: Any) -> Any:
     return ops.squeeze(w, -1) / ops.sqrt(square + SHORT * SHORT)
 
 
-def _moved(both: Any, change: Any, too_long: Any = 1.0) -> Any:
+def _moved(both: Any, change: Any, too_long: Any = 1.0) -> Tensor:
     """Returns both after the longest common step that keeps them above zero.
 
     Args:
@@ -119,12 +120,12 @@ def _moved(both: Any, change: Any, too_long: Any = 1.0) -> Any:
     return ops.maximum(both + change / ops.maximum(ops.maximum(least / -0.99, too_long), 1.0), LEAST)
 
 
-def _landed(both: Any) -> Any:
+def _landed(both: Any) -> Tensor:
     """Returns the first of both, zero where it is as near to zero as steps may come."""
     return both[0] * ops.cast(both[0] > LEAST, both[0].dtype)
 
 
-def fair_point(cosines: Any, pull: Any, power: float) -> Any:
+def fair_point(cosines: Tensor, pull: Tensor, power: float) -> Tensor:
     """Returns b > 0 with C b = pull * b^-power, by Newton's method within the positive numbers.
 
     It is the minimum of b'Cb / 2 - sum of pull * phi(b), where phi' = b^-power.
@@ -136,7 +137,7 @@ def fair_point(cosines: Any, pull: Any, power: float) -> Any:
     """
     matrix = cosines + OPPOSED * ops.eye(cosines.shape[-1], dtype=cosines.dtype)
 
-    def better(b: Any) -> Any:
+    def better(b: Any) -> Tensor:
         force = pull * b ** (-power)
         slope = times(matrix, b) - force
         db = -solve(matrix + diagonal(power * force / b), slope)

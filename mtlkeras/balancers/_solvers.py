@@ -6,22 +6,21 @@ as a small layer. For two tasks there are closed forms, for a few all cases at o
 
 from __future__ import annotations
 
-from typing import Any
-
 from keras import ops
 
+from mtlkeras._types import Tensor
 from mtlkeras.balancers import _faces, _newton, _two_tasks
 from mtlkeras.balancers._matrices import ROUNDING
 
 
-def spectrum(matrix: Any) -> tuple[Any, Any, Any]:
+def spectrum(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Returns eigenvalues, eigenvectors and which eigenvalues are more than rounding."""
     two = matrix.shape[-1] == 2
     values, vectors = _two_tasks.spectrum(matrix) if two else ops.linalg.eigh(matrix)
     return values, vectors, values > ROUNDING * ops.max(values) * matrix.shape[-1]
 
 
-def onto_simplex(point: Any, present: Any) -> Any:
+def onto_simplex(point: Tensor, present: Tensor) -> Tensor:
     """Returns the nearest point with entries >= 0 and sum 1; zero for absent entries."""
     # All lose the same. Were those that stay above zero the entries from a given one upwards, it would be
     # what these have beyond 1, shared among them; of all such numbers it is the largest.
@@ -31,7 +30,7 @@ def onto_simplex(point: Any, present: Any) -> Any:
     return ops.maximum(point - loss, 0.0) * present
 
 
-def nonnegative_minimum(matrix: Any, linear: Any) -> Any:
+def nonnegative_minimum(matrix: Tensor, linear: Tensor) -> Tensor:
     """Returns x >= 0 that minimises x'Ax / 2 + q'x.
 
     Args:
@@ -44,7 +43,7 @@ def nonnegative_minimum(matrix: Any, linear: Any) -> Any:
     return (_faces if count <= _faces.MOST else _newton).nonnegative_minimum(matrix, linear)
 
 
-def shortest(cosines: Any, ratios: Any) -> Any:
+def shortest(cosines: Tensor, ratios: Tensor) -> Tensor:
     """Returns weights of the shortest convex combination of gradients, but for a factor.
 
     Args:
@@ -59,7 +58,7 @@ def shortest(cosines: Any, ratios: Any) -> Any:
     return nonnegative_minimum(cosines + ratios * ops.expand_dims(ratios, -1), -ratios)
 
 
-def towards(gram: Any, linear: Any, radius: Any, present: Any) -> Any:
+def towards(gram: Tensor, linear: Tensor, radius: Tensor, present: Tensor) -> Tensor:
     """Returns w / |g_w| for w >= 0 with sum 1 that minimises q'w + radius |g_w|, where |g_w|^2 = w'Gw.
 
     A length below `SHORT` is rounded up to it.
@@ -74,7 +73,7 @@ def towards(gram: Any, linear: Any, radius: Any, present: Any) -> Any:
     return (_two_tasks if two else _newton).towards(gram, linear, radius, present)
 
 
-def fair_point(cosines: Any, pull: Any, power: float) -> Any:
+def fair_point(cosines: Tensor, pull: Tensor, power: float) -> Tensor:
     """Returns b > 0 with C b = pull * b^-power.
 
     Args:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from keras import ops
 
+from mtlkeras._types import Tensor
 from mtlkeras.balancers._matrices import OPPOSED, RIDGE, SHORT
 
 # Keeps equal gradients from a distance of zero; as much as rounding.
 _TINY = float(np.finfo("float32").eps)
 
 
-def spectrum(matrix: Any) -> tuple[Any, Any]:
+def spectrum(matrix: Tensor) -> tuple[Tensor, Tensor]:
     """Returns eigenvalues in rising order and eigenvectors as columns, by one of Jacobi's rotations."""
     (a, c), (_, b) = (ops.unstack(row, 2) for row in ops.unstack(matrix, 2))
     half, mean = 0.5 * (b - a), 0.5 * (a + b)
@@ -29,7 +28,7 @@ def spectrum(matrix: Any) -> tuple[Any, Any]:
     return ops.stack([least, largest]), ops.stack([low, high], axis=1)
 
 
-def nonnegative_minimum(matrix: Any, linear: Any) -> Any:
+def nonnegative_minimum(matrix: Tensor, linear: Tensor) -> Tensor:
     """Returns x >= 0 that minimises x'Ax / 2 + q'x; as `_newton.nonnegative_minimum`.
 
     Where an entry of the point at which the slope vanishes is below zero, it is zero, and the other one is
@@ -43,7 +42,7 @@ def nonnegative_minimum(matrix: Any, linear: Any) -> Any:
     return ops.where(ops.flip(inner, -1) < 0, alone, ops.maximum(inner, 0.0) / determinant)
 
 
-def towards(gram: Any, linear: Any, radius: Any, present: Any) -> Any:
+def towards(gram: Tensor, linear: Tensor, radius: Tensor, present: Tensor) -> Tensor:
     """Returns w / |g_w| for w >= 0 with sum 1 that minimises q'w + radius |g_w|; as `_newton.towards`.
 
     On the line through both gradients the length is sqrt(A y^2 + h^2), where y is the way from the point
@@ -62,6 +61,6 @@ def towards(gram: Any, linear: Any, radius: Any, present: Any) -> Any:
     return w / ops.sqrt(distance * (w[0] - nearest[0]) ** 2 + height)
 
 
-def bargain(cosines: Any) -> Any:
+def bargain(cosines: Tensor) -> Tensor:
     """Returns b > 0 with C b = 1 / b: by symmetry both entries are the same."""
     return 1.0 / ops.sqrt(ops.diagonal(cosines) + OPPOSED + cosines[0, 1])

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from keras import ops
 
 from mtlkeras._errors import unknown_name
+from mtlkeras._types import NamedTensors, Tensor
 from mtlkeras.balancers._matrices import answer, normed, precise, times
 from mtlkeras.balancers._solvers import spectrum
 from mtlkeras.balancers.base import GramBalancer, Problem
@@ -47,7 +47,7 @@ class AlignedMTL(GramBalancer):
         if self.scale not in SCALES:
             raise unknown_name("scale", self.scale, SCALES, "scale= of AlignedMTL")
 
-    def solve(self, problem: Problem) -> tuple[Any, Mapping[str, Any]]:
+    def solve(self, problem: Problem) -> tuple[Tensor, NamedTensors]:
         gram, _ = normed(problem.gram, problem.present)
         share = precise(problem.preference * problem.present)
         share = share / ops.maximum(ops.sum(share), 1e-30)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
@@ -10,6 +11,7 @@ import numpy as np
 from keras import ops
 
 from mtlkeras._errors import unknown_name
+from mtlkeras._types import NamedTensors, Seed, Tensor
 from mtlkeras.balancers._guard import is_sound, solved
 from mtlkeras.specs import Spec
 
@@ -57,7 +59,7 @@ class Weighed(NamedTuple):
     memory: Mapping[str, Any] = {}  # noqa: RUF012
 
 
-class Balancer(Spec):
+class Balancer(Spec, abc.ABC):
     """Decides how much each task weighs in a training step.
 
     A balancer is a value: what it remembers between steps is kept by the model that is compiled
@@ -76,7 +78,7 @@ class Balancer(Spec):
         """Returns what the optimizer trains, by name, as it is at first."""
         return {}
 
-    def draw(self, count: int, seed: Any) -> Any:
+    def draw(self, count: int, seed: Seed) -> Tensor | None:
         """Returns the random numbers that one step for `count` tasks needs, or `None`."""
         return None
 
@@ -95,7 +97,7 @@ class Balancer(Spec):
         shares = np.ones(len(tasks)) if given is None else by_task(self, "preference", given, tasks, 0.0)
         return (shares / shares.sum()).astype("float32")
 
-    def _problem(self, count: int, losses: Any, gram: Any, seed: Any) -> Problem:
+    def _problem(self, count: int, losses: Tensor | None, gram: Tensor | None, seed: Seed) -> Problem:
         heads = [None] * count
         present = ops.ones((count,), "float32")
         return Problem(
@@ -118,27 +120,31 @@ class LossBalancer(Balancer):
     A subclass defines `weigh`; it may remember, draw and train, see `Balancer`.
     """
 
+    @abc.abstractmethod
     def weigh(self, problem: Problem) -> Weighed:
         """Returns objective, weights and memory of one step."""
-        raise NotImplementedError
 
     def after_step(self, problem: Problem) -> Mapping[str, Any]:
         """Returns what changes in the memory once the losses of the batch after the update are
         known; only asked of balancers with a true `second_pass`."""
         return {}
 
-    def weights(self, losses: Any, seed: Any = None) -> Any:
+    def weights(self, losses: Tensor, seed: Seed = None) -> Tensor:
         """Returns the weights that the first step gives for these losses.
 
         Args:
             losses: One loss per task, shape `(K,)`.
             seed: Seed of methods that draw: a whole number or a `keras.random.SeedGenerator`.
         """
-        return self.weigh(self._problem(len(losses), losses, None, seed)).weights
+        return self._first(losses, seed).weights
 
-    def objective(self, losses: Any, seed: Any = None) -> Any:
+    def objective(self, losses: Tensor, seed: Seed = None) -> Tensor:
         """Returns the scalar that the first step minimises for these losses; as `weights`."""
-        return self.weigh(self._problem(len(losses), losses, None, seed)).objective
+        return self._first(losses, seed).objective
+
+    def _first(self, losses: Tensor, seed: Seed) -> Weighed:
+        losses = ops.convert_to_tensor(losses, "float32")
+        return self.weigh(self._problem(losses.shape[0], losses, None, seed))
 
 
 LEVELS = ("representation", "parameters")
@@ -189,7 +195,7 @@ class GradientBalancer(Balancer):
         if not 0 < self.gram_fraction <= 1:
             raise ValueError(f"{name}: gram_fraction must be in (0, 1]; received {self.gram_fraction}.")
 
-    def _first_weights(self, products: Any, losses: Any, seed: Any) -> Any:
+    def _first_weights(self, products: Tensor, losses: Tensor | None, seed: Seed) -> Tensor:
         products = ops.cast(ops.convert_to_tensor(products), "float32")
         problem = self._problem(products.shape[-1], losses, products, seed)
         sound = is_sound(problem)
@@ -202,11 +208,11 @@ class GramBalancer(GradientBalancer):
     A subclass defines `solve`; it may remember and draw, see `Balancer`.
     """
 
-    def solve(self, problem: Problem) -> tuple[Any, Mapping[str, Any]]:
+    @abc.abstractmethod
+    def solve(self, problem: Problem) -> tuple[Tensor, NamedTensors]:
         """Returns the weights, shape `(K,)`, and what changes in the memory."""
-        raise NotImplementedError
 
-    def weights(self, gram: Any, losses: Any = None, seed: Any = None) -> Any:
+    def weights(self, gram: Tensor, losses: Tensor | None = None, seed: Seed = None) -> Tensor:
         """Returns the weights for a Gram matrix, of methods with a memory those of the first step.
 
         Args:
@@ -242,11 +248,11 @@ class PairBalancer(GradientBalancer):
         if self.one_task_each:
             raise ValueError(f"{type(self).__name__} takes batches apart in its own way: no one_task_each.")
 
-    def solve(self, problem: Problem) -> tuple[Any, Mapping[str, Any]]:
+    @abc.abstractmethod
+    def solve(self, problem: Problem) -> tuple[Tensor, NamedTensors]:
         """Returns the weights, shape `(K,)`, and what changes in the memory."""
-        raise NotImplementedError
 
-    def weights(self, products: Any, losses: Any = None) -> Any:
+    def weights(self, products: Tensor, losses: Tensor | None = None) -> Tensor:
         """Returns the weights of the first step.
 
         Args:
@@ -294,10 +300,11 @@ class ElementBalancer(GradientBalancer):
         super().validate()
         _check_whole(self)
 
-    def draw_elements(self, size: int, seed: Any) -> Any:
+    def draw_elements(self, size: int, seed: Seed) -> Tensor | None:
         """Returns the random numbers that a step for so many shared parameters needs, or `None`."""
         return None
 
+    @abc.abstractmethod
     def combine(self, problem: Problem, rows: Sequence[Any], buffers: Sequence[Any]) -> Combined:
         """Returns the answer of one step.
 
@@ -307,7 +314,6 @@ class ElementBalancer(GradientBalancer):
                 rows of absent tasks.
             buffers: What is kept, by variable, shapes `(K, n)`; zero at first.
         """
-        raise NotImplementedError
 
 
 def _check_whole(balancer: GradientBalancer) -> None:
@@ -357,12 +363,12 @@ def at_least_zero(balancer: Any, *fields: str) -> None:
             )
 
 
-def normed_pair(products: Any) -> Any:
+def normed_pair(products: Tensor) -> Tensor:
     """Returns inner products of two halves' gradients divided by the largest size among them."""
     return ops.divide_no_nan(products, ops.max(ops.abs(products)))
 
 
-def masked_softmax(scores: Any, present: Any) -> Any:
+def masked_softmax(scores: Tensor, present: Tensor) -> Tensor:
     """Returns the softmax over the present tasks; zero for the others."""
     shown = ops.where(present > 0, scores, -1e30)
     # Written out, since Keras warns of a softmax over one task.

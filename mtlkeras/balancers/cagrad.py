@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from keras import ops
 
+from mtlkeras._types import NamedTensors, Tensor
 from mtlkeras.balancers._matrices import answer, normed, precise, times
 from mtlkeras.balancers._solvers import towards
 from mtlkeras.balancers.base import GramBalancer, Problem
@@ -42,7 +40,7 @@ class CAGrad(GramBalancer):
         if not 0 <= self.c:
             raise ValueError(f"CAGrad: c must not be negative; received {self.c}.")
 
-    def solve(self, problem: Problem) -> tuple[Any, Mapping[str, Any]]:
+    def solve(self, problem: Problem) -> tuple[Tensor, NamedTensors]:
         gram, _ = normed(problem.gram, problem.present)
         present = precise(problem.present)
         mean = present / ops.maximum(ops.sum(present), 1.0)

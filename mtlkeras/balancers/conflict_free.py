@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from keras import ops
 
+from mtlkeras._types import NamedTensors, Tensor
 from mtlkeras.balancers._matrices import answer, scaled, times
 from mtlkeras.balancers._solvers import spectrum
 from mtlkeras.balancers.base import GramBalancer, Problem
@@ -31,7 +29,7 @@ class ConFIG(GramBalancer):
     ```
     """
 
-    def solve(self, problem: Problem) -> tuple[Any, Mapping[str, Any]]:
+    def solve(self, problem: Problem) -> tuple[Tensor, NamedTensors]:
         lengths, cosines, active = scaled(problem.gram, problem.present)
         values, vectors, kept = spectrum(cosines)
         along = times(ops.transpose(vectors), active)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from keras import ops
 
+from mtlkeras._types import NamedTensors, Seed, Tensor
 from mtlkeras.balancers.base import GramBalancer, Problem
 from mtlkeras.balancers.mgda import MGDA
 from mtlkeras.specs import spec, tunable
@@ -61,10 +62,10 @@ class CRMOGM(GramBalancer):
         own = {"average": np.zeros(len(heads), "float32"), "known": np.zeros(len(heads), "float32")}
         return {**self.balancer.memory(heads), **own}
 
-    def draw(self, count: int, seed: Any) -> Any:
+    def draw(self, count: int, seed: Seed) -> Tensor | None:
         return self.balancer.draw(count, seed)
 
-    def solve(self, problem: Problem) -> tuple[Any, Mapping[str, Any]]:
+    def solve(self, problem: Problem) -> tuple[Tensor, NamedTensors]:
         weights, changes = self.balancer.solve(problem)
         before, started = problem.memory["average"], problem.memory["known"]
         share = self.alpha * started

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
+from mtlkeras._types import NamedTensors, Tensor
 from mtlkeras.balancers._matrices import answer
 from mtlkeras.balancers.base import GramBalancer, Problem
 from mtlkeras.balancers.upgrad import projected, shares
@@ -32,5 +32,5 @@ class DualProj(GramBalancer):
 
     preference: Any = None
 
-    def solve(self, problem: Problem) -> tuple[Any, Mapping[str, Any]]:
+    def solve(self, problem: Problem) -> tuple[Tensor, NamedTensors]:
         return answer(projected(problem, shares(problem))), {}

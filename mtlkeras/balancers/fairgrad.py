@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
+from mtlkeras._types import NamedTensors, Tensor
 from mtlkeras.balancers._matrices import answer, scaled
 from mtlkeras.balancers._solvers import fair_point
 from mtlkeras.balancers.base import GramBalancer, Problem, above_zero
@@ -37,7 +35,7 @@ class FairGrad(GramBalancer):
         super().validate()
         above_zero(self, "a")
 
-    def solve(self, problem: Problem) -> tuple[Any, Mapping[str, Any]]:
+    def solve(self, problem: Problem) -> tuple[Tensor, NamedTensors]:
         lengths, _, active = parts = scaled(problem.gram, problem.present)
         # With w = b / lengths the equation is in cosines: C b = lengths^(1/a - 1) b^(-1/a).
         power = 1.0 / self.a

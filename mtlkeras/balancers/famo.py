@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
+from mtlkeras._types import Tensor
 from mtlkeras.balancers.base import LossBalancer, Problem, Weighed, above_zero, masked_softmax
 from mtlkeras.specs import spec, tunable
 
@@ -93,5 +94,5 @@ class FAMO(LossBalancer):
         }
 
 
-def _log(losses: Any) -> Any:
+def _log(losses: Tensor) -> Tensor:
     return ops.log(ops.maximum(losses, 0.0) + _LEAST)

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from mtlkeras._types import Seed, Tensor
 from mtlkeras.balancers.base import Combined, ElementBalancer, Problem
 from mtlkeras.specs import spec, tunable
 
@@ -43,7 +44,7 @@ class GradDrop(ElementBalancer):
         if not 0 <= self.leak <= 1:
             raise ValueError(f"GradDrop: leak must be in [0, 1]; received {self.leak}.")
 
-    def draw_elements(self, size: int, seed: Any) -> Any:
+    def draw_elements(self, size: int, seed: Seed) -> Tensor | None:
         return keras.random.uniform((size,), dtype="float32", seed=seed)
 
     def combine(self, problem: Problem, rows: Sequence[Any], buffers: Sequence[Any]) -> Combined:

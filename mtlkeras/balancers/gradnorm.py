@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from keras import ops
 
+from mtlkeras._types import NamedTensors, Tensor
 from mtlkeras.balancers._matrices import answer, precise, scaled
 from mtlkeras.balancers.base import GramBalancer, Problem, above_zero
 from mtlkeras.specs import spec, tunable
@@ -50,7 +51,7 @@ class GradNorm(GramBalancer):
         # The first loss of a task is zero until it is known.
         return {"task_weights": np.ones(len(heads), "float32"), "first": np.zeros(len(heads), "float32")}
 
-    def solve(self, problem: Problem) -> tuple[Any, Mapping[str, Any]]:
+    def solve(self, problem: Problem) -> tuple[Tensor, NamedTensors]:
         lengths, _, active = scaled(problem.gram, problem.present)
         weights, losses = precise(problem.memory["task_weights"]), precise(problem.losses)
         first = precise(problem.memory["first"])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
+from mtlkeras._types import NamedTensors, Seed, Tensor
 from mtlkeras.balancers._matrices import answer, precise
 from mtlkeras.balancers.base import GramBalancer, Problem
 from mtlkeras.balancers.pcgrad import meetings
@@ -51,11 +52,11 @@ class GradVac(GramBalancer):
     def memory(self, heads: Sequence[Any]) -> dict[str, np.ndarray]:
         return {"cosines": np.zeros((len(heads), len(heads)), "float32")}
 
-    def draw(self, count: int, seed: Any) -> Any:
+    def draw(self, count: int, seed: Seed) -> Tensor | None:
         # Two tasks have no order.
         return None if count == 2 else keras.random.uniform((count, count), dtype="float32", seed=seed)
 
-    def solve(self, problem: Problem) -> tuple[Any, Mapping[str, Any]]:
+    def solve(self, problem: Problem) -> tuple[Tensor, NamedTensors]:
         gram, present = precise(problem.gram), precise(problem.present)
         squares = ops.maximum(ops.diagonal(gram), 0.0)  # Below zero by rounding.
         active = present * ops.cast(squares > 0, gram.dtype)

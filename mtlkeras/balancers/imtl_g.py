@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from keras import ops
 
+from mtlkeras._types import NamedTensors, Tensor
 from mtlkeras.balancers._matrices import ROUNDING, answer, diagonal, scaled, solve
 from mtlkeras.balancers.base import GramBalancer, Problem
 from mtlkeras.specs import spec
@@ -31,7 +29,7 @@ class IMTLG(GramBalancer):
     ```
     """
 
-    def solve(self, problem: Problem) -> tuple[Any, Mapping[str, Any]]:
+    def solve(self, problem: Problem) -> tuple[Tensor, NamedTensors]:
         lengths, _, active = parts = scaled(problem.gram, problem.present)
         shares = solve(parts.filled + ROUNDING * diagonal(active), active) * active
         # In units of the shortest gradient, so that no scale under- or overflows.

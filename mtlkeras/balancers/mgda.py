@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from keras import ops
 
 from mtlkeras._errors import unknown_name
+from mtlkeras._types import NamedTensors, Tensor
 from mtlkeras.balancers._matrices import answer, precise, scaled
 from mtlkeras.balancers._solvers import shortest
 from mtlkeras.balancers.base import GramBalancer, Problem
@@ -46,7 +44,7 @@ class MGDA(GramBalancer):
         if self.normalization not in NORMALIZATIONS:
             raise unknown_name("normalization", self.normalization, NORMALIZATIONS, "normalization= of MGDA")
 
-    def solve(self, problem: Problem) -> tuple[Any, Mapping[str, Any]]:
+    def solve(self, problem: Problem) -> tuple[Tensor, NamedTensors]:
         lengths, cosines, active = scaled(problem.gram, problem.present)
         # In logarithms, since a length over a loss can leave the range of float32.
         divisor = ops.zeros_like(lengths)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from mtlkeras._types import NamedTensors, Tensor
 from mtlkeras.balancers._matrices import times
 from mtlkeras.balancers._solvers import onto_simplex
 from mtlkeras.balancers.base import PairBalancer, Problem, above_zero, at_least_zero, normed_pair
@@ -48,7 +49,7 @@ class MoDo(PairBalancer):
     def memory(self, heads: Sequence[Any]) -> dict[str, np.ndarray]:
         return {"simplex": np.full(len(heads), 1.0 / len(heads), "float32")}
 
-    def solve(self, problem: Problem) -> tuple[Any, Mapping[str, Any]]:
+    def solve(self, problem: Problem) -> tuple[Tensor, NamedTensors]:
         before = problem.memory["simplex"]
         slope = times(normed_pair(problem.gram), before) + self.rho * before
         weights = onto_simplex(before - self.gamma * slope, problem.present)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from keras import ops
 
+from mtlkeras._types import NamedTensors, Tensor
 from mtlkeras.balancers._matrices import answer, scaled, times
 from mtlkeras.balancers._solvers import fair_point
 from mtlkeras.balancers.base import GramBalancer, Problem, above_zero
@@ -43,7 +41,7 @@ class NashMTL(GramBalancer):
         if self.max_norm is not None:
             above_zero(self, "max_norm")
 
-    def solve(self, problem: Problem) -> tuple[Any, Mapping[str, Any]]:
+    def solve(self, problem: Problem) -> tuple[Tensor, NamedTensors]:
         lengths, cosines, active = parts = scaled(problem.gram, problem.present)
         shares = fair_point(parts.filled, ops.ones_like(active), 1.0) * active
         if self.max_norm is not None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
+from mtlkeras._types import NamedTensors, Seed, Tensor
 from mtlkeras.balancers._matrices import answer, precise
 from mtlkeras.balancers.base import GramBalancer, Problem
 from mtlkeras.specs import spec
@@ -36,11 +36,11 @@ class PCGrad(GramBalancer):
 
     seed: int | None = None
 
-    def draw(self, count: int, seed: Any) -> Any:
+    def draw(self, count: int, seed: Seed) -> Tensor | None:
         # Two tasks have no order.
         return None if count == 2 else keras.random.uniform((count, count), dtype="float32", seed=seed)
 
-    def solve(self, problem: Problem) -> tuple[Any, Mapping[str, Any]]:
+    def solve(self, problem: Problem) -> tuple[Tensor, NamedTensors]:
         gram = precise(problem.gram)
         squares = ops.diagonal(gram)
         rows, products = ops.eye(gram.shape[0], dtype=gram.dtype), gram
@@ -51,7 +51,7 @@ class PCGrad(GramBalancer):
         return answer(ops.sum(rows, axis=0) * precise(problem.present)), {}
 
 
-def meetings(noise: Any, gram: Any) -> list[tuple[Any, Any]]:
+def meetings(noise: Any, gram: Tensor) -> list[tuple[Any, Any]]:
     """Returns whom each task meets, turn by turn.
 
     Args:
@@ -76,7 +76,7 @@ def meetings(noise: Any, gram: Any) -> list[tuple[Any, Any]]:
     return list(zip(ops.unstack(turns, number, axis=1), ops.unstack(products, number, axis=1), strict=True))
 
 
-def _ranks(noise: Any) -> Any:
+def _ranks(noise: Any) -> Tensor:
     """Returns the place of each number in the order of its row; of equal ones the first comes first."""
     mine, theirs = ops.expand_dims(noise, -1), ops.expand_dims(noise, -2)
     earlier = np.tril(np.ones((noise.shape[-1], noise.shape[-1]), bool), -1)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import keras
 from keras import ops
 
 from mtlkeras._errors import unknown_name
+from mtlkeras._types import Seed, Tensor
 from mtlkeras.balancers.base import LossBalancer, Problem, Weighed, masked_softmax
 from mtlkeras.specs import spec, tunable
 
@@ -42,7 +41,7 @@ class RLW(LossBalancer):
         if self.distribution not in DISTRIBUTIONS:
             raise unknown_name("distribution", self.distribution, DISTRIBUTIONS, "distribution= of RLW")
 
-    def draw(self, count: int, seed: Any) -> Any:
+    def draw(self, count: int, seed: Seed) -> Tensor | None:
         return DISTRIBUTIONS[self.distribution]((count,), dtype="float32", seed=seed)
 
     def weigh(self, problem: Problem) -> Weighed:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from keras import ops
 
+from mtlkeras._types import NamedTensors, Tensor
 from mtlkeras.balancers._matrices import times
 from mtlkeras.balancers._solvers import onto_simplex
 from mtlkeras.balancers.base import PairBalancer, Problem, above_zero, at_least_zero, normed_pair
@@ -58,7 +59,7 @@ class SDMGrad(PairBalancer):
     def memory(self, heads: Sequence[Any]) -> dict[str, np.ndarray]:
         return {"simplex": np.full(len(heads), 1.0 / len(heads), "float32")}
 
-    def solve(self, problem: Problem) -> tuple[Any, Mapping[str, Any]]:
+    def solve(self, problem: Problem) -> tuple[Tensor, NamedTensors]:
         gram, weights = normed_pair(problem.gram), problem.memory["simplex"]
         shares = problem.preference * problem.present
         shares = ops.divide_no_nan(shares, ops.sum(shares))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from keras import ops
 
+from mtlkeras._types import NamedTensors, Tensor
 from mtlkeras.balancers._matrices import answer, cosines_of, diagonal, normed, precise, times
 from mtlkeras.balancers._solvers import nonnegative_minimum
 from mtlkeras.balancers.base import GramBalancer, Problem
@@ -35,17 +35,17 @@ class UPGrad(GramBalancer):
 
     preference: Any = None
 
-    def solve(self, problem: Problem) -> tuple[Any, Mapping[str, Any]]:
+    def solve(self, problem: Problem) -> tuple[Tensor, NamedTensors]:
         return answer(ops.sum(projected(problem, diagonal(shares(problem))), axis=0)), {}
 
 
-def shares(problem: Problem) -> Any:
+def shares(problem: Problem) -> Tensor:
     """Returns the preferences among the tasks that are present."""
     share = precise(problem.preference * problem.present)
     return share / ops.maximum(ops.sum(share), 1e-30)
 
 
-def projected(problem: Problem, weights: Any) -> Any:
+def projected(problem: Problem, weights: Tensor) -> Tensor:
     """Returns the weights of combinations of gradients after projection onto the dual cone.
 
     Args:

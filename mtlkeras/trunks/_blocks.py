@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 
+from mtlkeras._types import Tensor
 from mtlkeras.layers.grouped import GroupedConv2D
 from mtlkeras.trunks.image import ImageTrunk, shorter_side
 from mtlkeras.trunks.stages import Flow, Stage
@@ -24,7 +25,7 @@ SMALLEST_POOLED = 4
 
 def conv(
     trunk: ImageTrunk,
-    x: Any,
+    x: Tensor,
     filters: int,
     kernel: int,
     name: str,
@@ -66,7 +67,7 @@ def conv(
     return keras.layers.ReLU(name=f"{name}_relu")(x) if relu else x
 
 
-def norm(kind: str | None, x: Any, name: str, gamma: str = "ones") -> Any:
+def norm(kind: str | None, x: Tensor, name: str, gamma: str = "ones") -> Any:
     """Applies a normalisation layer by the name of its kind."""
     if kind == "batch":
         return keras.layers.BatchNormalization(
@@ -79,7 +80,7 @@ def norm(kind: str | None, x: Any, name: str, gamma: str = "ones") -> Any:
     return keras.layers.LayerNormalization(gamma_initializer=gamma, name=name)(x)
 
 
-def max_pool(x: Any, name: str, stem: str, size: int = 3, padding: str = "same") -> Any:
+def max_pool(x: Tensor, name: str, stem: str, size: int = 3, padding: str = "same") -> Any:
     """Halves the maps by max pooling, unless the stem is small and so are they."""
     if stem == "small" and shorter_side(*x.shape[1:3]) < SMALLEST_POOLED:
         return x
@@ -122,7 +123,7 @@ def _dense(trunk: Any, name: str, flow: Flow) -> Flow:
     return flow.to(dropped(trunk, keras.layers.ReLU(name=f"{name}_relu")(x), f"{name}_dropout"))
 
 
-def dropped(trunk: Any, x: Any, name: str) -> Any:
+def dropped(trunk: Any, x: Tensor, name: str) -> Any:
     """Applies the trunk's dropout, if it has any."""
     return keras.layers.Dropout(trunk.dropout, name=name)(x) if trunk.dropout else x
 

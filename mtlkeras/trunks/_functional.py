@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 
+from mtlkeras._types import Tensor
 from mtlkeras.features import KINDS, Features
 
 
@@ -30,7 +31,7 @@ def as_functional(model: Any, owner: str = "trunk") -> Any:
     return model
 
 
-def features_of(outputs: Any, inputs: list[Any], taps: Mapping[str, Any], source: Any) -> Features:
+def features_of(outputs: Tensor, inputs: list[Any], taps: Mapping[str, Any], source: Any) -> Features:
     """Returns the features that a functional model offers, by the rank of its output or its outputs' names.
 
     Args:
@@ -43,12 +44,14 @@ def features_of(outputs: Any, inputs: list[Any], taps: Mapping[str, Any], source
         kinds = {kind: outputs[kind] for kind in (*KINDS, "mask") if kind in outputs}
         kinds = {**_features_of_backbone(outputs, inputs), **kinds}
         return Features(**kinds, taps=taps, source=source)
-    vector, kind = outputs, {2: "vector", 3: "sequence", 4: "map"}[len(outputs.shape)]
+    vector: Any = outputs
+    kind = {2: "vector", 3: "sequence", 4: "map"}[len(outputs.shape)]
     if kind == "map":
         vector = keras.layers.GlobalAveragePooling2D(name="global_pool")(outputs)
     if kind == "sequence":
         vector = keras.layers.GlobalAveragePooling1D(name="global_pool")(outputs)
-    return Features(**{kind: outputs, "vector": vector}, taps=taps, source=source)
+    found: dict[str, Any] = {kind: outputs, "vector": vector}
+    return Features(**found, taps=taps, source=source)
 
 
 def _features_of_backbone(outputs: Mapping[str, Any], inputs: list[Any]) -> dict[str, Any]:

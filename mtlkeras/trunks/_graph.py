@@ -10,6 +10,7 @@ from typing import Any
 import keras
 
 from mtlkeras._keras_private import ordered_nodes, run_node
+from mtlkeras._types import Tensor
 from mtlkeras.trunks._apart import sources
 from mtlkeras.trunks.stages import Flow, Stage
 
@@ -110,5 +111,5 @@ class Graph:
         return flow.to(x, beside=beside, taps=taps)
 
 
-def _is_float(tensor: Any) -> bool:
+def _is_float(tensor: Tensor) -> bool:
     return keras.backend.is_float_dtype(tensor.dtype)

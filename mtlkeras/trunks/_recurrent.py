@@ -8,11 +8,12 @@ from typing import Any, ClassVar
 
 import keras
 
+from mtlkeras._fields import check_choice, check_positive
+from mtlkeras._types import Tensor
 from mtlkeras.features import Features
 from mtlkeras.layers.pooling import AttentionPooling, LastState, MaskedMax, MaskedMean
 from mtlkeras.specs import tunable
 from mtlkeras.trunks._blocks import penalty
-from mtlkeras.trunks._checks import check_choice, check_positive
 from mtlkeras.trunks._text import TextTrunk
 from mtlkeras.trunks.stages import Flow, Stage
 
@@ -66,7 +67,7 @@ class RecurrentTrunk(TextTrunk):
         )
         return keras.layers.Bidirectional(layer, name=name) if self.bidirectional else layer
 
-    def _pooled(self, x: Any, mask: Any) -> Any:
+    def _pooled(self, x: Tensor, mask: Tensor) -> Any:
         layers = {
             "last": LastState(self.bidirectional, name="last_state"),
             "max": MaskedMax(name="max_pool"),

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from mtlkeras._keras_private import call_behind, ordered_nodes, ready_inputs
+from mtlkeras._types import Tensor
 from mtlkeras.trunks._segments import Segments, apply
 
 
@@ -51,7 +52,7 @@ class Rematerialized(keras.Model):
         # Past Keras' attribute tracking, which would copy the lists in it.
         object.__setattr__(self, "segments", Segments(self, cuts))
 
-    def call(self, inputs: Any, training: Any = None, mask: Any = None) -> Any:
+    def call(self, inputs: Any, training: Any = None, mask: Tensor | None = None) -> Any:
         if not training or self.segments is None:
             return super().call(inputs, training=training, mask=mask)
         values = ready_inputs(self, inputs, mask)

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 
 from mtlkeras._keras_private import mask_of, ordered_nodes, run_node, set_mask, training_call, uncast_value
+from mtlkeras._types import Tensor
 from mtlkeras.trunks._apart import sources
 
 
@@ -96,7 +97,7 @@ class _Call:
         """Returns the results for tensors and values of variables; floats have gradients."""
         floats = [place for place, value in enumerate(held) if _is_float(value)]
 
-        def compute(*values: Any) -> tuple[Any, ...]:
+        def compute(*values: Tensor) -> tuple[Any, ...]:
             every = dict(enumerate(held)) | dict(zip(floats, values, strict=True))
             return self._compute(list(every.values()))
 
@@ -146,5 +147,5 @@ def _of_ids(nodes: list[Any], inputs: list[Any]) -> list[Any]:
     return found
 
 
-def _is_float(tensor: Any) -> bool:
+def _is_float(tensor: Tensor) -> bool:
     return keras.backend.is_float_dtype(keras.backend.standardize_dtype(tensor.dtype))

@@ -8,13 +8,15 @@ from typing import Any, ClassVar
 
 import keras
 
+from mtlkeras._fields import check_choice, check_positive
+from mtlkeras._types import NamedTensors, Tensor
 from mtlkeras.layers.characters import CharacterBiLSTM, CharacterCNN
 from mtlkeras.layers.text import EncodeText, TokenMask, UnknownTokens
 from mtlkeras.layers.word_vectors import WordVectors, check_vectors
 from mtlkeras.specs import tunable
 from mtlkeras.text import TextEncoder
 from mtlkeras.text.encoder import NUM_CASINGS
-from mtlkeras.trunks._checks import check_choice, check_positive, check_regularization
+from mtlkeras.trunks._checks import check_regularization
 from mtlkeras.trunks.base import Trunk
 from mtlkeras.trunks.stages import Flow
 
@@ -81,7 +83,7 @@ class TokenTrunk(Trunk):
             raise ValueError(f"{name} takes one input of texts, tokens or ids; received {len(flat)} inputs.")
         return self._ids_of(flat[0], "encode_text")
 
-    def _ids_of(self, x: Any, layer: str) -> Any:
+    def _ids_of(self, x: Tensor, layer: str) -> Any:
         name, encoder = type(self).__name__, self.encoder
         if x.dtype == "string":
             if encoder is None:
@@ -148,7 +150,7 @@ class TextTrunk(TokenTrunk):
         if self.vectors is not None and self.encoder is None:
             raise ValueError(f"{type(self).__name__}: vectors are found by word, so they need an encoder.")
 
-    def start(self, inputs: Any) -> Flow:
+    def start(self, inputs: Tensor | NamedTensors) -> Flow:
         """Returns the ids of the input; beside them is the `"mask"`, true where there is a token."""
         ids = self._ids(inputs)
         return Flow(ids, beside={"mask": TokenMask(name="mask")(ids)})
@@ -188,6 +190,6 @@ class TextTrunk(TokenTrunk):
             name="token_embedding",
         )(ids)
 
-    def _dropped(self, x: Any, name: str) -> Any:
+    def _dropped(self, x: Tensor, name: str) -> Any:
         """Drops whole features of a sentence: the same ones in all of its steps."""
         return keras.layers.SpatialDropout1D(self.dropout, name=name)(x) if self.dropout else x

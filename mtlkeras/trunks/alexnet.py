@@ -8,11 +8,12 @@ from typing import Any, ClassVar
 
 import keras
 
+from mtlkeras._fields import check_choice, check_positive
+from mtlkeras._types import Tensor
 from mtlkeras.features import Features
 from mtlkeras.layers.local_response import LocalResponseNormalization
 from mtlkeras.specs import spec, tunable
 from mtlkeras.trunks._blocks import conv, fully_connected, max_pool
-from mtlkeras.trunks._checks import check_choice, check_positive
 from mtlkeras.trunks.image import ImageTrunk
 from mtlkeras.trunks.stages import Flow, Stage
 
@@ -91,7 +92,7 @@ class AlexNet(ImageTrunk):
     def _stage(self, number: int, stem: str, flow: Flow) -> Flow:
         return flow.to(self._conv(self._pooled(number - 1, stem, flow.x), number, stem))
 
-    def _pooled(self, number: int, stem: str, x: Any) -> Any:
+    def _pooled(self, number: int, stem: str, x: Tensor) -> Any:
         """Normalises and pools what a convolution gave, where the paper does."""
         if self.normalization == "local" and number in _NORMALIZED:
             x = LocalResponseNormalization(name=f"norm_{number}")(x)
@@ -99,7 +100,7 @@ class AlexNet(ImageTrunk):
             x = max_pool(x, f"pool_{number}", stem, padding="same" if stem == "small" else "valid")
         return x
 
-    def _conv(self, x: Any, number: int, stem: str) -> Any:
+    def _conv(self, x: Tensor, number: int, stem: str) -> Any:
         groups = self.towers if number in (2, 4, 5) else 1
         kernel, strides, padding = _KERNELS[number - 1], 1, "same"
         if number == 1 and stem == "imagenet":

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import keras
 
+from mtlkeras._types import NamedTensors, Tensor
 from mtlkeras.features import Features
 from mtlkeras.specs import Spec
 from mtlkeras.trunks._apart import as_inner
@@ -58,7 +59,7 @@ class Trunk(Spec):
 
     remat: bool = False
 
-    def __call__(self, inputs: Any) -> Features:
+    def __call__(self, inputs: Tensor | NamedTensors) -> Features:
         """Builds the trunk's layers on symbolic inputs.
 
         Args:
@@ -69,7 +70,7 @@ class Trunk(Spec):
             flow = stage(flow)
         return dataclasses.replace(self.end(flow), cuts=flow.cuts if self.remat else ())
 
-    def start(self, inputs: Any) -> Flow:
+    def start(self, inputs: Tensor | NamedTensors) -> Flow:
         """Returns what the first stage begins with: the inputs checked and made ready.
 
         Its layers have no weights, so that several trunks of one spec can begin with one start.
@@ -105,7 +106,7 @@ class Trunk(Spec):
         """
         raise NotImplementedError(f"{type(self).__name__} has stages, so it must define end(flow) too.")
 
-    def own_inputs(self, inputs: Any) -> Any:
+    def own_inputs(self, inputs: Tensor | NamedTensors) -> Any:
         """Returns the inputs that the trunk's own model has, which is then called with `inputs`."""
         return as_inner(inputs)
 

@@ -8,12 +8,13 @@ from typing import Any
 
 import keras
 
+from mtlkeras._fields import check_positive
+from mtlkeras._types import NamedTensors, Tensor
 from mtlkeras.features import Features
 from mtlkeras.layers.self_attention import SelfAttention
 from mtlkeras.layers.special_tokens import AddSpecialTokens, WithoutSpecialTokens
 from mtlkeras.specs import spec, tunable
 from mtlkeras.trunks._blocks import dropped, penalty
-from mtlkeras.trunks._checks import check_positive
 from mtlkeras.trunks._text import TokenTrunk
 from mtlkeras.trunks.stages import Flow, Stage
 
@@ -96,7 +97,7 @@ class BERT(TokenTrunk):
         """Id of `[MASK]`, which hides a token from the model."""
         return self._size + 2
 
-    def start(self, inputs: Any) -> Flow:
+    def start(self, inputs: Tensor | NamedTensors) -> Flow:
         """Returns the marked ids with their positions and segments; beside them are mask and segments."""
         segments = self._segments(inputs)
         marked = dict(

@@ -8,13 +8,14 @@ from typing import Any
 
 import keras
 
+from mtlkeras._fields import check_positive
+from mtlkeras._types import Tensor
 from mtlkeras.features import Features
 from mtlkeras.layers.pooling import AttentionPooling
 from mtlkeras.layers.self_attention import SelfAttention
 from mtlkeras.layers.sequence_mask import MaskSteps
 from mtlkeras.specs import spec, tunable
 from mtlkeras.trunks._blocks import penalty
-from mtlkeras.trunks._checks import check_positive
 from mtlkeras.trunks._text import TextTrunk
 from mtlkeras.trunks.stages import Flow, Stage
 
@@ -98,7 +99,7 @@ class CNNAttention(TextTrunk):
         )
         return flow.to(layer(flow.x, mask=flow.beside["mask"]))
 
-    def _convolution(self, x: Any, mask: Any, name: str) -> Any:
+    def _convolution(self, x: Tensor, mask: Tensor, name: str) -> Any:
         x = MaskSteps(name=f"{name}_mask")(x, mask=mask)
         return keras.layers.Conv1D(
             self.width,

@@ -7,12 +7,13 @@ from typing import Any, ClassVar
 
 import keras
 
+from mtlkeras._fields import check_choice, check_positive
+from mtlkeras._types import Tensor
 from mtlkeras.features import Features
 from mtlkeras.layers.pooling import AttentionPooling, MaskedMax, MaskedMean
 from mtlkeras.layers.sequence_mask import MaskedMaxPooling1D, MaskSteps
 from mtlkeras.specs import spec, tunable
 from mtlkeras.trunks._blocks import dropped, penalty
-from mtlkeras.trunks._checks import check_choice, check_positive
 from mtlkeras.trunks._text import TextTrunk
 from mtlkeras.trunks.stages import Flow, Stage
 
@@ -96,7 +97,7 @@ class DPCNN(TextTrunk):
             new = self._convolution(new, mask, f"{name}{place}")
         return flow.to(keras.layers.Add(name=f"{name}_add")([x, new]), beside={_POOLED_MASK: mask})
 
-    def _convolution(self, x: Any, mask: Any, name: str) -> Any:
+    def _convolution(self, x: Tensor, mask: Tensor, name: str) -> Any:
         x = MaskSteps(name=f"{name}_mask")(x, mask=mask)
         return keras.layers.Conv1D(
             self.width,

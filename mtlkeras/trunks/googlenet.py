@@ -8,11 +8,12 @@ from typing import Any, ClassVar
 
 import keras
 
+from mtlkeras._fields import check_choice
+from mtlkeras._types import Tensor
 from mtlkeras.features import Features
 from mtlkeras.layers.local_response import LocalResponseNormalization
 from mtlkeras.specs import spec, tunable
 from mtlkeras.trunks._blocks import conv, dropped, max_pool
-from mtlkeras.trunks._checks import check_choice
 from mtlkeras.trunks.image import ImageTrunk
 from mtlkeras.trunks.stages import Flow, Stage
 
@@ -117,10 +118,10 @@ class GoogLeNet(ImageTrunk):
         x = conv(self, x, self._channels(192), 3, "conv_2")
         return flow.to(max_pool(self._local_norm(x, "norm_2"), "pool_2", stem))
 
-    def _local_norm(self, x: Any, name: str) -> Any:
+    def _local_norm(self, x: Tensor, name: str) -> Any:
         return LocalResponseNormalization(name=name)(x) if self.normalization == "local" else x
 
-    def _inception(self, x: Any, channels: list[int], name: str) -> Any:
+    def _inception(self, x: Tensor, channels: list[int], name: str) -> Any:
         one, reduce_3, three, reduce_5, five, projection = channels
         pooled = keras.layers.MaxPooling2D(3, strides=1, padding="same", name=f"{name}_branch_4_max_pool")(x)
         inner_3 = conv(self, x, reduce_3, 1, f"{name}_branch_2_reduce")

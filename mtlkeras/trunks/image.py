@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, ClassVar
+from typing import ClassVar
 
+from mtlkeras._fields import check_choice, check_positive
+from mtlkeras._types import NamedTensors, Tensor
 from mtlkeras.specs import tunable
-from mtlkeras.trunks._checks import check_choice, check_positive, check_regularization
+from mtlkeras.trunks._checks import check_regularization
 from mtlkeras.trunks.base import Trunk, scaled_image
 from mtlkeras.trunks.stages import Flow
 
@@ -71,7 +73,7 @@ class ImageTrunk(Trunk):
         """Returns the shortest side in pixels that the trunk takes with a stem."""
         raise NotImplementedError
 
-    def start(self, inputs: Any) -> Flow:
+    def start(self, inputs: Tensor | NamedTensors) -> Flow:
         """Returns the image, scaled, after a check of its size."""
         image = scaled_image(self, inputs)
         height, width = image.shape[1:3]

@@ -5,17 +5,18 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import keras
 
 from mtlkeras._errors import unknown_name
-from mtlkeras._fields import check_activation
+from mtlkeras._fields import check_activation, check_choice, check_positive
+from mtlkeras._types import NamedTensors, Tensor
 from mtlkeras.features import Features
 from mtlkeras.layers.preprocessing import CategoryIndex
 from mtlkeras.specs import spec, tunable
 from mtlkeras.trunks._blocks import dropped, norm, penalty
-from mtlkeras.trunks._checks import check_choice, check_positive, check_regularization
+from mtlkeras.trunks._checks import check_regularization
 from mtlkeras.trunks.base import Trunk
 from mtlkeras.trunks.stages import Flow, Stage
 
@@ -98,9 +99,9 @@ class MLP(Trunk):
                     f"MLP: scale of input '{name}' must be greater than zero; received {scale!r}."
                 )
 
-    def start(self, inputs: Any) -> Flow:
+    def start(self, inputs: Tensor | NamedTensors) -> Flow:
         """Returns the inputs by name, after a check of their names."""
-        named = dict(inputs) if isinstance(inputs, Mapping) else {inputs.name: inputs}
+        named = dict(inputs) if isinstance(inputs, Mapping) else {cast(Any, inputs).name: inputs}
         self._check_names(named)
         return Flow(named)
 
@@ -134,7 +135,7 @@ class MLP(Trunk):
         x = keras.layers.Activation(self.activation, name=f"{name}_{self.activation}")(x)
         return flow.to(dropped(self, x, f"{name}_dropout"))
 
-    def _column(self, name: str, tensor: Any) -> Any:
+    def _column(self, name: str, tensor: Tensor) -> Any:
         """Returns one input as floats of shape `(batch, n)`."""
         if len(tensor.shape) > 2:
             raise ValueError(
@@ -150,7 +151,7 @@ class MLP(Trunk):
             f"If it holds amounts, make it a float input."
         )
 
-    def _number(self, name: str, tensor: Any) -> Any:
+    def _number(self, name: str, tensor: Tensor) -> Any:
         x = _column_of(tensor, name)
         if tensor.dtype == "bool":
             x = keras.layers.Rescaling(1.0, name=f"{name}_number")(x)
@@ -170,7 +171,7 @@ class MLP(Trunk):
             name=f"{name}_standardized",
         )(x)
 
-    def _embedded(self, name: str, tensor: Any) -> Any:
+    def _embedded(self, name: str, tensor: Tensor) -> Any:
         known = self.categories[name]  # type: ignore[index]
         size = known if isinstance(known, int) else len(known)
         index = (
@@ -180,7 +181,7 @@ class MLP(Trunk):
         x = keras.layers.Embedding(size + 1, units, name=f"{name}_embedding")(_column_of(index, name))
         return keras.layers.Flatten(name=f"{name}_flat")(x)
 
-    def _codes(self, name: str, size: int, tensor: Any) -> Any:
+    def _codes(self, name: str, size: int, tensor: Tensor) -> Any:
         if keras.backend.is_float_dtype(tensor.dtype):
             raise ValueError(
                 f"MLP: input '{name}' is in categories, so it must have a whole-number or string dtype; "
@@ -188,7 +189,7 @@ class MLP(Trunk):
             )
         return CategoryIndex(size, name=f"{name}_index")(tensor)
 
-    def _lookup(self, name: str, known: Any, tensor: Any) -> Any:
+    def _lookup(self, name: str, known: Any, tensor: Tensor) -> Any:
         if isinstance(known, int):
             raise ValueError(
                 f"MLP: the string input '{name}' needs its categories' names, not their number ({known})."
@@ -201,7 +202,7 @@ class MLP(Trunk):
         return keras.layers.StringLookup(vocabulary=list(known), name=f"{name}_index")(tensor)
 
 
-def _column_of(tensor: Any, name: str) -> Any:
+def _column_of(tensor: Tensor, name: str) -> Any:
     return tensor if len(tensor.shape) == 2 else keras.layers.Reshape((1,), name=f"{name}_column")(tensor)
 
 

@@ -11,12 +11,13 @@ from typing import Any, ClassVar
 import keras
 
 from mtlkeras._errors import near_match, unknown_name
+from mtlkeras._fields import check_choice
 from mtlkeras._keras_private import call_behind
+from mtlkeras._types import NamedTensors, Tensor
 from mtlkeras.features import Features
 from mtlkeras.layers.preprocessing import ImagePreprocessing
 from mtlkeras.specs import spec, tunable
 from mtlkeras.trunks._blocks import dropped
-from mtlkeras.trunks._checks import check_choice
 from mtlkeras.trunks._graph import Cut, Graph
 from mtlkeras.trunks.base import Trunk, single_input
 from mtlkeras.trunks.image import shorter_side
@@ -107,7 +108,7 @@ class Pretrained(Trunk):
         if not 0 <= self.dropout < 1:
             raise ValueError(f"Pretrained: dropout must be in [0, 1); received {self.dropout!r}.")
 
-    def start(self, inputs: Any) -> Flow:
+    def start(self, inputs: Tensor | NamedTensors) -> Flow:
         """Returns the image as the network takes it, after a check of its size."""
         image = single_input(self, inputs, 4, "(height, width, channels)")
         self._check_image(image)

@@ -8,10 +8,11 @@ from typing import Any
 
 import keras
 
+from mtlkeras._fields import check_choice
+from mtlkeras._types import Tensor
 from mtlkeras.features import Features
 from mtlkeras.specs import spec, tunable
 from mtlkeras.trunks._blocks import conv, dropped, max_pool
-from mtlkeras.trunks._checks import check_choice
 from mtlkeras.trunks.image import ImageTrunk
 from mtlkeras.trunks.stages import Flow, Stage
 
@@ -128,7 +129,7 @@ class ResNet(ImageTrunk):
             flow = flow.to(self._block(flow.x, filters, strides, f"stage_{stage}_block_{block}")).cut()
         return flow
 
-    def _block(self, x: Any, filters: int, strides: int, name: str) -> Any:
+    def _block(self, x: Tensor, filters: int, strides: int, name: str) -> Any:
         gamma = "zeros" if self.zero_last_gamma else "ones"
         if self._bottleneck:
             # The stride is on the first 1x1 convolution, as in the paper.
@@ -141,7 +142,7 @@ class ResNet(ImageTrunk):
         y = keras.layers.Add(name=f"{name}_add")([self._shortcut(x, y.shape[-1], strides, name), y])
         return keras.layers.ReLU(name=f"{name}_out")(y)
 
-    def _shortcut(self, x: Any, channels: int, strides: int, name: str) -> Any:
+    def _shortcut(self, x: Tensor, channels: int, strides: int, name: str) -> Any:
         if strides == 1 and x.shape[-1] == channels:
             return x
         padding = "padding" if self.depth not in _IMAGENET else "projection"

@@ -9,6 +9,7 @@ import keras
 
 from mtlkeras._errors import unknown_name
 from mtlkeras._keras_private import call_behind
+from mtlkeras._types import NamedTensors, Tensor
 from mtlkeras.features import Features
 from mtlkeras.specs import spec
 from mtlkeras.trunks._functional import as_functional, features_of
@@ -62,11 +63,11 @@ class Staged(Trunk):
         object.__setattr__(self, "model", model)
         self._cuts(Graph(model, model.input))
 
-    def own_inputs(self, inputs: Any) -> Any:
+    def own_inputs(self, inputs: Tensor | NamedTensors) -> Any:
         """Returns the inputs of the model itself."""
         return self.model.input
 
-    def start(self, inputs: Any) -> Flow:
+    def start(self, inputs: Tensor | NamedTensors) -> Flow:
         """Returns the inputs; beside them are those that hold ids or masks."""
         given, own = keras.tree.flatten(inputs), self.model.inputs
         if len(given) != len(own):

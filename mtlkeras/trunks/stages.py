@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 
+from mtlkeras._types import Tensor
 from mtlkeras.trunks._apart import apart
 
 
@@ -38,7 +39,7 @@ class Flow:
     cuts: tuple[Any, ...] = ()
 
     def to(
-        self, x: Any, beside: Mapping[str, Any] | None = None, taps: Mapping[str, Any] | None = None
+        self, x: Tensor, beside: Mapping[str, Any] | None = None, taps: Mapping[str, Any] | None = None
     ) -> Flow:
         """Returns the flow with another tensor, and with tensors beside it and taps changed or added."""
         return dataclasses.replace(

@@ -6,10 +6,11 @@ import dataclasses
 from functools import partial
 from typing import Any
 
+from mtlkeras._fields import check_choice, check_positive
+from mtlkeras._types import Tensor
 from mtlkeras.features import Features
 from mtlkeras.specs import spec, tunable
 from mtlkeras.trunks._blocks import conv, fully_connected, max_pool
-from mtlkeras.trunks._checks import check_choice, check_positive
 from mtlkeras.trunks.image import ImageTrunk
 from mtlkeras.trunks.stages import Flow, Stage
 
@@ -85,7 +86,7 @@ class VGG(ImageTrunk):
             x = conv(self, x, self._channels(block), 3, f"block_{block}_conv_{number}")
         return flow.to(x)
 
-    def _pooled(self, block: int, stem: str, x: Any) -> Any:
+    def _pooled(self, block: int, stem: str, x: Tensor) -> Any:
         """Pools what a block gave; before the first is the image."""
         return max_pool(x, f"block_{block}_max_pool", stem, size=2, padding="valid") if block else x
 
