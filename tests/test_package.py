@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import subprocess
 import sys
@@ -83,8 +84,15 @@ def test_every_exported_spec_is_registered_with_keras():
         for module in (mtlkeras.heads, mtlkeras.sharing, mtlkeras.trunks)
         for name in module.__all__
     ]
-    bases = ("Head", "Shared", "Sharing", "Trunk", "TextTrunk", "TokenTrunk")
-    concrete = [s for s in specs if isinstance(s, type) and s.__name__ not in bases]
+    bases = ("ChainHead", "Sharing", "Trunk", "ImageTrunk", "TextTrunk", "TokenTrunk")
+    concrete = [
+        s
+        for s in specs
+        if isinstance(s, type)
+        and issubclass(s, mtlkeras.Spec)
+        and not inspect.isabstract(s)
+        and s.__name__ not in bases
+    ]
     assert concrete
     for spec in concrete:
         assert keras.saving.get_registered_object(f"mtlkeras>{spec.__name__}") is spec

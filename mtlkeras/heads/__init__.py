@@ -10,9 +10,13 @@ from mtlkeras.heads.next_sentence import NextSentence
 from mtlkeras.heads.ordinal import Ordinal
 from mtlkeras.heads.regression import Regression
 from mtlkeras.heads.segmentation import Segmentation
+from mtlkeras.heads.sequence import ChainHead, SequenceHead, StepHead
 from mtlkeras.heads.tagging import Tagging
 
 __all__ = [
+    "ChainHead",
+    "SequenceHead",
+    "StepHead",
     "CRFTagging",
     "Classification",
     "HMMTagging",
