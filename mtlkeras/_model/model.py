@@ -14,7 +14,7 @@ from mtlkeras._backends import Trainer, replica_count, sum_over_replicas
 from mtlkeras._balancing.attached import attach, check_optimizer_knows, make_balancing, warn_of_accumulation
 from mtlkeras._balancing.balancing import Balancing, warn_of_saved_balancer, with_epoch_start
 from mtlkeras._errors import label_error
-from mtlkeras._keras_private import forget_layer, strategy_of
+from mtlkeras._keras_private import forget_layer, keep_layer, strategy_of
 from mtlkeras._missing import MISSING
 from mtlkeras._model import checks, ways_in
 from mtlkeras._model.class_balance import ClassBalance, balance_classes, set_class_weights
@@ -156,7 +156,7 @@ class MultiTaskModel(Trainer, keras.Model):
         attach(balancing, self)
         if self.balancing is not None:
             forget_layer(self, self.balancing)
-        self.balancing = balancing
+        keep_layer(self, "balancing", balancing)
 
     @property
     def skip_non_finite(self) -> bool:
