@@ -100,13 +100,13 @@ $(OLDEST)/.installed: requirements-oldest.txt
 	@$(OLDEST)/bin/python -m pip --disable-pip-version-check install --quiet -r requirements-oldest.txt
 	@touch $@
 
-# On JAX the core alone, and without one of the flags above: JAX 0.6 does not know it.
+# On JAX the core alone.
 test-oldest: $(OLDEST)/.installed
 	@$(OLDEST)/bin/python -m pip list 2> /dev/null | grep -iE '^(keras|tensorflow.cpu|tensorflow|jax|numpy) '
 	@echo "[1/2] all tests on TensorFlow, with the oldest versions"
 	@PYTHONPATH=$(CURDIR) KERAS_BACKEND=tensorflow $(OLDEST)/bin/python -m pytest $(SHARED)
 	@echo "[2/2] the core on JAX, with the oldest versions"
-	@PYTHONPATH=$(CURDIR) KERAS_BACKEND=jax JAX_DISABLE_MOST_OPTIMIZATIONS=1 $(OLDEST)/bin/python -m pytest $(SHARED) \
+	@PYTHONPATH=$(CURDIR) $(JAX_QUICKLY) $(OLDEST)/bin/python -m pytest $(SHARED) \
 		-m "not slow and not tensorflow and not data" $(OLDEST_JAX_TESTS)
 
 lint: $(INSTALLED)
