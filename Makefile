@@ -6,6 +6,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null \
 	&& echo $$p && break; done)
 VENV := .venv
+OLDEST := .venv-oldest
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALLED := $(VENV)/.installed
@@ -29,16 +30,20 @@ QUICK_TESTS := $(addprefix tests/,test_objective.py test_logs.py test_specs.py t
 	backend heads/test_losses.py metrics layers/test_crf.py trunks/test_mlp_trunk.py \
 	$(addprefix balancers/test_,by_losses.py by_elements.py) training/test_divergence.py)
 
+OLDEST_JAX_TESTS := $(addprefix tests/,test_keras_private.py test_objective.py test_logs.py test_specs.py test_build_model.py \
+	kept sharing heads/test_losses.py metrics $(addprefix balancers/test_,by_losses.py by_elements.py))
+
 # TensorFlow's greeting about instruction sets and oneDNN; warnings and errors still show.
 export TF_CPP_MIN_LOG_LEVEL ?= 1
 
-.PHONY: help demo test test-quick test-slow lint format bench docs clean
+.PHONY: help demo test test-quick test-slow test-oldest lint format bench docs clean
 
 help:
 	@echo "make demo       train the digits recipe, print its table, leave a SavedModel (about 3 minutes at first)"
 	@echo "make test       all tests on TensorFlow, then the backend-neutral ones on JAX"
 	@echo "make test-quick the core on TensorFlow, for the inner loop (about a minute)"
 	@echo "make test-slow  the tests that train for longer, and all in graphs as users have them"
+	@echo "make test-oldest all tests on TensorFlow, the core on JAX, with the lower bounds of all requirements"
 	@echo "make lint       ruff, mypy and the order of imports;  make format  rewrites the code style"
 	@echo "make bench      step time and import time against plain Keras"
 	@echo "make docs       writes the reference from the docstrings to docs/reference"
@@ -86,6 +91,24 @@ test-slow: $(INSTALLED)
 	@echo "[3/3] all other tests on TensorFlow, traced and optimised as users' models are"
 	@KERAS_BACKEND=tensorflow MTLKERAS_TEST_TRACED=1 $(PYTEST) $(SHARED)
 
+# The oldest versions that pyproject.toml allows, all at once in an environment of their own.
+$(OLDEST)/.installed: requirements-oldest.txt
+	@[ -n "$(PYTHON)" ] || { echo "No Python 3.11, 3.12 or 3.13 found; name one: make PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -m venv $(OLDEST) 2>/dev/null || { \
+		$(PYTHON) -m venv --without-pip $(OLDEST); \
+		$(PYTHON) -m pip --python $(OLDEST)/bin/python install --quiet pip; }
+	@$(OLDEST)/bin/python -m pip --disable-pip-version-check install --quiet -r requirements-oldest.txt
+	@touch $@
+
+# On JAX the core alone.
+test-oldest: $(OLDEST)/.installed
+	@$(OLDEST)/bin/python -m pip list 2> /dev/null | grep -iE '^(keras|tensorflow.cpu|tensorflow|jax|numpy) '
+	@echo "[1/2] all tests on TensorFlow, with the oldest versions"
+	@PYTHONPATH=$(CURDIR) KERAS_BACKEND=tensorflow $(OLDEST)/bin/python -m pytest $(SHARED)
+	@echo "[2/2] the core on JAX, with the oldest versions"
+	@PYTHONPATH=$(CURDIR) $(JAX_QUICKLY) $(OLDEST)/bin/python -m pytest $(SHARED) \
+		-m "not slow and not tensorflow and not data" $(OLDEST_JAX_TESTS)
+
 lint: $(INSTALLED)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -103,4 +126,4 @@ docs: $(INSTALLED)
 	@$(BIN)/python docs/generate_reference.py
 
 clean:
-	rm -rf $(VENV) docs/reference .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(OLDEST) docs/reference .pytest_cache .mypy_cache .ruff_cache

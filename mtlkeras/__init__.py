@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 from types import ModuleType
 
+import keras
+
 # Imported at once, and not when first used: this registers every class with Keras, so that
 # `import mtlkeras` is enough for `keras.saving.load_model`. It costs some hundredths of a
 # second on top of `import keras`.
@@ -13,6 +15,7 @@ from mtlkeras._missing import MISSING
 from mtlkeras._model.builder import build_model
 from mtlkeras._model.model import MultiTaskModel
 from mtlkeras._model.saving import load_model
+from mtlkeras._versions import warn_if_untested
 from mtlkeras.features import Features
 from mtlkeras.specs import Spec, spec
 
@@ -41,6 +44,8 @@ __all__ = [
     "trunks",
     "tuning",
 ]
+
+warn_if_untested(keras.__version__)
 
 # Modules that hold nothing a saved model needs.
 _ON_FIRST_USE = ("analysis", "data", "training", "transfer", "tuning")

@@ -129,9 +129,22 @@ def all_layers(model: Any, include_self: bool = True) -> list[Any]:
     return list(model._flatten_layers(include_self=include_self))
 
 
+def keep_layer(model: Any, name: str, layer: Any) -> None:
+    """Makes a layer, or `None`, an attribute of a functional model, with its weights among the model's."""
+    setattr(model, name, layer)
+    if layer is not None and not _is_tracked(model, layer):  # Before 3.15 those of its graph alone were.
+        object.__setattr__(model, "_layers", [*model._layers, layer])
+
+
 def forget_layer(model: Any, layer: Any) -> None:
     """Takes a layer that was an attribute of a model out of what the model tracks."""
     model._tracker.untrack(layer)
+    if _is_tracked(model, layer):
+        object.__setattr__(model, "_layers", [one for one in model._layers if one is not layer])
+
+
+def _is_tracked(model: Any, layer: Any) -> bool:
+    return any(one is layer for one in model._layers)
 
 
 def direction_of(metric: Any) -> str | None:

@@ -135,6 +135,7 @@ def test_a_text_backbone_with_the_names_of_keras_hub_is_a_trunk():
     names = ("token_ids", "padding_mask")
     inputs = {name: keras.Input((None,), dtype="int32", name=name) for name in names}
     x = keras.layers.Embedding(9, 4)(inputs["token_ids"])
+    x *= keras.ops.cast(inputs["padding_mask"], "float32")[..., None]
     pooled = keras.layers.Dense(3)(x[:, 0])
     backbone = keras.Model(inputs, {"sequence_output": x, "pooled_output": pooled})
     heads = {"y": Classification(2), "tag": mtlkeras.heads.Tagging(("a", "b"))}

@@ -15,7 +15,7 @@ TENSORFLOW = pytest.mark.tensorflow
 NAMES = {
     "_all_reduce_sum_gradients", "_clip_gradients", "_cross_device_ops", "_distribute_strategy",
     "_distribution_strategy", "_flatten_layers", "_fn", "_fn_kwargs", "_functional", "_inbound_nodes",
-    "_inputs", "_keras_history", "_losses_override", "_nodes_by_depth", "_standardize_inputs",
+    "_inputs", "_keras_history", "_layers", "_losses_override", "_nodes_by_depth", "_standardize_inputs",
     "_symbolic_build", "_tracker", "_value_specs",
 }  # fmt: skip
 
@@ -132,13 +132,19 @@ def test_layers_within_layers_are_found():
     assert outer not in private.all_layers(outer, include_self=False)
 
 
-def test_a_layer_that_was_an_attribute_is_forgotten():
+def test_a_layer_is_kept_as_an_attribute_and_forgotten():
     model = two_layers()
-    model.extra = keras.layers.Dense(1)
-    model.extra.build((None, 2))
+    private.keep_layer(model, "extra", None)
     count = len(model.weights)
-    private.forget_layer(model, model.extra)
-    assert len(model.weights) == count - 2
+    for _ in range(2):
+        layer = keras.layers.Dense(1)
+        layer.build((None, 2))
+        private.keep_layer(model, "extra", layer)
+        assert model.extra is layer
+        assert len(model.trainable_weights) == len(model.weights) == count + 2
+        assert [one for one in private.all_layers(model) if one is layer] == [layer]
+        private.forget_layer(model, layer)
+        assert len(model.weights) == count
 
 
 def test_metrics_and_losses_say_what_they_are_made_of():

@@ -10,7 +10,7 @@ import numpy as np
 
 from mtlkeras._balancing.attached import attach, check_optimizer_knows, make_balancing, warn_of_accumulation
 from mtlkeras._balancing.balancing import Balancing, warn_of_saved_balancer
-from mtlkeras._keras_private import forget_layer
+from mtlkeras._keras_private import forget_layer, keep_layer
 from mtlkeras._model import checks
 from mtlkeras._model.adapting import adapt
 from mtlkeras._model.answering import dependent_outputs, labels_of
@@ -172,7 +172,7 @@ class MultiTaskModel(LabelledCalls):
         attach(balancing, self)
         if self.balancing is not None:
             forget_layer(self, self.balancing)
-        self.balancing = balancing
+        keep_layer(self, "balancing", balancing)
 
     @property
     def skip_non_finite(self) -> bool:
