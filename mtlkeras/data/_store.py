@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from mtlkeras._files import save_arrays
+
 Arrays = dict[str, np.ndarray]
 
 
@@ -63,7 +65,7 @@ def _write(path: Path, arrays: Arrays) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as stream:
         try:
-            np.savez(stream, allow_pickle=False, **arrays)
+            save_arrays(stream, arrays)
         except BaseException:
             os.unlink(stream.name)
             raise
