@@ -16,6 +16,7 @@ import pytest
 import mtlkeras
 from mtlkeras import balancers
 from mtlkeras._app.runs.search_workers import Workers
+from mtlkeras._versions import NEWEST
 from mtlkeras.heads import Classification, MultiLabel
 from tests.data.toy_builder import ToyFruit
 from tests.support import TinyTrunk, examples, tiny_model
@@ -320,7 +321,8 @@ def test_the_page_shows_what_is_said(tmp_path):
     page = page_of(tmp_path)
     if os.environ.get("MTLKERAS_WRITE_DOCS"):
         PAGE.write_text(page)
-    assert PAGE.read_text() == page
+    if keras.__version__ >= ".".join(map(str, NEWEST)):  # Older ones log in another order.
+        assert PAGE.read_text() == page
     misspelt = {
         t: "Did you mean" in page.split(f"| {t} |")[1].split("\n")[0]
         for t in CASES

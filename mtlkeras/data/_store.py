@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from mtlkeras._files import written_aside
+from mtlkeras._files import save_arrays, written_aside
 
 Arrays = dict[str, np.ndarray]
 
@@ -65,5 +65,5 @@ def _write(path: Path, arrays: Arrays) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     # Several runs may fill one cache at the same time, also from several machines.
     part = path.with_name(f".{path.stem}.{uuid.uuid4().hex}.part{path.suffix}")
-    with written_aside(path, part):
-        np.savez(part, allow_pickle=False, **arrays)
+    with written_aside(path, part), part.open("wb") as file:
+        save_arrays(file, arrays)

@@ -14,7 +14,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from mtlkeras._files import written_aside
+from mtlkeras._files import save_arrays, written_aside
 from mtlkeras._types import Dataset, Logs, PathLike
 
 FORMAT = 1
@@ -107,7 +107,7 @@ class Backup(keras.callbacks.Callback):
         }
         arrays[_INFO] = np.array(json.dumps(info))
         with written_aside(self._path) as part, part.open("wb") as file:
-            np.savez(file, allow_pickle=False, **arrays)
+            save_arrays(file, arrays)
 
     def on_train_end(self, logs: Logs = None) -> None:
         history = getattr(self.model, "history", None)

@@ -119,11 +119,11 @@ def test_failed_write_leaves_the_state_before(tmp_path, monkeypatch):
     Training(path, 1)
     before = path.read_bytes()
 
-    def full(file, **arrays):
+    def full(file, array, **options):
         file.write(b"half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(np, "savez", full)
+    monkeypatch.setattr(np.lib.format, "write_array", full)
     with pytest.raises(OSError, match="No space left"):
         Training(path, 2)
     assert path.read_bytes() == before

@@ -199,9 +199,9 @@ def undo_if_not_finite(model: Any, before: Any, after: Any) -> tuple[dict[str, A
 def _batch_sharding() -> Any:
     """Returns how a batch lies on the devices of a `DataParallel`, or `None` if there is only one."""
     distribution = keras.distribution.distribution()
-    if not isinstance(distribution, keras.distribution.DataParallel) or distribution.num_processes > 1:
+    if not isinstance(distribution, keras.distribution.DataParallel) or jax.process_count() > 1:
         return None
-    if distribution.num_model_replicas == 1:
+    if distribution.device_mesh.devices.size == 1:
         return None
     return distribution.get_data_layout((None,)).backend_layout
 
