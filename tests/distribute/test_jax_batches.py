@@ -27,5 +27,5 @@ def test_batches_that_two_devices_do_not_divide():
     print(found)
     assert found.pop("parts") == [2, 2]  # Four rows, two on each device.
     # Batch normalisation magnifies the rounding of sums that devices add up in another order.
-    tolerances = {"odd_batches": 1e-6, "batch_norm": 5e-6}
+    tolerances = {"odd_batches": 1e-6, "batch_norm": 1e-5}
     assert {case for case, value in found.items() if value > tolerances[case]} == set()
