@@ -61,7 +61,7 @@ class Segment:
         self.inputs = list(given.values())
         # Floats first: TensorFlow orders the second computation by the gradient of the first output.
         self.outputs = sorted((x for x in made.values() if id(x) in read), key=lambda x: not _is_float(x))
-        self._layers = [n.operation for n in nodes if isinstance(n.operation, keras.layers.Layer)]
+        self._weighted = [n.operation for n in nodes if isinstance(n.operation, keras.layers.Layer)]
 
     def run(self, found: dict[int, Any], model: Any) -> None:
         """Adds the segment's outputs to the tensors found so far, and makes the changes of its variables.
@@ -70,7 +70,7 @@ class Segment:
             found: Tensors by id of the symbolic ones.
             model: What takes the losses that layers add.
         """
-        variables = list({id(v): v for layer in self._layers for v in layer.variables}.values())
+        variables = list({id(v): v for layer in self._weighted for v in layer.variables}.values())
         given = [found[id(x)] for x in self.inputs]
         call = _Call(self, variables, [mask_of(x) for x in given])
         held = [*given, *(uncast_value(v) for v in variables)]
