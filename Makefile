@@ -31,7 +31,7 @@ QUICK_TESTS := $(addprefix tests/,test_objective.py test_logs.py test_specs.py t
 	$(addprefix balancers/test_,by_losses.py by_elements.py) training/test_divergence.py)
 
 OLDEST_JAX_TESTS := $(addprefix tests/,test_keras_private.py test_objective.py test_logs.py test_specs.py test_build_model.py \
-	kept sharing heads/test_losses.py metrics $(addprefix balancers/test_,by_losses.py by_elements.py))
+	kept dependence sharing heads/test_losses.py metrics $(addprefix balancers/test_,by_losses.py by_elements.py))
 
 # TensorFlow's greeting about instruction sets and oneDNN; warnings and errors still show.
 export TF_CPP_MIN_LOG_LEVEL ?= 1
