@@ -25,6 +25,7 @@ from keras.src.models.functional import operation_fn
 # callbacks look for a metric's direction. Keras offers no public way to fill it with metrics that are named
 # per task.
 from keras.src.trainers.compile_utils import CompileMetrics as CompileMetrics
+from keras.src.tree import register_tree_node_class
 
 
 class Call(NamedTuple):
@@ -195,6 +196,11 @@ def use_losses(model: Any, losses: list[Any]) -> None:
     model._losses_override.clear()
     if losses:
         model._losses_override = losses
+
+
+def tree_node(cls: type) -> type:
+    """Class decorator: lets `keras.tree` go into a container, by its `tree_flatten` and `tree_unflatten`."""
+    return register_tree_node_class(cls)
 
 
 def loss_of(model: Any, *batch: Any, training: bool) -> Any:

@@ -165,6 +165,19 @@ def test_a_stateless_call_brings_its_losses():
     assert model.losses == []
 
 
+def test_a_container_is_a_node_of_the_tree():
+    @private.tree_node
+    class Pair(dict):
+        def tree_flatten(self):
+            return list(self.values()), list(self), list(self)
+
+        @classmethod
+        def tree_unflatten(cls, names, values):
+            return dict(zip(names, values, strict=True))
+
+    assert keras.tree.map_structure(lambda x: x + 1, Pair(a=1, b=2)) == {"a": 2, "b": 3}
+
+
 def test_a_loss_with_or_without_training_is_computed():
     class Without(keras.Model):
         def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None):

@@ -42,9 +42,10 @@ def test_tested_range_is_what_is_installed_for_the_tests():
 
 @pytest.mark.parametrize("version", ["3.12.0", "3.13.2", "3.15.1", "3.15.9", "3.15.0rc1", keras.__version__])
 def test_a_tested_version_gives_no_warning(version):
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
         _versions.warn_if_untested(version)
+    assert not found
 
 
 @pytest.mark.parametrize("version", ["3.11.3", "3.16.0", "3.16.0.dev2026", "4.0.0", "2.15.0", "unknown"])

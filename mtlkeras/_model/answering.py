@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -11,9 +11,30 @@ from keras import ops
 
 from mtlkeras._errors import unknown_name
 from mtlkeras._model.label_arrays import label_array
-from mtlkeras._model.outputs import dependence_layer, twin
+from mtlkeras._model.outputs import dependence_layer
 from mtlkeras.dependence.base import DEPENDENCE
 from mtlkeras.layers.output import TaskOutput
+
+
+def predicted(predict: Callable[..., Any], x: Any, *args: Any, **kwargs: Any) -> Any:
+    """Returns what a model's `predict` gives, also for arrays of no rows.
+
+    Raises:
+        ValueError: If a data set or generator has no batch.
+    """
+    arrays = keras.tree.flatten(x)
+    if arrays and all(isinstance(a, np.ndarray) and not len(a) for a in arrays):
+        one = keras.tree.map_structure(_one_row, x)
+        return keras.tree.map_structure(lambda value: value[:0], predict(one, *args, **kwargs))
+    try:
+        return predict(x, *args, **kwargs)
+    except UnboundLocalError:
+        raise ValueError("predict: the data set has no batch.") from None
+
+
+def _one_row(array: np.ndarray) -> np.ndarray:
+    """Returns one row of zeros in place of none."""
+    return np.zeros((1, *(n or 1 for n in array.shape[1:])), array.dtype)
 
 
 def labels_of(layer: TaskOutput, outputs: Any) -> np.ndarray:
@@ -49,12 +70,11 @@ def dependent_outputs(
     for task in known or {}:
         if task not in layer.tasks:
             raise unknown_name("task", task, layer.tasks, "known=")
-    arrays = keras.tree.flatten(x)
-    if arrays and all(isinstance(a, np.ndarray) and not len(a) for a in arrays):
-        return model.predict(x, **kwargs)
-    outputs, behind = twin(model).predict(x, **kwargs)
-    scores = {task: ops.convert_to_tensor(rows) for task, rows in behind[DEPENDENCE].items()}
-    rows = len(next(iter(behind[DEPENDENCE].values())))
+    outputs, behind = predicted(model.scored.predict, x, **kwargs)
+    rows = len(behind[DEPENDENCE][layer.tasks[0]])
+    if not rows:
+        return outputs
+    scores = {task: ops.convert_to_tensor(values) for task, values in behind[DEPENDENCE].items()}
     labels = {task: _evidence(model, task, values, rows) for task, values in (known or {}).items()}
     if not joint:
         found = layer.given(scores, labels)

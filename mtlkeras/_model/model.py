@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ from mtlkeras._balancing.balancing import Balancing, warn_of_saved_balancer
 from mtlkeras._keras_private import forget_layer, keep_layer
 from mtlkeras._model import checks
 from mtlkeras._model.adapting import adapt
-from mtlkeras._model.answering import dependent_outputs, labels_of
+from mtlkeras._model.answering import dependent_outputs, labels_of, predicted
 from mtlkeras._model.labelled_calls import LabelledCalls
 from mtlkeras._model.objective import TaskObjective
 from mtlkeras._model.outputs import Outputs, dependence_layer, twin
@@ -58,9 +59,6 @@ class MultiTaskModel(LabelledCalls):
     model.fit(np.zeros((4, 8)), {"y": np.array([1.0, 2.0, np.nan, 4.0])}, verbose=0)
     ```
     """
-
-    # What gives the outputs and what is behind them; made when it is first asked for.
-    _twin: Any = None
 
     @property
     def heads(self) -> dict[str, Head]:
@@ -249,10 +247,13 @@ class MultiTaskModel(LabelledCalls):
         check_pixels(self, inputs)  # For ways in that show what they bring only here.
         if not with_scores:
             return super().call(inputs, training=training, mask=mask, **kwargs)
-        if self._twin is None:
-            # Past Keras' attribute tracking, which would take its layers for more of the model's own.
-            object.__setattr__(self, "_twin", twin(self))
-        return self._twin.call(inputs, training=training, mask=mask, **kwargs)
+        return self.scored.call(inputs, training=training, mask=mask, **kwargs)
+
+    # Kept past Keras' attribute tracking, which would take its layers for more of the model's own.
+    @functools.cached_property
+    def scored(self) -> keras.Model:
+        """The model of the same layers that gives the outputs and what is behind them."""
+        return twin(self)
 
     @property
     def gives_scores(self) -> bool:
@@ -293,15 +294,7 @@ class MultiTaskModel(LabelledCalls):
         Raises:
             ValueError: If a data set or generator has no batch.
         """
-        x = model_inputs(self, x)
-        arrays = keras.tree.flatten(x)
-        if arrays and all(isinstance(a, np.ndarray) and not len(a) for a in arrays):
-            one = keras.tree.map_structure(_one_row, x)
-            return {task: value[:0] for task, value in super().predict(one, *args, **kwargs).items()}
-        try:
-            return super().predict(x, *args, **kwargs)
-        except UnboundLocalError:
-            raise ValueError("predict: the data set has no batch.") from None
+        return predicted(super().predict, model_inputs(self, x), *args, **kwargs)
 
     def predict_labels(
         self, x: Data, joint: bool = False, known: TaskDict[ArrayLike] | None = None, **kwargs: Any
@@ -356,8 +349,3 @@ def _checked_weights(weights: dict[str, Any]) -> dict[str, float]:
                 f"loss_weights of task '{task}': expected a finite number, not negative; received {weight!r}."
             )
     return {task: float(weight) for task, weight in weights.items()}
-
-
-def _one_row(array: np.ndarray) -> np.ndarray:
-    """Returns one row of zeros in place of none."""
-    return np.zeros((1, *(n or 1 for n in array.shape[1:])), array.dtype)

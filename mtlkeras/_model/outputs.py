@@ -8,16 +8,17 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
-from mtlkeras._keras_private import call_behind
+from mtlkeras._keras_private import call_behind, tree_node
 from mtlkeras.dependence.base import DEPENDENCE, DependentScores
 from mtlkeras.layers.output import TaskOutput
 
 
+@tree_node
 class Outputs(dict):
     """A model's outputs by task, with what the last layer of each head took.
 
     A loss is exact from scores only: a probability of 1 - 1e-9 rounds to 1 in float32. An output that is put
-    in the place of another has no scores.
+    in the place of another has no scores. What maps the outputs gets a plain dict.
 
     Args:
         outputs: The outputs by task.
@@ -25,24 +26,35 @@ class Outputs(dict):
             was called with in which the scores of several tasks meet, if there is one.
     """
 
-    def __init__(self, outputs: Mapping[str, Any], behind: Mapping[str, Any]) -> None:
-        super().__init__(outputs)
-        self._behind = dict(behind)
-
-    def __setitem__(self, task: str, output: Any) -> None:
-        super().__setitem__(task, output)
-        self._behind.pop(task, None)
-        if task in self._behind.get(DEPENDENCE, ()):
-            del self._behind[DEPENDENCE]
+    # Without arguments as TensorFlow makes one where it maps a dict.
+    def __init__(
+        self, outputs: Mapping[str, Any] | None = None, behind: Mapping[str, Any] | None = None
+    ) -> None:
+        super().__init__(outputs or {})
+        self._made, self._behind = dict(self), dict(behind or {})
 
     @property
     def dependent(self) -> Any:
         """The scores by task that meet in a dependence, or `None`."""
-        return self._behind.get(DEPENDENCE)
+        scores = self._behind.get(DEPENDENCE)
+        return scores if scores is not None and all(map(self._is_as_made, scores)) else None
 
     def answer(self, task: str) -> Answer:
         """Returns a task's output with what is behind it."""
-        return Answer(self[task], self._behind.get(task))
+        return Answer(self[task], self._behind.get(task) if self._is_as_made(task) else None)
+
+    def _is_as_made(self, task: str) -> bool:
+        return task in self._made and self.get(task) is self._made[task]
+
+    def tree_flatten(self) -> tuple[list[Any], list[str], list[str]]:
+        """Returns the outputs and their tasks, for `keras.tree`."""
+        tasks = sorted(self)
+        return [self[task] for task in tasks], tasks, tasks
+
+    @classmethod
+    def tree_unflatten(cls, tasks: Any, outputs: Any) -> dict[str, Any]:
+        """Returns a plain dict of what the outputs became."""
+        return dict(zip(tasks, outputs, strict=True))
 
 
 class Answer(NamedTuple):

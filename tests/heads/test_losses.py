@@ -243,10 +243,14 @@ def test_gradient_does_not_vanish_for_a_confident_mistake():
 
 def test_an_output_that_is_replaced_has_no_scores():
     model, x = confident(MultiLabel(1))
-    outputs = model.outputs_for_loss(x)
-    outputs["t"] = ops.convert_to_tensor([[0.5]])
-    loss = model.compute_loss(y={"t": np.zeros((1, 1), "float32")}, y_pred=outputs)
-    assert float(loss) == pytest.approx(np.log(2.0), rel=1e-5)
+    labels, half = {"t": np.zeros((1, 1), "float32")}, ops.convert_to_tensor([[0.5]])
+    one, two = model.outputs_for_loss(x), model.outputs_for_loss(x)
+    one["t"] = half
+    two.update(t=half)
+    mapped = keras.tree.map_structure(lambda output: 0.0 * output + 0.5, model.outputs_for_loss(x))
+    assert type(mapped) is dict
+    for given in (one, two, mapped):
+        assert float(model.compute_loss(y=labels, y_pred=given)) == pytest.approx(np.log(2.0), rel=1e-5)
 
 
 def test_a_head_need_not_tell_scores_from_outputs():
