@@ -7,7 +7,7 @@ from keras import ops
 
 import mtlkeras
 from mtlkeras.heads import Classification, Regression
-from tests.support import all_heads, examples, sigmoid, softmax, tiny_model
+from tests.support import EAGERLY, all_heads, examples, sigmoid, softmax, tiny_model
 
 pytestmark = pytest.mark.eager
 
@@ -244,3 +244,27 @@ def test_heads_and_losses_stay_in_float32_under_mixed_precision(policy):
     logs = model.fit(x, y, epochs=2, verbose=0).history
     assert all(np.isfinite(v).all() for v in logs.values())
     assert ops.shape(outputs["kind"]) == (16, 3)
+
+
+class FailsOnce(mtlkeras.MultiTaskModel):
+    """A model whose first loss fails."""
+
+    fails = True
+
+    def compute_loss(self, *args, **kwargs):
+        if self.fails:
+            raise RuntimeError("the first loss fails")
+        return super().compute_loss(*args, **kwargs)
+
+
+def test_a_step_that_fails_leaves_no_losses_behind():
+    built = tiny_model(compiled=False, l2=0.1)
+    model = FailsOnce(built.input, built.output)
+    model.compile("sgd", run_eagerly=EAGERLY)
+    x, y = examples(4)
+    with pytest.raises(RuntimeError, match="the first loss fails"):
+        model.train_on_batch(x, y)
+    kernel = keras.ops.convert_to_numpy(model.trunk.get_layer("conv").kernel)
+    assert float(sum(model.losses)) == pytest.approx(0.1 * (kernel**2).sum(), rel=1e-5)
+    model.fails = False
+    assert np.isfinite(model.train_on_batch(x, y, return_dict=True)["loss"])

@@ -74,10 +74,12 @@ def forward(model: Any, weights: tuple, x: Any, training: bool) -> Iterator[tupl
         *zip(model.non_trainable_variables, non_trainable, strict=True),
         *zip(model.metrics_variables, metrics, strict=True),
     ]
-    with keras.StatelessScope(state_mapping=pairs) as scope:
-        yield model.outputs_of(found), scope
-    if losses:
-        use_losses(model, [])
+    try:
+        with keras.StatelessScope(state_mapping=pairs) as scope:
+            yield model.outputs_of(found), scope
+    finally:  # Else the next step would find what an error left.
+        if losses:
+            use_losses(model, [])
 
 
 def changed_in(model: Any, scope: Any) -> list[list[Any]]:
