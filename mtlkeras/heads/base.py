@@ -53,6 +53,11 @@ class Head(Spec, abc.ABC):
     metrics: tuple[Any, ...] | None = None
     after: tuple[str, ...] = ()
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "attach" in vars(cls):  # A model calls the two that it is made of.
+            raise TypeError(f"{cls.__name__}: define scores and output in place of attach, which calls both.")
+
     def validate(self) -> None:
         name = type(self).__name__
         if any(units < 1 for units in self.hidden):

@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 
+from mtlkeras._fields import check_positive
 from mtlkeras._types import NamedTensors, Tensor
 from mtlkeras.features import Features
 from mtlkeras.heads import Head
@@ -57,8 +58,7 @@ class MMoE(Sharing):
     experts: int = tunable(4, 2, 4, 8)
 
     def validate(self) -> None:
-        if self.experts < 1:
-            raise ValueError(f"MMoE: experts must be at least 1; received {self.experts}.")
+        check_positive(self, "experts")
 
     def __call__(
         self, trunk: Trunk | keras.Model, inputs: Tensor | NamedTensors, heads: Mapping[str, Head]

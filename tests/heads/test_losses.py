@@ -287,6 +287,16 @@ def test_a_head_with_gaps_is_refused_where_it_is_defined():
                 return 1
 
 
+def test_a_head_that_would_be_passed_over_is_refused_where_it_is_defined():
+    with pytest.raises(TypeError, match="Own: define scores and output in place of attach"):
+
+        class Own(Regression):
+            """A head that builds itself in one go."""
+
+            def attach(self, features, task):
+                return self.output_layer(task)(features.vector)
+
+
 def test_probabilities_are_what_predict_gives():
     layer = Classification(3).output_layer("t")
     np.testing.assert_allclose(ops.convert_to_numpy(layer(SCORES)), softmax(SCORES), rtol=1e-5, atol=1e-30)

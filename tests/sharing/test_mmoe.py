@@ -96,5 +96,5 @@ def test_a_model_as_the_trunk_is_refused():
 
 
 def test_bad_fields_are_told():
-    with pytest.raises(ValueError, match="MMoE: experts must be at least 1; received 0"):
+    with pytest.raises(ValueError, match="MMoE: experts must be a whole number of at least 1; received 0"):
         MMoE(experts=0)
