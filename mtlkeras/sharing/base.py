@@ -22,6 +22,10 @@ TRUNK = "trunk"
 """Name of the shared model within a `MultiTaskModel`."""
 
 
+Reading = tuple[str | None, str]
+"""What a head reads: a tap, `None` for the trunk's end, and the kind of its features."""
+
+
 class Shared(NamedTuple):
     """What a sharing scheme builds.
 
@@ -64,6 +68,41 @@ class Sharing(Spec, abc.ABC):
         """
         return model_with_cuts(inputs, outputs, cuts, name=TRUNK)
 
+    def shared(
+        self,
+        trunk: Trunk | keras.Model,
+        inner: Any,
+        inputs: Any,
+        reads: Mapping[str, Mapping[Reading, Any]],
+        mask: Any = None,
+        cuts: Sequence[Any] = (),
+    ) -> Shared:
+        """Returns what a scheme builds, where each task reads tensors of its own.
+
+        Args:
+            trunk: What the scheme was called with.
+            inner: The inputs of the shared model that is to be.
+            inputs: The model's inputs, which it is then called with.
+            reads: What each task reads, by the tap (`None` for the end) and the kind of feature.
+            mask: Of the sequences among them, if any.
+            cuts: As for `model`.
+        """
+        outputs = {
+            f"{task}_reads_{name_of(reading)}": tensor
+            for task, found in reads.items()
+            for reading, tensor in found.items()
+        }
+        if mask is not None:
+            outputs["mask"] = mask
+        body = self.model(inner, with_spec(trunk, outputs, self), cuts)
+        given = dict(body(inputs))
+        mask = given.pop("mask", None)
+        features = {
+            task: as_features({r: given[f"{task}_reads_{name_of(r)}"] for r in found}, mask)
+            for task, found in reads.items()
+        }
+        return Shared(features, body)
+
 
 def open_trunk(trunk: Any, inputs: Any) -> tuple[Any, Features]:
     """Returns the trunk's own inputs and its features on them.
@@ -95,10 +134,6 @@ def open_trunk(trunk: Any, inputs: Any) -> tuple[Any, Features]:
 def _taps(model: Any) -> dict[str, Any]:
     single = (layer for layer in model.layers if isinstance(layer.output, keras.KerasTensor))
     return {layer.name: layer.output for layer in single}
-
-
-Reading = tuple[str | None, str]
-"""What a head reads: a tap, `None` for the trunk's end, and the kind of its features."""
 
 
 def name_of(reading: Reading) -> str:

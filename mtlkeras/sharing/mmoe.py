@@ -16,12 +16,10 @@ from mtlkeras.sharing.base import (
     Reading,
     Shared,
     Sharing,
-    as_features,
     makes_weights,
     name_of,
     open_trunk,
     read_by,
-    with_spec,
 )
 from mtlkeras.specs import spec, tunable
 from mtlkeras.trunks._apart import as_inner
@@ -77,24 +75,16 @@ class MMoE(Sharing):
             experts.append(outputs)
         columns = _columns(inner)
         seen = experts[0].pop("gate") if columns is None else _in_a_row(columns)
-        mixed = {}
+        mixed: dict[str, dict[Reading, Any]] = {}
         for task, found in readings.items():
             gate = keras.layers.Dense(self.experts, "softmax", name=f"{task}_gate", dtype="float32")(seen)
+            mixed[task] = {}
             for reading in found:
                 name = name_of(reading)
                 of_task = task if len(found) == 1 else f"{task}_{name}"
                 mixture = Mixture(name=f"{of_task}_mixture")
-                mixed[f"{task}_reads_{name}"] = mixture([gate, *(outputs[name] for outputs in experts)])
-        if "mask" in experts[0]:
-            mixed["mask"] = experts[0]["mask"]
-        body = self.model(inner, with_spec(trunk, mixed, self))
-        shared = dict(body(inputs))
-        mask = shared.pop("mask", None)
-        features = {
-            task: as_features({r: shared[f"{task}_reads_{name_of(r)}"] for r in found}, mask)
-            for task, found in readings.items()
-        }
-        return Shared(features, body)
+                mixed[task][reading] = mixture([gate, *(outputs[name] for outputs in experts)])
+        return self.shared(trunk, inner, inputs, mixed, experts[0].get("mask"))
 
     def _expert(
         self, trunk: Trunk, inputs: Any, heads: Mapping[str, Head], number: int

@@ -42,17 +42,43 @@ def apart(function: Callable[[Any], Any], given: Any, name: str) -> Any:
     [layer.name for layer in model.layers[1:]]  # ['one', 'two']
     ```
     """
-    outer = _distinct(_tensors(given))
-    inner = [as_inner(x) for x in outer]
-    found = function(_swapped(given, outer, inner))
-    made = [x for x in _distinct(_tensors(found)) if not any(x is own for own in inner)]
-    needed = sources(made)
-    pairs = [(own, x) for own, x in zip(inner, outer, strict=True) if id(own) in needed]
-    if not made or not pairs:  # Nothing was made of what was given.
-        return _swapped(found, inner, outer)
-    model = keras.Model([own for own, _ in pairs], made, name=name)
-    outputs = keras.tree.flatten(model([x for _, x in pairs]))
-    return _swapped(found, [*inner, *made], [*outer, *outputs])
+    return Part(function, given, name)(given)
+
+
+class Part:
+    """A part of a graph as a model, which can be called again: its layers are shared by all calls.
+
+    Args:
+        function: What makes the layers.
+        given: What it takes, for the first time.
+        name: Name of the model.
+    """
+
+    def __init__(self, function: Callable[[Any], Any], given: Any, name: str) -> None:
+        outer = _distinct(_tensors(given))
+        self._pattern = _pattern(given)
+        self._inner = [as_inner(x) for x in outer]
+        self._found = function(_swapped(given, outer, self._inner))
+        self._made = [x for x in _distinct(_tensors(self._found)) if not any(x is own for own in self._inner)]
+        needed = sources(self._made)
+        self._places = [place for place, own in enumerate(self._inner) if id(own) in needed]
+        self.model: Any = None  # None where nothing was made of what was given.
+        if self._made and self._places:
+            self.model = keras.Model([self._inner[place] for place in self._places], self._made, name=name)
+
+    def __call__(self, given: Any) -> Any:
+        """Returns what the function returned, on other tensors of the same structure.
+
+        Raises:
+            ValueError: If one tensor stands where there were two, or the other way about.
+        """
+        outer = _distinct(_tensors(given))
+        if _pattern(given) != self._pattern:
+            raise ValueError(f"A part is called with tensors {_pattern(given)} after {self._pattern}.")
+        if self.model is None:
+            return _swapped(self._found, self._inner, outer)
+        outputs = keras.tree.flatten(self.model([outer[place] for place in self._places]))
+        return _swapped(self._found, [*self._inner, *self._made], [*outer, *outputs])
 
 
 def _tensors(value: Any) -> list[Any]:
@@ -65,6 +91,12 @@ def _tensors(value: Any) -> list[Any]:
 
 def _distinct(tensors: list[Any]) -> list[Any]:
     return list({id(x): x for x in tensors}.values())
+
+
+def _pattern(value: Any) -> list[int]:
+    """Returns of each tensor of a structure the place of the first that is the same."""
+    ids = [id(x) for x in _tensors(value)]
+    return [ids.index(x) for x in ids]
 
 
 def _swapped(value: Any, old: list[Any], new: list[Any]) -> Any:
