@@ -30,7 +30,8 @@ class GO4Align(LossBalancer):
     The groups are the best ones there are, found exactly and the same in every run; the
     authors' code takes where K-means ends from a random start. That code's scale is
     the sum of the losses in place of their mean, so that its weights are K times as large. With
-    as many groups as tasks each task has a weight of its own. The losses must be positive, and
+    as many groups as tasks each task has a weight of its own. A loss near zero gives its whole
+    group a weight near infinity, so that no task should be learned without error. And
     exp(-beta L_k) has a unit: losses of hundreds want a smaller beta.
 
     Args:

@@ -33,12 +33,13 @@ class LDCMTL(LossBalancer):
     The paper leaves the network that gives s open. Here it is what the authors' code has
     for CelebA and QM9, which needs losses alone: s = sigmoid(v) with one v for each task, 1 at
     first, and in g divided by their sum, held fixed. (For NYUv2 that code reads the model's
-    features.) Since an end of a difference pushes the smaller loss up, a weight becomes
-    negative if `penalty` is larger than about 1 / (2 K): the authors take 0.1 for 2 tasks and
-    0.01 for 40. The order of the tasks counts. A task without labels is passed over.
+    features.) A difference pushes the smaller of its two losses up, so that a weight becomes
+    negative where `penalty` is larger than about 1 / (2 K). The order of the tasks counts. A
+    task without labels is passed over.
 
     Args:
-        penalty: How much the differences count.
+        penalty: How much the differences count; the authors take 0.1 for 2 tasks, 0.05 for 3
+            and 11, and 0.01 for 40.
         discrepancy: t: `"weighted"` by s, or `"plain"` for 1.
         normalization: l: the losses as they are with `"none"`; with `"rescale"` divided so that
             the first loss of each task is that of the smallest; with `"log"` log of the loss over
@@ -54,7 +55,7 @@ class LDCMTL(LossBalancer):
     ```
     """
 
-    penalty: float = tunable(0.05, 0.0, 0.01, 0.05, 0.1)
+    penalty: float = tunable(0.01, 0.0, 0.01, 0.05, 0.1)
     discrepancy: str = tunable("weighted", *DISCREPANCIES)
     normalization: str = tunable("rescale", *NORMALIZATIONS)
 
