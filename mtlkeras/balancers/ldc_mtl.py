@@ -30,12 +30,12 @@ class LDCMTL(LossBalancer):
     weights and in what is learned, by the model's optimizer. What this needs of a second pass
     for g at a better point is left out, as the paper does for its gradient is small.
 
-    The paper leaves the network that gives s open. Here it is what the authors' code has
-    for CelebA and QM9, which needs losses alone: s = sigmoid(v) with one v for each task, 1 at
-    first, and in g divided by their sum, held fixed. (For NYUv2 that code reads the model's
-    features.) A difference pushes the smaller of its two losses up, so that a weight becomes
-    negative where `penalty` is larger than about 1 / (2 K). The order of the tasks counts. A
-    task without labels is passed over.
+    What gives s is another in the authors' code for each data set. Here it is that for CelebA,
+    which needs losses alone: s = sigmoid(v) with one v for each task, 1 at first, and in g
+    divided by their sum, held fixed. (For NYUv2 that code reads the model's features.) A
+    difference pushes the smaller of its two losses up, so that a weight becomes negative where
+    `penalty` is larger than about 1 / (2 K). The order of the tasks counts. A task without labels
+    is passed over.
 
     Args:
         penalty: How much the differences count; the authors take 0.1 for 2 tasks, 0.05 for 3
