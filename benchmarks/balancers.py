@@ -33,7 +33,20 @@ GRAM = (
     *("PCGrad", "GradVac", "MGDA", "CAGrad", "IMTLG", "NashMTL"),
     *("AlignedMTL", "UPGrad", "DualProj", "FairGrad", "ConFIG", "GradNorm"),
 )
-LOSSES = ("Uncertainty", "DWA", "RLW", "GLS", "FAMO", "STCH", "IMTLL", "COSMOS")
+LOSSES = (
+    "Uncertainty",
+    "DWA",
+    "RLW",
+    "GLS",
+    "FAMO",
+    "STCH",
+    "IMTLL",
+    "COSMOS",
+    "GO4Align",
+    "IGB",
+    "LDCMTL",
+    "UWSO",
+)
 
 
 def make_model(tasks: list[str], balancer=None, normalization: str | None = "batch"):

@@ -202,6 +202,8 @@ CASES: dict[str, Callable] = {
     ),
     "Representation for a balancer of gradient elements": lambda: balancers.MoCo(at="representation"),
     "Weights of a balancer every half step": lambda: balancers.PCGrad(every=0.5),
+    "No group of tasks": lambda: balancers.GO4Align(groups=0),
+    "Unknown normalization of losses": lambda: balancers.LDCMTL(normalization="rescaled"),
     "Balancer at the representation of a model without one": lambda: without_fork().compile(
         "sgd", balancer=balancers.MGDA()
     ),

@@ -24,11 +24,14 @@ from mtlkeras.balancers.fairgrad import FairGrad
 from mtlkeras.balancers.famo import FAMO
 from mtlkeras.balancers.fixed import Fixed
 from mtlkeras.balancers.gls import GLS
+from mtlkeras.balancers.go4align import GO4Align
 from mtlkeras.balancers.graddrop import GradDrop
 from mtlkeras.balancers.gradnorm import GradNorm
 from mtlkeras.balancers.gradvac import GradVac
+from mtlkeras.balancers.igb import IGB
 from mtlkeras.balancers.imtl_g import IMTLG
 from mtlkeras.balancers.imtl_l import IMTLL
+from mtlkeras.balancers.ldc_mtl import LDCMTL
 from mtlkeras.balancers.mgda import MGDA
 from mtlkeras.balancers.moco import MoCo
 from mtlkeras.balancers.modo import MoDo
@@ -39,6 +42,7 @@ from mtlkeras.balancers.sdmgrad import SDMGrad
 from mtlkeras.balancers.stch import STCH
 from mtlkeras.balancers.uncertainty import Uncertainty
 from mtlkeras.balancers.upgrad import UPGrad
+from mtlkeras.balancers.uw_so import UWSO
 
 __all__ = [
     "AlignedMTL",
@@ -57,13 +61,16 @@ __all__ = [
     "FairGrad",
     "Fixed",
     "GLS",
+    "GO4Align",
     "GradDrop",
     "GradNorm",
     "GradVac",
     "GradientBalancer",
     "GramBalancer",
+    "IGB",
     "IMTLG",
     "IMTLL",
+    "LDCMTL",
     "LossBalancer",
     "MGDA",
     "MoCo",
@@ -76,6 +83,7 @@ __all__ = [
     "SDMGrad",
     "STCH",
     "UPGrad",
+    "UWSO",
     "Uncertainty",
     "Weighed",
 ]

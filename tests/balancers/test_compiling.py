@@ -10,6 +10,7 @@ from mtlkeras.balancers import (
     DWA,
     FAMO,
     IMTLL,
+    LDCMTL,
     MGDA,
     CAGrad,
     ExcessMTL,
@@ -62,7 +63,7 @@ def test_optimizer_in_use_goes_on_with_another_balancer(tmp_path):
                 np.testing.assert_array_equal(one, two)
 
 
-@pytest.mark.parametrize("cls", [Uncertainty, IMTLL])
+@pytest.mark.parametrize("cls", [Uncertainty, IMTLL, LDCMTL])
 def test_optimizer_in_use_does_not_know_what_a_balancer_trains(cls):
     x, y = a_batch()
     for first, second in ((None, cls()), (cls(), None), (cls(), cls())):

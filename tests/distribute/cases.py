@@ -60,6 +60,10 @@ BALANCERS = {
     "stch": balancers.STCH(),
     "imtl_l": balancers.IMTLL(),
     "cosmos": balancers.COSMOS(),
+    "go4align": balancers.GO4Align(),
+    "igb": balancers.IGB(base_epoch=1),
+    "ldc_mtl": balancers.LDCMTL(),
+    "uw_so": balancers.UWSO(),
     "fixed": balancers.Fixed({"kind": 2.0, "size": 0.5}),
 }
 for _level in ("representation", "parameters"):

@@ -31,6 +31,8 @@ def _cases() -> dict[str, balancers.Balancer]:
     }
     for name in ("Uncertainty", "DWA", "GLS", "FAMO", "STCH", "IMTLL", "COSMOS"):
         alone[name] = getattr(balancers, name)()
+    for name in ("GO4Align", "IGB", "LDCMTL", "UWSO"):
+        alone[name] = getattr(balancers, name)()
     for name in ("DBMTL", "MoCo", "ExcessMTL", "MoDo", "SDMGrad"):
         alone[name] = getattr(balancers, name)()
     for at in ("representation", "parameters"):
