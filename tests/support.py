@@ -72,11 +72,12 @@ def tiny_model(
     l2: float = 0.0,
     sharing=None,
     dependence=None,
+    trunk=None,
     **compile_args,
 ):
     """A compiled model of one convolution on 6 x 6 x 1 images."""
     model = mtlkeras.build_model(
-        (6, 6, 1), TinyTrunk(l2=l2), heads or all_heads(), sharing=sharing, dependence=dependence
+        (6, 6, 1), trunk or TinyTrunk(l2=l2), heads or all_heads(), sharing=sharing, dependence=dependence
     )
     if compiled:
         model.compile(compile_args.pop("optimizer", "sgd"), **compile_args)

@@ -60,7 +60,8 @@ TRUNKS = {
 
 
 @pytest.mark.eager
-@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow_on_jax) for n in TRUNKS])
+@pytest.mark.parametrize("name", TRUNKS)
+@pytest.mark.slow_on_jax
 def test_the_model_begins_as_hard_sharing_with_the_same_weights(name):
     trunk, shape = TRUNKS[name]
     x = np.array([[3, 4, 5], [6, 0, 0]], "int32") if shape is None else RNG.normal(size=(2, *shape))
@@ -80,6 +81,7 @@ def test_the_model_begins_as_hard_sharing_with_the_same_weights(name):
 
 
 @pytest.mark.eager
+@pytest.mark.slow_on_jax
 def test_a_frozen_trunk_stays_bitwise_the_same_also_from_disk(tmp_path):
     trunk = MLP(depth=2, width=5, normalization="batch")
     model = mtlkeras.build_model((4,), trunk, HEADS, sharing=Adapters(units=2, frozen=True))

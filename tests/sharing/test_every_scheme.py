@@ -12,8 +12,8 @@ from mtlkeras.balancers import CAGrad
 from tests.sharing.schemes import SCHEMES
 from tests.support import EAGERLY, TinyStages, all_heads, examples
 
-# Hard sharing is in nearly every other test of the models.
-MARKS = {"HardSharing()": [pytest.mark.slow_on_jax]}
+# Hard sharing is in nearly every other test of the models; MTAN compiles for long.
+MARKS = {"HardSharing()": [pytest.mark.slow_on_jax], "MTAN(reduction=2)": [pytest.mark.slow_on_jax]}
 # Of two specs of one scheme the second is slow for what it adds.
 SEEN = {type(s): s for s in reversed(SCHEMES)}
 CASES = [

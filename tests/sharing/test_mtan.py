@@ -86,8 +86,13 @@ def test_maps_are_masked_and_carried_to_the_next_size():
 
 
 @pytest.mark.eager
-@pytest.mark.parametrize("normalization", ["auto", "batch"])
-@pytest.mark.parametrize("trunk", [BiLSTM, DPCNN], ids=["BiLSTM", "DPCNN"])
+@pytest.mark.parametrize(
+    ("trunk", "normalization"),
+    [
+        pytest.param(BiLSTM, "batch", id="BiLSTM"),
+        pytest.param(DPCNN, "auto", id="DPCNN", marks=pytest.mark.slow_on_jax),
+    ],
+)
 def test_padding_changes_nothing(trunk, normalization):
     small = {"units": 3} if trunk is BiLSTM else {"width": 4, "depth": 3}
     tagging = {"tag": CRFTagging(("O", "B-x", "I-x"), at=None if trunk is BiLSTM else "block_1")}
