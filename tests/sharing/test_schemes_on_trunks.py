@@ -16,7 +16,7 @@ EMBEDDED = {**WORDS, "embedding_units": 4}
 # A trunk, the shape of its input (`None` for ids) and a tap that a head can sit at.
 TRUNKS = {
     "ResNet": (ResNet(depth=8, width=4), (9, 9, 1), "stage_2"),
-    "VGG": (VGG(depth=11, width=4, fc_units=6), (32, 32, 1), "stage_3"),
+    "VGG": (VGG(depth=11, width=4, fc_units=6), (32, 32, 1), "block_3"),
     "GoogLeNet": (GoogLeNet(width=4), (16, 16, 1), "inception_4a"),
     "BiLSTM": (BiLSTM(units=3, **EMBEDDED), None, "embedding"),
     "DPCNN": (DPCNN(width=4, depth=3, **EMBEDDED), None, "block_1"),

@@ -84,7 +84,8 @@ def test_experts_compute_again_too():
     "sharing", [MTAN(), Adapters(units=2), Adapters(units=2, stages=("hidden_1",))], ids=repr
 )
 def test_one_trunk_with_parts_of_the_tasks_computes_again(sharing):
-    _, again = assert_same(MLP_TRUNK, sharing=sharing)
+    # Tasks whose stages run one after the other draw their dropout in the order in which they do.
+    _, again = assert_same(MLP_TRUNK.replace(dropout=0.0), sharing=sharing)
     assert len(again.trunk.segments.segments) >= 2
 
 
