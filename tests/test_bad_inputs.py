@@ -19,7 +19,7 @@ from mtlkeras._app.runs.search_workers import Workers
 from mtlkeras._versions import NEWEST
 from mtlkeras.heads import Classification, MultiLabel
 from tests.data.toy_builder import ToyFruit
-from tests.support import TinyTrunk, examples, tiny_model
+from tests.support import TinyStages, TinyTrunk, examples, tiny_model
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "bad_inputs.md"
 X, Y = examples(6)
@@ -107,8 +107,8 @@ def without_fork():
     return mtlkeras.MultiTaskModel(x, outputs)
 
 
-def built(heads, trunk=None, shape=(6, 6, 1)):
-    return mtlkeras.build_model(shape, trunk or TinyTrunk(), heads)
+def built(heads, trunk=None, shape=(6, 6, 1), sharing=None):
+    return mtlkeras.build_model(shape, trunk or TinyTrunk(), heads, sharing)
 
 
 SEARCHED = '''"""Numbers."""
@@ -232,6 +232,21 @@ CASES: dict[str, Callable] = {
     "Something else than a head": lambda: built({"a": 10}),
     "No heads": lambda: built({}),
     "Trunk class instead of a trunk": lambda: built({"a": Classification(2)}, TinyTrunk),
+    "Sharing between stages of a trunk without any": lambda: built(
+        {"a": Classification(2)}, sharing=mtlkeras.sharing.MTAN()
+    ),
+    "Sharing between stages of a model that names none": lambda: built(
+        {"a": Classification(2)},
+        keras.Sequential([keras.Input((6, 6, 1)), keras.layers.Flatten()], name="body"),
+        sharing=mtlkeras.sharing.Adapters(),
+    ),
+    "Unknown stage of adapters": lambda: built(
+        {"a": Classification(2)}, TinyStages(), sharing=mtlkeras.sharing.Adapters(stages=("lats",))
+    ),
+    "Attention masks without the last stage": lambda: built(
+        {"a": Classification(2)}, TinyStages(), sharing=mtlkeras.sharing.MTAN(stages=("conv",))
+    ),
+    "Unknown kind of adapters": lambda: mtlkeras.sharing.Adapters(kind="lora"),
     "Image too small for the trunk": lambda: built(
         {"a": Classification(2)}, mtlkeras.trunks.VGG(depth=16, stem="imagenet"), (8, 8, 3)
     ),

@@ -1,8 +1,11 @@
 """Layers that models are made of."""
 
+from mtlkeras.layers.adapters import LowRankUpdate, ResidualAdapter
+from mtlkeras.layers.adaptive_pooling import AdaptivePooling
 from mtlkeras.layers.beside import Beside
 from mtlkeras.layers.characters import CharacterBiLSTM, CharacterCNN
 from mtlkeras.layers.crf import CRF
+from mtlkeras.layers.feature_attention import FeatureAttention
 from mtlkeras.layers.gradient_fork import GradientFork
 from mtlkeras.layers.grouped import GroupedConv2D
 from mtlkeras.layers.hmm import HMM
@@ -24,6 +27,7 @@ __all__ = [
     "CRFOutput",
     "HMM",
     "HMMOutput",
+    "AdaptivePooling",
     "AddSpecialTokens",
     "AttentionPooling",
     "Beside",
@@ -32,11 +36,13 @@ __all__ = [
     "CharacterBiLSTM",
     "CharacterCNN",
     "EncodeText",
+    "FeatureAttention",
     "GradientFork",
     "GroupedConv2D",
     "ImagePreprocessing",
     "LastState",
     "LocalResponseNormalization",
+    "LowRankUpdate",
     "MaskedMax",
     "MaskSteps",
     "MaskedMaxPooling1D",
@@ -44,6 +50,7 @@ __all__ = [
     "Mixture",
     "OrdinalOutput",
     "RegressionOutput",
+    "ResidualAdapter",
     "SelfAttention",
     "SequenceOutput",
     "TaskOutput",

@@ -65,17 +65,33 @@ class Ended:
         return {reading: self.outputs[name_of(reading)] for reading in self.readings[task]}
 
 
-def ended(trunk: Trunk, flow: Flow, heads: Mapping[str, Head], name: str) -> Ended:
-    """Returns what heads read of a trunk whose last stage has run, made in a model of its own."""
-    readings: dict[str, list[Reading]] = {}
+class End:
+    """The end of a trunk in a model of its own, which can be called again: all calls share its layers.
 
-    def read(flow: Flow) -> dict[str, Any]:
-        outputs, found = read_by(heads, trunk.end(flow))
-        readings.update(found)
+    Args:
+        trunk: The trunk.
+        flow: A flow behind its last stage, for the first time.
+        heads: What reads it.
+        name: Name of the model.
+    """
+
+    def __init__(self, trunk: Trunk, flow: Flow, heads: Mapping[str, Head], name: str) -> None:
+        self._trunk, self._heads = trunk, heads
+        self._readings: dict[str, list[Reading]] = {}
+        self.part = Part(self._read, flow, name)
+
+    def _read(self, flow: Flow) -> dict[str, Any]:
+        outputs, self._readings = read_by(self._heads, self._trunk.end(flow))
         return outputs
 
-    outputs = Part(read, flow, name)(flow)
-    return Ended(outputs, readings, flow.cuts if trunk.remat else ())
+    def __call__(self, flow: Flow) -> Ended:
+        """Returns what heads read behind a flow."""
+        return Ended(self.part(flow), self._readings, flow.cuts if self._trunk.remat else ())
+
+
+def ended(trunk: Trunk, flow: Flow, heads: Mapping[str, Head], name: str) -> Ended:
+    """Returns what heads read of a trunk whose last stage has run, made in a model of its own."""
+    return End(trunk, flow, heads, name)(flow)
 
 
 def lanes(scheme: str, trunk: Any, inner: Any, names: Sequence[str]) -> list[Lane]:

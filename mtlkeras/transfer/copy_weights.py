@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import keras
 
@@ -14,6 +16,9 @@ def copy_weights(source: keras.Model, target: keras.Model, layers: Sequence[str]
 
     So a trunk that was trained on some tasks begins the training on others, also where its
     inputs differ: a BERT that was pre-trained on pairs of sentences, then used on single ones.
+
+    Where one has a layer within a part, as the stages of a trunk are under `mtlkeras.sharing.Adapters`, it is
+    found by its own name, if no other in that model has the same.
 
     Args:
         source: A model, or its `trunk`.
@@ -37,8 +42,7 @@ def copy_weights(source: keras.Model, target: keras.Model, layers: Sequence[str]
     ```
     """
     source, target = (getattr(model, "trunk", model) for model in (source, target))
-    from_layers = {layer.name: layer for layer in source.layers if layer.weights}
-    to_layers = {layer.name: layer for layer in target.layers if layer.weights}
+    from_layers, to_layers = _in_common(source, target)
     names = [name for name in to_layers if name in from_layers] if layers is None else list(layers)
     for name in names:
         for side, found in (("source", from_layers), ("target", to_layers)):
@@ -55,3 +59,40 @@ def copy_weights(source: keras.Model, target: keras.Model, layers: Sequence[str]
     for name in names:
         to_layers[name].set_weights(from_layers[name].get_weights())
     return names
+
+
+def _in_common(source: Any, target: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Returns by name the layers with weights of two models: parts that both have, and what is in others."""
+    sides = [{layer.name: layer for layer in model.layers if layer.weights} for model in (source, target)]
+    alike = {
+        name
+        for name, layer in sides[0].items()
+        if name in sides[1] and _is_part(layer) == _is_part(sides[1][name])
+    }
+    one, two = (_opened(layers, alike) for layers in sides)
+    return one, two
+
+
+def _opened(layers: dict[str, Any], closed: set[str]) -> dict[str, Any]:
+    """Returns layers by name, with those within parts but for some parts, if their names are unique."""
+    found = [
+        (inner.name, inner)
+        for name, layer in layers.items()
+        for inner in ([layer] if name in closed else _leaves(layer))
+    ]
+    counts = Counter(name for name, _ in found)
+    return {name: layer for name, layer in found if counts[name] == 1}
+
+
+def _leaves(layer: Any) -> Iterator[Any]:
+    """Yields the layers with weights within a part, or the layer itself."""
+    if not _is_part(layer):
+        yield layer
+        return
+    for inner in layer.layers:
+        if inner.weights:
+            yield from _leaves(inner)
+
+
+def _is_part(layer: Any) -> bool:
+    return isinstance(layer, keras.Model)

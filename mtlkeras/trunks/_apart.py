@@ -80,6 +80,11 @@ class Part:
         outputs = keras.tree.flatten(self.model([outer[place] for place in self._places]))
         return _swapped(self._found, [*self._inner, *self._made], [*outer, *outputs])
 
+    def freeze(self) -> None:
+        """Leaves the part out of training."""
+        if self.model is not None:
+            self.model.trainable = False
+
 
 def _tensors(value: Any) -> list[Any]:
     """Returns the symbolic tensors in a structure or in the fields of a dataclass, but for its `cuts`."""

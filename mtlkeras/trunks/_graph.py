@@ -12,7 +12,7 @@ import keras
 from mtlkeras._keras_private import ordered_nodes, run_node
 from mtlkeras._types import Tensor
 from mtlkeras.trunks._apart import sources
-from mtlkeras.trunks.stages import Flow, Stage
+from mtlkeras.trunks.stages import POOLED_MASK, Flow, Stage
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,7 +108,10 @@ class Graph:
                 taps[node.operation.name] = outputs[0]
         x = keras.tree.map_structure(lambda tensor: found[id(tensor)], after.x)
         beside = {tensor.name: found[id(tensor)] for tensor in after.beside if id(tensor) in found}
-        return flow.to(x, beside=beside, taps=taps)
+        # What was made of another mask, as by pooling, comes after it.
+        masks = [mask for mask in beside.values() if mask.dtype == "bool" and len(mask.shape) == 2]
+        left: dict[str, Any] = {POOLED_MASK: masks[-1]} if masks else {}
+        return flow.to(x, beside={**beside, **left}, taps=taps)
 
 
 def _is_float(tensor: Tensor) -> bool:

@@ -15,9 +15,8 @@ from mtlkeras.layers.sequence_mask import MaskedMaxPooling1D, MaskSteps
 from mtlkeras.specs import spec, tunable
 from mtlkeras.trunks._blocks import dropped, penalty
 from mtlkeras.trunks._text import TextTrunk
-from mtlkeras.trunks.stages import Flow, Stage
+from mtlkeras.trunks.stages import POOLED_MASK, Flow, Stage
 
-_POOLED_MASK = "pooled_mask"  # Which steps the poolings have left.
 _POOLINGS = {"max": MaskedMax, "mean": MaskedMean, "attention": AttentionPooling}
 
 
@@ -79,23 +78,23 @@ class DPCNN(TextTrunk):
 
     def end(self, flow: Flow) -> Features:
         pooling = _POOLINGS[self.pooling](name=f"{self.pooling}_pool")
-        vector = dropped(self, pooling(flow.x, mask=flow.beside[_POOLED_MASK]), "vector_dropout")
+        vector = dropped(self, pooling(flow.x, mask=flow.beside[POOLED_MASK]), "vector_dropout")
         taps = {name: flow.taps[name] for name in ("embedding", "region", "block_1")}
         return Features(vector=vector, mask=flow.beside["mask"], taps=taps, source=self)
 
     def _region(self, flow: Flow) -> Flow:
         mask = flow.beside["mask"]
-        return flow.to(self._convolution(flow.x, mask, "region"), beside={_POOLED_MASK: mask})
+        return flow.to(self._convolution(flow.x, mask, "region"), beside={POOLED_MASK: mask})
 
     def _block(self, name: str, flow: Flow) -> Flow:
-        x, mask = flow.x, flow.beside[_POOLED_MASK]
+        x, mask = flow.x, flow.beside[POOLED_MASK]
         if name != "block_1":
             x, mask = MaskedMaxPooling1D(3, 2, name=f"{name}_pool")([x, mask])
         new = x
         for place in "ab":
             new = keras.layers.ReLU(name=f"{name}{place}_relu")(new)
             new = self._convolution(new, mask, f"{name}{place}")
-        return flow.to(keras.layers.Add(name=f"{name}_add")([x, new]), beside={_POOLED_MASK: mask})
+        return flow.to(keras.layers.Add(name=f"{name}_add")([x, new]), beside={POOLED_MASK: mask})
 
     def _convolution(self, x: Tensor, mask: Tensor, name: str) -> Any:
         x = MaskSteps(name=f"{name}_mask")(x, mask=mask)

@@ -11,6 +11,9 @@ import keras
 from mtlkeras._types import Tensor
 from mtlkeras.trunks._apart import apart
 
+POOLED_MASK = "pooled_mask"
+"""Name beside a flow of the mask of its tensor, where the time has been pooled."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Flow:
@@ -20,6 +23,7 @@ class Flow:
         x: The tensor that the last stage gave. Before the first stage it is what the trunk was called
             with, made ready: a tensor, or a dict of them.
         beside: Tensors that several stages or the end need beside it, by name, such as a text's `"mask"`.
+            What pools the time puts in the mask that is left, as `"pooled_mask"`.
         taps: Tensors that heads can read, by name, from shallow to deep.
         cuts: Tensors that are kept for the backward pass where a trunk has `remat=True`; what lies between
             them is computed again.
@@ -37,6 +41,11 @@ class Flow:
     beside: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     taps: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     cuts: tuple[Any, ...] = ()
+
+    @property
+    def mask(self) -> Any:
+        """The mask of `x` where that is a sequence; `None` if there is none."""
+        return self.beside.get(POOLED_MASK, self.beside.get("mask"))
 
     def to(
         self, x: Tensor, beside: Mapping[str, Any] | None = None, taps: Mapping[str, Any] | None = None

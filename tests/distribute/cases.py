@@ -14,7 +14,8 @@ import numpy as np
 
 import mtlkeras
 from mtlkeras import balancers
-from tests.support import all_heads, examples, tiny_model
+from tests.sharing.schemes import SCHEMES as ALL_SCHEMES
+from tests.support import TinyStages, all_heads, examples, tiny_model
 
 EPOCHS, BATCH = 3, 12
 
@@ -81,6 +82,14 @@ CASES.update(dict.fromkeys(BALANCERS, (sgd(), 23, 0.5)))
 # A mixture of experts.
 BALANCERS["mmoe"] = balancers.CAGrad(at="parameters")
 CASES["mmoe"] = (sgd(), 23, 0.5)
+# Every sharing scheme; statistics of batches are those of a replica.
+SCHEMES = {
+    f"sharing_{number}_{type(scheme).__name__}": (
+        scheme.replace(normalization="layer") if "normalization" in scheme.field_names() else scheme
+    )
+    for number, scheme in enumerate(ALL_SCHEMES)
+}
+CASES.update(dict.fromkeys(SCHEMES, (sgd(), 23, 0.5)))
 # Tasks that depend on each other.
 CASES["chain"] = (sgd(), 23, 0.5)
 # Their weights come from matrices near singularity, by which rounding grows.
@@ -120,6 +129,8 @@ def _parts(case):
     """Returns what the model of a case is made of that others are not."""
     if case == "mmoe":
         return {"sharing": mtlkeras.sharing.MMoE(experts=2)}
+    if case in SCHEMES:
+        return {"sharing": SCHEMES[case], "trunk": TinyStages(l2=0.01)}
     if case == "chain":
         heads = {**all_heads(), "grade": mtlkeras.heads.Classification(4)}
         return {"heads": heads, "dependence": mtlkeras.dependence.TaskChain(("kind", "grade"))}

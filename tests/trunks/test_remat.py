@@ -9,7 +9,7 @@ import pytest
 import mtlkeras
 from mtlkeras.balancers import MGDA
 from mtlkeras.heads import Classification, Regression
-from mtlkeras.sharing import MMoE
+from mtlkeras.sharing import MTAN, Adapters, MMoE
 from mtlkeras.trunks import BERT, DPCNN, MLP, VGG, BiLSTM, ResNet, Staged
 from tests.support import EAGERLY
 
@@ -77,6 +77,16 @@ def test_a_balancer_sees_the_same_gradients(at):
 def test_experts_compute_again_too():
     _, again = assert_same(MLP_TRUNK, sharing=MMoE(experts=2))
     assert len(again.trunk.get_layer("expert_2").segments.segments) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "sharing", [MTAN(), Adapters(units=2), Adapters(units=2, stages=("hidden_1",))], ids=repr
+)
+def test_one_trunk_with_parts_of_the_tasks_computes_again(sharing):
+    # Tasks whose stages run one after the other draw their dropout in the order in which they do.
+    _, again = assert_same(MLP_TRUNK.replace(dropout=0.0), sharing=sharing)
+    assert len(again.trunk.segments.segments) >= 2
 
 
 @pytest.mark.slow_on_jax
