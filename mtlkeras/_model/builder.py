@@ -15,9 +15,10 @@ from mtlkeras._fields import frozen
 from mtlkeras._model.model import MultiTaskModel
 from mtlkeras._types import Shape
 from mtlkeras.dependence import Dependence
-from mtlkeras.dependence.base import DEPENDENCE
+from mtlkeras.dependence.base import DEPENDENCE, FEATURES
 from mtlkeras.features import Features
 from mtlkeras.heads.base import Head
+from mtlkeras.layers.beside import Beside
 from mtlkeras.sharing import HardSharing, Shared, Sharing
 from mtlkeras.sharing.base import TRUNK
 from mtlkeras.sharing.hard import FORK
@@ -77,13 +78,28 @@ def build_model(
         features[task] = dataclasses.replace(shared.features[task], picture=picture, scores=read)
         scores[task] = heads[task].scores(features[task], task)
     if dependence is not None:
-        layer = dependence.layer(heads)
-        scores |= layer({task: scores[task] for task in layer.tasks})
+        scores |= _dependent(dependence, heads, scores, features)
     outputs = {task: head.output(scores[task], features[task], task) for task, head in heads.items()}
     try:
         return MultiTaskModel(inputs, outputs, name=name)
     except ValueError as error:
         raise _name_taken(heads, error) from None
+
+
+def _dependent(
+    dependence: Dependence,
+    heads: Mapping[str, Head],
+    scores: Mapping[str, Any],
+    features: Mapping[str, Features],
+) -> dict[str, Any]:
+    """Returns the scores of the tasks that depend on each other, as their output layers take them."""
+    layer = dependence.layer(heads)
+    given = {task: heads[task].class_scores(scores[task], task) for task in layer.tasks}
+    if dependence.reads_features:
+        read = [x for task in layer.tasks for x in heads[task].reads(features[task], task).values()]
+        different = list({id(x): x for x in read}.values())
+        given[FEATURES] = Beside(name=f"{DEPENDENCE}_features")(different) if different[1:] else different[0]
+    return layer(given)
 
 
 def in_order(heads: Mapping[str, Head]) -> list[str]:

@@ -9,7 +9,7 @@ import keras
 from keras import ops
 
 from mtlkeras._keras_private import call_behind, tree_node
-from mtlkeras.dependence.base import DEPENDENCE, DependentScores
+from mtlkeras.dependence.base import DEPENDENCE, FEATURES, DependentScores
 from mtlkeras.layers.output import TaskOutput
 
 
@@ -35,9 +35,11 @@ class Outputs(dict):
 
     @property
     def dependent(self) -> Any:
-        """The scores by task that meet in a dependence, or `None`."""
-        scores = self._behind.get(DEPENDENCE)
-        return scores if scores is not None and all(map(self._is_as_made, scores)) else None
+        """What a dependence was called with, the scores by task that meet in it, or `None`."""
+        scores = self._behind.get(DEPENDENCE, {})
+        return (
+            scores if scores and all(self._is_as_made(task) for task in scores if task != FEATURES) else None
+        )
 
     def answer(self, task: str) -> Answer:
         """Returns a task's output with what is behind it."""

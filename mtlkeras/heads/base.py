@@ -208,6 +208,34 @@ class Head(Spec, abc.ABC):
     def loss(self, targets: Tensor, scores: Tensor, layer: TaskOutput) -> Tensor:
         """Returns the loss of each label, in the shape of the mask of `labelled`."""
 
+    def weigh(self, values: Tensor, targets: Tensor, layer: TaskOutput) -> Tensor:
+        """Returns losses of labels times the weights that the head gives their classes, by default 1."""
+        return values
+
+    # Answers that depend on those of other tasks.
+
+    @property
+    def answer_classes(self) -> tuple[int, ...]:
+        """Number of classes of each answer to an example, where others can depend on it; else empty."""
+        return ()
+
+    def class_scores(self, scores: Tensor, task: str) -> Tensor:
+        """Builds what makes of the scores those that a dependence takes; returns them.
+
+        A score for each class, `(batch, classes)`; for yes/no labels the log-odds of each, `(batch, labels)`.
+        """
+        return scores
+
+    def class_log_probabilities(self, scores: Tensor) -> Tensor:
+        """Returns log-probabilities of the classes of each answer, for scores as `loss` takes them.
+
+        Shape `(batch, classes)`; for yes/no labels `(batch, labels, 2)`.
+
+        Raises:
+            ValueError: If the answers are not classes.
+        """
+        raise ValueError(f"{type(self).__name__} has no answers of classes.")
+
     def in_a_row(self, values: Tensor, axes: int = 0) -> Tensor:
         """Returns labels or weights by pixel, outputs with `axes=1`, with all pixels on one axis.
 
