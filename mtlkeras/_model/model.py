@@ -149,7 +149,7 @@ class MultiTaskModel(LabelledCalls):
         with self._scope():
             own_loss = type(self).compute_loss is not MultiTaskModel.compute_loss
             self._set_balancing(make_balancing(balancer, self, own_loss))
-            kept = TaskMetrics(objectives, task_metrics, joint, with_weights=balancer is not None)
+            kept = TaskMetrics(objectives, task_metrics, joint, balancer is not None, dependence_layer(self))
             # Past Keras' attribute tracking, which would list the container a second time.
             object.__setattr__(self, "_compile_metrics", kept)
         object.__setattr__(self, "_objectives", objectives)
