@@ -14,6 +14,7 @@ from mtlkeras._keras_private import CompileMetrics, direction_of
 from mtlkeras._model.given_functions import GivenMetric, TaskView
 from mtlkeras._model.joint_answers import JointAnswers
 from mtlkeras._model.objective import TaskObjective
+from mtlkeras._model.outputs import Outputs
 from mtlkeras.dependence.base import DependentScores
 
 # Metrics of heads in which a label that is none of the classes counts as a wrong answer.
@@ -280,8 +281,11 @@ class TaskMetrics(CompileMetrics):
                 answers[task] = objective.head.metric_outputs(outputs, objective.layer)
             _update(entry.metric, objective.head.metric_targets(targets), answers[task], weights)
         joint = JointAnswers(self._objectives, self._dependence, y_true, y_pred)
+        # What Keras builds metrics with on JAX has no scores; those that take them have their variables.
+        scores = self.built or isinstance(y_pred, Outputs)
         for metric in self._joint:
-            joint.update(metric)
+            if scores or getattr(metric, "takes", "answers") == "answers":
+                joint.update(metric)
         self.build(y_true, y_pred)
 
     def reset_state(self) -> None:

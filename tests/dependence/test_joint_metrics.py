@@ -138,5 +138,6 @@ def test_what_has_no_joint_likelihood_is_told():
         with pytest.raises(ValueError, match=message):
             model.compile("sgd", joint_metrics=JointLogLikelihood(("x",)))
     model = build(TREE)
+    model.evaluate(X, Y, verbose=0)
     with pytest.raises(ValueError, match="model.outputs_for_loss"):
         model.compute_metrics(X, Y, dict(model(X)))
