@@ -76,12 +76,19 @@ def dependent_outputs(
         return outputs
     scores = {task: ops.convert_to_tensor(values) for task, values in behind[DEPENDENCE].items()}
     labels = {task: _evidence(model, task, values, rows) for task, values in (known or {}).items()}
-    if joint:
-        found = {t: _as_outputs(mode, scores[t]) for t, mode in layer.mode(scores, labels).items()}
-    else:
-        given = layer.given(scores, labels)
-        found = {task: model.output_layers[task](given[task]) for task in layer.tasks}
+    found = (joint_outputs if joint else outputs_given)(model, layer, scores, labels)
     return {**outputs, **{task: ops.convert_to_numpy(values) for task, values in found.items()}}
+
+
+def outputs_given(model: Any, layer: Any, scores: Any, labels: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the outputs of tasks that depend on each other, given labels and the masks of those known."""
+    given = layer.given(scores, labels)
+    return {task: model.output_layers[task](given[task]) for task in layer.tasks}
+
+
+def joint_outputs(model: Any, layer: Any, scores: Any, labels: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the most probable answers together as outputs, with arguments as `outputs_given`."""
+    return {task: _as_outputs(mode, scores[task]) for task, mode in layer.mode(scores, labels).items()}
 
 
 def _as_outputs(answers: Any, scores: Any) -> Any:

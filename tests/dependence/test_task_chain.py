@@ -71,11 +71,15 @@ def test_it_exports_and_is_drawn(tmp_path):
     model.compile("sgd", run_eagerly=True)
     x, y = data()
     model.fit(x, y, verbose=0)
-    model.export(tmp_path / "saved", verbose=False)
+    model.export(tmp_path / "saved", joint=True, verbose=False)
     loaded = tf.saved_model.load(tmp_path / "saved")
     raw = loaded.serve_raw(x)
     for task, outputs in model.predict(x, verbose=0).items():
         np.testing.assert_allclose(raw[task], outputs, rtol=1e-5, atol=1e-6)
+    best = model.predict_labels(x, joint=True, verbose=0)
+    assert loaded.serve_joint(x)["b"].numpy().tolist() == list(best["b"]) and not hasattr(
+        loaded, "serve_known"
+    )
     draw_model(tmp_path / "model.png", model)
     assert (tmp_path / "model.png").stat().st_size > 5000
     assert links(model) == ([("a", "b")], [])
