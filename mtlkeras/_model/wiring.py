@@ -10,11 +10,13 @@ from typing import Any
 import keras
 
 from mtlkeras._errors import unknown_name
+from mtlkeras._keras_private import call_behind
 from mtlkeras.dependence import Dependence
 from mtlkeras.dependence.base import DEPENDENCE, FEATURES
 from mtlkeras.features import Features
 from mtlkeras.heads.base import Head
 from mtlkeras.layers.beside import Beside
+from mtlkeras.layers.gradient_fork import GradientFork
 
 
 class Wiring:
@@ -86,9 +88,15 @@ class Wiring:
 
     def _features_read(self, tasks: tuple[str, ...]) -> Any:
         """Returns the vectors that the heads of some tasks read, beside each other."""
-        read = [x for t in tasks for x in self._heads[t].reads(self._features[t], t).values()]
-        different = list({id(x): x for x in read}.values())
+        read = [(x, t) for t in tasks for x in self._heads[t].reads(self._features[t], t).values()]
+        different = list({_origin(x, task): x for x, task in read}.values())
         return Beside(name=f"{DEPENDENCE}_features")(different) if len(different) > 1 else different[0]
+
+
+def _origin(tensor: Any, task: str) -> Any:
+    """Returns what tells a tensor that a task reads from others; the copies of a fork are one."""
+    fork = call_behind(tensor).operation
+    return str(fork.keys[task]) if isinstance(fork, GradientFork) else id(tensor)
 
 
 def in_order(heads: Mapping[str, Head]) -> list[str]:

@@ -28,7 +28,20 @@ CASES = {
 }
 
 
-@pytest.fixture(params=CASES, scope="module")
+# Each operation is compiled for each shape there.
+SLOW_ON_JAX = (
+    "chain",
+    "star",
+    "forest",
+    "directed chain",
+    "directed tree",
+    "conditional chain",
+    "mixed chain",
+)
+MARKED = [pytest.param(c, marks=pytest.mark.slow_on_jax) if c in SLOW_ON_JAX else c for c in CASES]
+
+
+@pytest.fixture(params=MARKED, scope="module")
 def case(request):
     """A layer, its scores, half of the labels, and the probability of every assignment."""
     heads, fields = CASES[request.param]

@@ -50,6 +50,7 @@ def log_of(table, ys):
     return np.log(brute.total(brute.fitting(table, ys)))
 
 
+@pytest.mark.slow_on_jax
 def test_metrics_are_those_of_all_assignments_however_batches_fall(tmp_path):
     model = build(TREE)
     layer = model.get_layer("dependence")
