@@ -29,15 +29,7 @@ CASES = {
 
 
 # Each operation is compiled for each shape there.
-SLOW_ON_JAX = (
-    "chain",
-    "star",
-    "forest",
-    "directed chain",
-    "directed tree",
-    "conditional chain",
-    "mixed chain",
-)
+SLOW_ON_JAX = set(CASES) - {"conditional directed star", "mixed tree"}
 MARKED = [pytest.param(c, marks=pytest.mark.slow_on_jax) if c in SLOW_ON_JAX else c for c in CASES]
 
 

@@ -129,6 +129,7 @@ def test_hamming_loss_is_that_of_scikit_learn():
     assert float(metric.result()) == pytest.approx(hamming_loss(right, found))
 
 
+@pytest.mark.slow_on_jax
 def test_what_has_no_joint_likelihood_is_told():
     for head, message in [
         (Regression(), "the head of task 'x' has no classes"),

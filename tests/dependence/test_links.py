@@ -85,6 +85,7 @@ def test_at_the_start_heads_are_as_without_a_chain_and_labels_are_summed():
     assert logs[1]["o_loss"] == pytest.approx(-np.log(expected["o"][ranks, y["o"][ranks]]).mean(), rel=1e-5)
 
 
+@pytest.mark.slow_on_jax
 def test_weights_of_labels_and_of_classes_scale_their_parts():
     model, y = build(TaskChain(("m",)), {"m": MultiLabel(3)}), {"m": np.array([[1, 0, 1]] * 9)}
     layer = model.get_layer("dependence")

@@ -14,7 +14,7 @@ import numpy as np
 
 import mtlkeras
 from mtlkeras import balancers
-from tests.support import all_heads, examples, tiny_model
+from tests.support import examples, tiny_model
 
 EPOCHS, BATCH = 3, 12
 
@@ -117,8 +117,13 @@ def _parts(case):
     if case == "mmoe":
         return {"sharing": mtlkeras.sharing.MMoE(experts=2)}
     if case == "chain":
-        heads = {**all_heads(), "grade": mtlkeras.heads.Classification(4)}
-        return {"heads": heads, "dependence": mtlkeras.dependence.TaskChain(("kind", "grade"))}
+        tree = (("kind", "grade"), ("kind", "marks/red"), ("marks/red", "marks/blue"))
+        tasks = ("kind", "grade", "marks")
+        metrics = [
+            mtlkeras.metrics.JointLogLikelihood(tasks),
+            mtlkeras.metrics.HammingLoss(tasks, joint=True),
+        ]
+        return {"dependence": mtlkeras.dependence.TaskChain(tree=tree), "joint_metrics": metrics}
     return {}
 
 

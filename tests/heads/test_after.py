@@ -33,6 +33,7 @@ def test_scores_stand_beside_the_features():
     np.testing.assert_allclose(model.predict(x, verbose=0)["b"], p, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow_on_jax
 @pytest.mark.parametrize("gradients", [True, False])
 def test_probabilities_are_read_with_gradients_or_without(gradients, tmp_path):
     reads = {"after_reads": "probabilities", "after_gradients": gradients}
