@@ -30,7 +30,7 @@ class Features:
             `sequence`, so that the one mask holds for it too.
         source: The trunk, for error messages.
         picture: Height and width of the model's picture, where it has one of a known size.
-        scores: Of other tasks the scores that this one reads, by task.
+        scores: Of other tasks what this one reads, their scores or probabilities, by task.
         cuts: Tensors of the trunk between which the backward pass computes activations again; none where it
             keeps them.
 

@@ -17,6 +17,7 @@ import mtlkeras
 from mtlkeras import balancers
 from mtlkeras._app.runs.search_workers import Workers
 from mtlkeras._versions import NEWEST
+from mtlkeras.dependence import TaskChain
 from mtlkeras.heads import Classification, MultiLabel
 from tests.data.toy_builder import ToyFruit
 from tests.support import TinyStages, TinyTrunk, examples, tiny_model
@@ -28,6 +29,10 @@ TAGS = ("O", "B-city")
 
 def compiled(**arguments):
     return tiny_model(compiled=False).compile("sgd", **arguments)
+
+
+def chained(**fields):
+    return tiny_model(dependence=TaskChain(**fields))
 
 
 def fitted(y, **arguments):
@@ -255,6 +260,30 @@ CASES: dict[str, Callable] = {
     ),
     "Names that do not fit the classes": lambda: Classification(3, class_names=("a", "b")),
     "Ordinal head with two classes": lambda: mtlkeras.heads.Ordinal(2),
+    "Unknown task in a chain": lambda: chained(order=("kind", "grad")),
+    "Task twice in a chain": lambda: chained(order=("kind", "grade", "kind")),
+    "Task without classes in a chain": lambda: chained(order=("kind", "size")),
+    "Tree of tasks with a circle": lambda: chained(
+        tree=(("kind", "grade"), ("grade", "marks/red"), ("marks/red", "kind"))
+    ),
+    "Unknown label in a tree of tasks": lambda: chained(tree=(("kind", "marks/redd"),)),
+    "Several labels at once in a tree of tasks": lambda: chained(tree=(("kind", "marks"),)),
+    "Neither an order nor a tree": lambda: TaskChain(),
+    "Labels of a Chow-Liu tree that are no classes": lambda: TaskChain.from_labels(
+        {"kind": [0, 1], "size": [0.5, 1.0]}
+    ),
+    "Known label outside the classes": lambda: chained(order=("kind", "grade")).predict_labels(
+        X, known={"kind": [3] * 6}, verbose=0
+    ),
+    "Export of known answers of an unknown task": lambda tmp_path: chained(order=("kind", "grade")).export(
+        tmp_path / "served", known=("grad",)
+    ),
+    "Tasks that read each other in a circle": lambda: tiny_model(
+        {"kind": Classification(3, after=("grade",)), "grade": Classification(4, after=("kind",))}
+    ),
+    "Joint likelihood of numbers": lambda: compiled(
+        joint_metrics=mtlkeras.metrics.JointLogLikelihood(("kind", "size"))
+    ),
     "Unknown field of a spec": lambda: MultiLabel(2).replace(treshold=0.3),
     "Unknown column of a table": lambda tmp_path: loaded(tmp_path, {"colour": "color"}),
     "Class that a table's label does not have": unknown_class,

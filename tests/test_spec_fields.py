@@ -170,6 +170,8 @@ def wrong_values(options: tuple[Any, ...]) -> list[Any]:
     if len(kinds) == 1 and typing.get_origin(kinds[0]) is tuple:
         entry = typing.get_args(kinds[0])[0]
         whole = [{"a": 1}, {1.5, 2.5}]
+        if typing.get_origin(entry) is tuple:
+            return [*whole, ("a",), (("a", "b", "c"),), ((1, "b"),)]
         return whole if entry is Any else [*whole, *[(value,) for value in WRONG[entry]]]
     if all(typing.get_origin(h) is None and isinstance(h, type) and h not in WRONG for h in kinds):
         return [3, "x", (1,)]  # A dict, or an instance of a class.

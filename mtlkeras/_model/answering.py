@@ -53,7 +53,7 @@ def dependent_outputs(
     Args:
         model: The model.
         x: Inputs, as for `predict`, checked.
-        joint: Whether to give the most probable answers together, as one-hot rows.
+        joint: Whether to give the most probable answers together, as rows of zeros and ones.
         known: Labels by task, with missing ones where nothing is known; `None` for none.
         **kwargs: As for `predict`.
 
@@ -76,14 +76,24 @@ def dependent_outputs(
         return outputs
     scores = {task: ops.convert_to_tensor(values) for task, values in behind[DEPENDENCE].items()}
     labels = {task: _evidence(model, task, values, rows) for task, values in (known or {}).items()}
-    if not joint:
-        found = layer.given(scores, labels)
-        return {**outputs, **{t: ops.convert_to_numpy(ops.softmax(found[t])) for t in layer.tasks}}
-    mode = layer.mode(scores, labels)
-    return {
-        **outputs,
-        **{t: ops.convert_to_numpy(ops.one_hot(mode[t], scores[t].shape[-1])) for t in layer.tasks},
-    }
+    found = (joint_outputs if joint else outputs_given)(model, layer, scores, labels)
+    return {**outputs, **{task: ops.convert_to_numpy(values) for task, values in found.items()}}
+
+
+def outputs_given(model: Any, layer: Any, scores: Any, labels: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the outputs of tasks that depend on each other, given labels and the masks of those known."""
+    given = layer.given(scores, labels)
+    return {task: model.output_layers[task](given[task]) for task in layer.tasks}
+
+
+def joint_outputs(model: Any, layer: Any, scores: Any, labels: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the most probable answers together as outputs, with arguments as `outputs_given`."""
+    return {task: _as_outputs(mode, scores[task]) for task, mode in layer.mode(scores, labels).items()}
+
+
+def _as_outputs(answers: Any, scores: Any) -> Any:
+    """Returns answers as outputs that are sure of them: one-hot rows of classes, or 0/1 rows of labels."""
+    return ops.one_hot(answers, scores.shape[-1]) if len(answers.shape) == 1 else ops.cast(answers, "float32")
 
 
 def _evidence(model: Any, task: str, values: Any, rows: int) -> tuple[Any, Any]:

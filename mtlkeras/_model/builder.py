@@ -5,14 +5,13 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Mapping
-from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 import keras
 
-from mtlkeras._errors import unknown_name
 from mtlkeras._fields import frozen
 from mtlkeras._model.model import MultiTaskModel
+from mtlkeras._model.wiring import Wiring
 from mtlkeras._types import Shape
 from mtlkeras.dependence import Dependence
 from mtlkeras.dependence.base import DEPENDENCE
@@ -70,37 +69,12 @@ def build_model(
     _check_spec("dependence", "a dependence", dependence, Dependence)
     shared = _checked_shared(sharing or HardSharing(), trunk, inputs, heads)
     picture = _picture_size(inputs)
-    features: dict[str, Features] = {}
-    scores: dict[str, Any] = {}
-    for task in in_order(heads):
-        read = {other: scores[other] for other in heads[task].after}
-        features[task] = dataclasses.replace(shared.features[task], picture=picture, scores=read)
-        scores[task] = heads[task].scores(features[task], task)
-    if dependence is not None:
-        layer = dependence.layer(heads)
-        scores |= layer({task: scores[task] for task in layer.tasks})
-    outputs = {task: head.output(scores[task], features[task], task) for task, head in heads.items()}
+    features = {task: dataclasses.replace(shared.features[task], picture=picture) for task in heads}
+    outputs = Wiring(heads, features, dependence).outputs()
     try:
         return MultiTaskModel(inputs, outputs, name=name)
     except ValueError as error:
         raise _name_taken(heads, error) from None
-
-
-def in_order(heads: Mapping[str, Head]) -> list[str]:
-    """Returns the tasks with each behind those whose scores it reads.
-
-    Raises:
-        ValueError: If one reads an unknown task, or tasks read each other in a circle.
-    """
-    for task, head in heads.items():
-        for other in head.after:
-            if other not in heads:
-                raise unknown_name("task", other, heads, f"after= of task '{task}'")
-    try:
-        return list(TopologicalSorter({task: head.after for task, head in heads.items()}).static_order())
-    except CycleError as error:
-        circle = " -> ".join(error.args[1])
-        raise ValueError(f"heads: the tasks read each other's scores in a circle: {circle}.") from None
 
 
 def as_inputs(inputs: Any) -> Any:

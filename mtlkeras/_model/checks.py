@@ -47,7 +47,7 @@ def joint_metrics(metrics: Any, heads: Mapping[str, Head]) -> list[Any]:
     """Returns metrics over several tasks as a list, each for tasks that the model has.
 
     Raises:
-        ValueError: If one names no tasks, an unknown one, or one whose answer is a number.
+        ValueError: If one names no tasks, an unknown one, or one whose answers it cannot judge.
     """
     if metrics is None:
         return []
@@ -64,6 +64,11 @@ def joint_metrics(metrics: Any, heads: Mapping[str, Head]) -> list[Any]:
             if heads[task].label_form.are_numbers:
                 raise ValueError(
                     f"joint_metrics, metric '{metric.name}': the head of task '{task}' has no classes."
+                )
+            if getattr(metric, "takes", None) == "log_likelihoods" and not heads[task].answer_classes:
+                raise ValueError(
+                    f"joint_metrics, metric '{metric.name}': it is for heads Classification, Ordinal and "
+                    f"MultiLabel; that of task '{task}' is {type(heads[task]).__name__}."
                 )
     return metrics
 

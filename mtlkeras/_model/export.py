@@ -6,7 +6,7 @@ import importlib.util
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import keras
 
 from mtlkeras._backends import traced_once
 from mtlkeras._errors import unknown_name
+from mtlkeras._model.joint_endpoints import check_asked, joint_endpoints
 from mtlkeras._model.text_inputs import takes_tokens, text_encoder
 
 FORMATS = ("tf_saved_model", "onnx", "litert")
@@ -24,10 +25,19 @@ _NEEDS = {
 }
 
 
-def export_model(model: Any, filepath: Any, format: str, keras_export: Callable, **kwargs: Any) -> None:
+def export_model(
+    model: Any,
+    filepath: Any,
+    format: str,
+    keras_export: Callable,
+    joint: bool = False,
+    known: Sequence[str] = (),
+    **kwargs: Any,
+) -> None:
     """Exports `model`; see `MultiTaskModel.export`."""
     if format not in FORMATS:
         raise unknown_name("format", format, FORMATS, "format= of export")
+    check_asked(model, joint, known, format)
     target = Path(filepath)
     if target.exists():
         raise FileExistsError(
@@ -46,7 +56,7 @@ def export_model(model: Any, filepath: Any, format: str, keras_export: Callable,
     try:
         part = aside / target.name
         if format == "tf_saved_model":
-            _saved_model(model, part, **kwargs)
+            _saved_model(model, part, joint, tuple(known), **kwargs)
         else:
             if format == "onnx":
                 model.predict(_zeros(model), verbose=0)  # Keras' ONNX export wants a model that ran.
@@ -65,7 +75,9 @@ def _zeros(model: Any) -> Any:
     return keras.tree.map_structure(zeros, model.input)
 
 
-def _saved_model(model: Any, path: Path, verbose: bool = False, **kwargs: Any) -> None:
+def _saved_model(
+    model: Any, path: Path, joint: bool, known: tuple[str, ...], verbose: bool = False, **kwargs: Any
+) -> None:
     signature = [
         keras.tree.map_structure(
             lambda x: keras.InputSpec(shape=x.shape, dtype=x.dtype, name=x.name), model.input
@@ -84,6 +96,8 @@ def _saved_model(model: Any, path: Path, verbose: bool = False, **kwargs: Any) -
     else:
         archive.add_endpoint("serve", serve, input_signature=signature, **kwargs)
     archive.add_endpoint("serve_raw", raw, input_signature=signature, **kwargs)
+    for name, function, arguments in joint_endpoints(model, signature[0], decode_outputs, joint, known):
+        archive.add_endpoint(name, function, input_signature=arguments, **kwargs)
     archive.write_out(str(path), verbose=verbose)
 
 

@@ -9,7 +9,7 @@ from keras import ops
 
 from mtlkeras._backends import Trainer, replica_count, sum_over_replicas
 from mtlkeras._model import checks
-from mtlkeras._model.outputs import answer, dependence_layer
+from mtlkeras._model.outputs import answer, dependence_layer, dependent_scores
 from mtlkeras._types import Labels, SampleWeights, TensorsByTask
 
 
@@ -143,12 +143,7 @@ class JointObjective(Trainer, keras.Model):
         layer = dependence_layer(self)
         if layer is None:
             return {}
-        scores = getattr(y_pred, "dependent", None)
-        if scores is None:
-            raise ValueError(
-                f"The loss of the tasks {', '.join(layer.tasks)}, which depend on each other, is that of "
-                "their scores. Take the outputs from model.outputs_for_loss(x, training=True)."
-            )
+        scores = dependent_scores(layer, y_pred)
         known = {
             task: self._objectives[task].evidence(y[task], y_pred[task]) for task in layer.tasks if task in y
         }

@@ -149,7 +149,7 @@ class MultiTaskModel(LabelledCalls):
         with self._scope():
             own_loss = type(self).compute_loss is not MultiTaskModel.compute_loss
             self._set_balancing(make_balancing(balancer, self, own_loss))
-            kept = TaskMetrics(objectives, task_metrics, joint, with_weights=balancer is not None)
+            kept = TaskMetrics(objectives, task_metrics, joint, balancer is not None, dependence_layer(self))
             # Past Keras' attribute tracking, which would list the container a second time.
             object.__setattr__(self, "_compile_metrics", kept)
         object.__setattr__(self, "_objectives", objectives)
@@ -322,23 +322,35 @@ class MultiTaskModel(LabelledCalls):
             outputs = self.predict(x, **kwargs)
         return {task: labels_of(layer, outputs[task]) for task, layer in self.output_layers.items()}
 
-    def export(self, filepath: PathLike, format: str = "tf_saved_model", **kwargs: Any) -> None:  # type: ignore[override]
+    def export(  # type: ignore[override]
+        self,
+        filepath: PathLike,
+        format: str = "tf_saved_model",
+        joint: bool = False,
+        known: Sequence[str] = (),
+        **kwargs: Any,
+    ) -> None:
         """Writes the model for serving, without need of any Python code of ours.
 
         Args:
             filepath: Where to write; it must not exist.
             format: `"tf_saved_model"` (default) with the endpoints `serve` (decoded
                 answers) and `serve_raw` (the outputs), `"onnx"` or `"litert"` (the outputs).
+            joint: For tasks that depend on each other, whether a SavedModel is also to have the endpoint
+                `serve_joint`, for the most probable answers together.
+            known: Tasks among these whose answers may be known: `serve_joint`, and the endpoint
+                `serve_known` for the best answer to each task, take them as a second argument, a dict of
+                int32 labels by task with -1 where one is not known.
             **kwargs: As for `keras.Model.export`.
 
         Raises:
             FileExistsError: If `filepath` exists.
-            ValueError: For an unknown format.
+            ValueError: For an unknown format, or if `joint` or `known` asks for what the model has not.
             ImportError: If a package that the format needs is not installed.
         """
         from mtlkeras._model.export import export_model
 
-        export_model(self, filepath, format, super().export, **kwargs)
+        export_model(self, filepath, format, super().export, joint, known, **kwargs)
 
 
 def _checked_weights(weights: dict[str, Any]) -> dict[str, float]:

@@ -11,7 +11,6 @@ from mtlkeras._missing import MISSING
 from mtlkeras._model.given_functions import GivenLoss, TaskView
 from mtlkeras._model.label_arrays import arranged_weights
 from mtlkeras._model.outputs import Answer
-from mtlkeras.heads._class_weights import weighed
 from mtlkeras.heads.base import Head
 from mtlkeras.layers.output import TaskOutput
 
@@ -99,8 +98,8 @@ class TaskObjective:
     ) -> tuple[Any, Any]:
         """Returns the sum of the losses of the labelled examples, and how many they are.
 
-        An example with several entries counts with the mean over its known entries. An
-        example or label of zero sample weight counts as not labelled.
+        An example with several entries counts with the mean over its known entries, in a dependence with
+        their sum. An example or label of zero sample weight counts as not labelled.
 
         Args:
             y: Labels as the user gives them.
@@ -133,7 +132,7 @@ class TaskObjective:
                 f"sample_weight of task '{self.task}': a loss of whole rows takes one weight an example, "
                 f"shape (batch,); received shape {tuple(by_label.shape)}."
             )
-        values, counted = self._by_unit(values, mask)
+        values, counted = self._by_unit(values, mask, joint)
         if weights is not None and by_label is None:
             if len(values.shape) == 2:  # A weight of an example is that of each of its units.
                 weights = ops.expand_dims(weights, -1)
@@ -141,8 +140,11 @@ class TaskObjective:
             values = ops.where(counted, values * weights, 0.0)
         return ops.sum(values), ops.sum(ops.cast(counted, "float32"))
 
-    def _by_unit(self, values: Any, mask: Any) -> tuple[Any, Any]:
+    def _by_unit(self, values: Any, mask: Any, joint: Any) -> tuple[Any, Any]:
         """Returns the values of what the task's mean is over, and which of them count."""
+        if self._loss is None and joint is not None and len(mask.shape) == 2:
+            # The sum, so that the losses of all tasks add up to that of all labels together.
+            return ops.sum(ops.where(mask, values, 0.0), axis=-1), ops.any(mask, axis=-1)
         if self._loss is None or not self.view.of_steps:
             return self.head.by_unit(values, mask)
         counted = mask if len(values.shape) == 2 else ops.any(mask, axis=-1)
@@ -184,7 +186,7 @@ class TaskObjective:
 
     def _values(self, targets: Any, mask: Any, answer: Answer, joint: Any) -> tuple[Any, Any]:
         if self._loss is None and joint is not None:
-            return weighed(self.head, joint, targets, self.layer), mask
+            return self.head.weigh(joint, targets, self.layer), mask
         if self._loss is None:
             scores = self.head.in_a_row(answer.scores(self.layer), 1)
             return self.head.loss(targets, scores, self.layer), mask

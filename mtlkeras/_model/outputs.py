@@ -8,11 +8,13 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
+from mtlkeras._backends import container
 from mtlkeras._keras_private import call_behind, tree_node
-from mtlkeras.dependence.base import DEPENDENCE, DependentScores
+from mtlkeras.dependence.base import DEPENDENCE, FEATURES, DependentScores
 from mtlkeras.layers.output import TaskOutput
 
 
+@container
 @tree_node
 class Outputs(dict):
     """A model's outputs by task, with what the last layer of each head took.
@@ -35,9 +37,11 @@ class Outputs(dict):
 
     @property
     def dependent(self) -> Any:
-        """The scores by task that meet in a dependence, or `None`."""
-        scores = self._behind.get(DEPENDENCE)
-        return scores if scores is not None and all(map(self._is_as_made, scores)) else None
+        """What a dependence was called with, the scores by task that meet in it, or `None`."""
+        scores = self._behind.get(DEPENDENCE, {})
+        return (
+            scores if scores and all(self._is_as_made(task) for task in scores if task != FEATURES) else None
+        )
 
     def answer(self, task: str) -> Answer:
         """Returns a task's output with what is behind it."""
@@ -45,6 +49,11 @@ class Outputs(dict):
 
     def _is_as_made(self, task: str) -> bool:
         return task in self._made and self.get(task) is self._made[task]
+
+    def parts(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Returns the outputs and what is behind those that are as made, which make the same anew."""
+        kept = {task: inputs for task, inputs in self._behind.items() if self._is_as_made(task)}
+        return dict(self), kept if self.dependent is None else {**kept, DEPENDENCE: self.dependent}
 
     def tree_flatten(self) -> tuple[list[Any], list[str], list[str]]:
         """Returns the outputs and their tasks, for `keras.tree`."""
@@ -78,6 +87,21 @@ def answer(outputs: Mapping[str, Any], task: str) -> Answer:
 def dependence_layer(model: Any) -> DependentScores | None:
     """Returns the layer in which the scores of several tasks meet, if there is one."""
     return next((layer for layer in model.layers if isinstance(layer, DependentScores)), None)
+
+
+def dependent_scores(layer: DependentScores, outputs: Any) -> Any:
+    """Returns what a dependence was called with for these outputs.
+
+    Raises:
+        ValueError: If the outputs came without their scores.
+    """
+    scores = getattr(outputs, "dependent", None)
+    if scores is None:
+        raise ValueError(
+            f"The loss of the tasks {', '.join(layer.tasks)}, which depend on each other, is that of "
+            "their scores. Take the outputs from model.outputs_for_loss(x, training=True)."
+        )
+    return scores
 
 
 def twin(model: Any) -> keras.Model:

@@ -12,7 +12,10 @@ from keras import ops
 from mtlkeras._errors import unknown_name
 from mtlkeras._keras_private import CompileMetrics, direction_of
 from mtlkeras._model.given_functions import GivenMetric, TaskView
+from mtlkeras._model.joint_answers import JointAnswers
 from mtlkeras._model.objective import TaskObjective
+from mtlkeras._model.outputs import Outputs
+from mtlkeras.dependence.base import DependentScores
 
 # Metrics of heads in which a label that is none of the classes counts as a wrong answer.
 _OF_RIGHT_AND_WRONG = ("accuracy", "top_5_accuracy")
@@ -123,10 +126,13 @@ class TaskMetrics(CompileMetrics):
         metrics: The tasks' metrics by task, from `MetricsOfTasks`.
         joint: Metrics of several tasks at once, such as `mtlkeras.metrics.ExactMatch`.
         with_weights: Whether a balancer gives the tasks weights, to be logged as `<task>_weight`.
+        dependence: The layer in which the scores of several tasks meet, if there is one.
 
     Raises:
         ValueError: If two metrics would have the same full name.
     """
+
+    _dependence: DependentScores | None
 
     def __init__(
         self,
@@ -134,8 +140,11 @@ class TaskMetrics(CompileMetrics):
         metrics: Mapping[str, list[TaskMetric]],
         joint: Sequence[Any] = (),
         with_weights: bool = False,
+        dependence: DependentScores | None = None,
     ) -> None:
         super().__init__(None, None)
+        # Past Keras' attribute tracking: its weights are the model's.
+        object.__setattr__(self, "_dependence", dependence)
         self._objectives = objectives
         self._joint = list(joint)
         self._entries = [(objectives[task], entry) for task, entries in metrics.items() for entry in entries]
@@ -271,22 +280,13 @@ class TaskMetrics(CompileMetrics):
             if task not in answers:  # Which may be the result of a search, and is made once.
                 answers[task] = objective.head.metric_outputs(outputs, objective.layer)
             _update(entry.metric, objective.head.metric_targets(targets), answers[task], weights)
+        joint = JointAnswers(self._objectives, self._dependence, y_true, y_pred)
+        # What Keras builds metrics with on JAX has no scores; those that take them have their variables.
+        scores = self.built or isinstance(y_pred, Outputs)
         for metric in self._joint:
-            if all(task in y_true for task in metric.tasks):
-                metric.update_state(*self._answers(metric.tasks, y_true, y_pred))
+            if scores or getattr(metric, "takes", "answers") == "answers":
+                joint.update(metric)
         self.build(y_true, y_pred)
-
-    def _answers(self, tasks: Sequence[str], y_true: Any, y_pred: Any) -> tuple[dict, dict, dict]:
-        """Returns labels and answers as indices, and which labels are there, by task."""
-        right, answers, masks = {}, {}, {}
-        for task in tasks:
-            objective = self._objectives[task]
-            outputs = objective.head.in_a_row(y_pred[task], 1)
-            targets, mask = objective.labels(y_true[task], outputs)
-            targets, masks[task] = objective.judged(y_true[task], outputs, targets, mask)
-            right[task] = objective.head.metric_targets(targets)
-            answers[task] = objective.layer.answers(outputs)
-        return right, answers, masks
 
     def reset_state(self) -> None:
         self._sums.assign(ops.zeros(self._sums.shape, "float32"))

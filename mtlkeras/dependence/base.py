@@ -15,6 +15,9 @@ from mtlkeras.specs import Spec
 DEPENDENCE = "dependence"
 """Name of the layer within a `MultiTaskModel` in which the scores of several tasks meet."""
 
+FEATURES = "/features"
+"""Key of the features among what a dependence is called with; no task has a name with a slash."""
+
 
 class Dependence(Spec, abc.ABC):
     """Joins the scores of several heads, whose answers depend on each other, into one distribution.
@@ -26,6 +29,11 @@ class Dependence(Spec, abc.ABC):
     @abc.abstractmethod
     def links(self) -> tuple[tuple[str, str], ...]:
         """The pairs of tasks that depend on each other directly, for pictures."""
+
+    @property
+    def reads_features(self) -> bool:
+        """Whether the layer is to be given the features that the heads read."""
+        return False
 
     @abc.abstractmethod
     def layer(self, heads: Mapping[str, Head]) -> DependentScores:
@@ -49,8 +57,9 @@ class DependentScores(keras.layers.Layer, abc.ABC):
         tasks: The tasks whose scores meet here.
         **kwargs: As for every Keras layer; `dtype` is always float32.
 
-    Inputs and outputs are dicts of tensors by task. A head's activation of a task's output is the
-    distribution of the task's answer with all others summed out.
+    Inputs and outputs are dicts of tensors by task: the scores as a head's `class_scores` leaves them. Under
+    `FEATURES` the inputs also have what the heads read, shape `(batch, features)`, if the spec asks for it. A
+    head's output layer makes of a task's output the distribution of its answer with all others summed out.
     """
 
     def __init__(self, dependence: Any, tasks: Any, **kwargs: Any) -> None:
@@ -74,7 +83,8 @@ class DependentScores(keras.layers.Layer, abc.ABC):
                 left out.
 
         Returns:
-            Tensors of shape `(batch,)` by task, whose sum is that of all known labels together.
+            Tensors by task of the shape of the labels' mask, whose sum over all tasks and labels of an
+            example is that of all its known labels together.
         """
 
     @abc.abstractmethod
@@ -83,7 +93,10 @@ class DependentScores(keras.layers.Layer, abc.ABC):
 
     @abc.abstractmethod
     def mode(self, scores: TensorsByTask, labels: TaskDict[tuple[Tensor, Tensor]]) -> dict[str, Any]:
-        """Returns the answers that are the most probable together; arguments as above."""
+        """Returns the answers that are the most probable together: int32 of the shape of a task's mask.
+
+        Arguments as above.
+        """
 
     def get_config(self) -> dict[str, Any]:
         dependence = keras.saving.serialize_keras_object(self.dependence)

@@ -85,13 +85,12 @@ class WeighedClasses:
         """Returns one weight a class, float32; see `class_weight_vector`."""
         return class_weight_vector(self, class_weight)
 
-
-def weighed(head: Any, values: Tensor, targets: Tensor, layer: Any) -> Tensor:
-    """Returns losses times the weight of the label's class, if the head has such weights."""
-    if head.class_weight is None:
-        return values
-    weights = layer.balanced_weights() if head.balanced else head.class_weight
-    return values * head.weigh_classes(targets, weights)
+    def weigh(self, values: Tensor, targets: Tensor, layer: Any) -> Tensor:
+        """Returns losses times the weight of the label's class, if the head has such weights."""
+        if self.class_weight is None:  # type: ignore[attr-defined]
+            return values
+        weights = layer.balanced_weights() if self.balanced else self.class_weight  # type: ignore[attr-defined]
+        return values * self.weigh_classes(targets, weights)  # type: ignore[attr-defined]
 
 
 def _index(key: Any, names: list[Any]) -> int | None:

@@ -11,7 +11,7 @@ import numpy as np
 from keras import ops
 
 from mtlkeras._errors import unknown_name
-from mtlkeras._fields import check_activation
+from mtlkeras._fields import check_activation, check_choice
 from mtlkeras._types import ClassWeights, Tensor
 from mtlkeras.features import Features
 from mtlkeras.heads._labels import LabelForm
@@ -36,7 +36,9 @@ class Head(Spec, abc.ABC):
         l2: L2 factor on the kernels of the head.
         loss_weight: Weight of the task's loss in the joint objective.
         metrics: Names from `metric_names`, or Keras metrics; `None` for the head's default.
-        after: Tasks whose scores the head reads beside the trunk's features. Gradients flow through them.
+        after: Tasks whose scores the head reads beside the trunk's features.
+        after_reads: What it reads of them: `"scores"`, or `"probabilities"`, of regressions their scores.
+        after_gradients: Whether gradients flow through what it reads of them.
     """
 
     kind: ClassVar[str] = "vector"
@@ -52,6 +54,8 @@ class Head(Spec, abc.ABC):
     loss_weight: float = 1.0
     metrics: tuple[Any, ...] | None = None
     after: tuple[str, ...] = ()
+    after_reads: str = "scores"
+    after_gradients: bool = True
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -69,6 +73,7 @@ class Head(Spec, abc.ABC):
             value = getattr(self, field)
             if not (np.isfinite(value) and value >= 0):
                 raise ValueError(f"{name}: {field} must be finite and not negative; received {value}.")
+        check_choice(self, "after_reads", ("scores", "probabilities"))
         for metric in self.metrics or ():
             if isinstance(metric, str) and metric not in self.metric_names:
                 raise unknown_name("metric", metric, self.metric_names, f"metrics= of {name}")
@@ -111,7 +116,7 @@ class Head(Spec, abc.ABC):
         return self._dense(self.units, f"{task}_logits", None)(x)
 
     def _beside_others(self, x: Tensor, features: Features, task: str) -> Tensor:
-        """Returns features with the scores of the tasks in `after` beside them."""
+        """Returns features with what the head reads of the tasks in `after` beside them."""
         if not features.scores:
             return x
         for other, scores in features.scores.items():
@@ -120,7 +125,7 @@ class Head(Spec, abc.ABC):
                     f"after= of {type(self).__name__} of task '{task}': the scores of '{other}', shape "
                     f"{tuple(scores.shape)}, do not go beside features of shape {tuple(x.shape)}."
                 )
-        return Beside(name=f"{task}_beside")([x, *features.scores.values()])
+        return Beside(self.after_gradients, name=f"{task}_beside")([x, *features.scores.values()])
 
     def output(self, scores: Tensor, features: Features, task: str) -> Tensor:
         """Builds the last layer on the scores; returns the output, named like the task."""
@@ -207,6 +212,34 @@ class Head(Spec, abc.ABC):
     @abc.abstractmethod
     def loss(self, targets: Tensor, scores: Tensor, layer: TaskOutput) -> Tensor:
         """Returns the loss of each label, in the shape of the mask of `labelled`."""
+
+    def weigh(self, values: Tensor, targets: Tensor, layer: TaskOutput) -> Tensor:
+        """Returns losses of labels times the weights that the head gives their classes, by default 1."""
+        return values
+
+    # Answers that depend on those of other tasks.
+
+    @property
+    def answer_classes(self) -> tuple[int, ...]:
+        """Number of classes of each answer to an example, where others can depend on it; else empty."""
+        return ()
+
+    def class_scores(self, scores: Tensor, task: str) -> Tensor:
+        """Builds what makes of the scores those that a dependence takes; returns them.
+
+        A score for each class, `(batch, classes)`; for yes/no labels the log-odds of each, `(batch, labels)`.
+        """
+        return scores
+
+    def class_log_probabilities(self, scores: Tensor) -> Tensor:
+        """Returns log-probabilities of the classes of each answer, for scores as `loss` takes them.
+
+        Shape `(batch, classes)`; for yes/no labels `(batch, labels, 2)`.
+
+        Raises:
+            ValueError: If the answers are not classes.
+        """
+        raise ValueError(f"{type(self).__name__} has no answers of classes.")
 
     def in_a_row(self, values: Tensor, axes: int = 0) -> Tensor:
         """Returns labels or weights by pixel, outputs with `axes=1`, with all pixels on one axis.

@@ -9,7 +9,7 @@ from keras import ops
 
 from mtlkeras._fields import whole_number
 from mtlkeras._types import ClassWeights, Tensor
-from mtlkeras.heads._class_weights import WeighedClasses, check_class_weight, class_weight_tensor, weighed
+from mtlkeras.heads._class_weights import WeighedClasses, check_class_weight, class_weight_tensor
 from mtlkeras.heads._focal import check_gamma, focal_crossentropy
 from mtlkeras.heads._labels import ClassLabels
 from mtlkeras.heads.base import Head, check_class_names
@@ -91,6 +91,13 @@ class Classification(WeighedClasses, Head):
     def names(self) -> tuple[str, ...] | None:
         return self.class_names
 
+    @property
+    def answer_classes(self) -> tuple[int, ...]:
+        return (self.num_classes,)
+
+    def class_log_probabilities(self, scores: Tensor) -> Tensor:
+        return ops.log_softmax(scores)
+
     def activate(self, scores: Tensor) -> Tensor:
         return ops.softmax(scores)
 
@@ -112,7 +119,7 @@ class Classification(WeighedClasses, Head):
                 values = focal_crossentropy(rows, scores, self.focal_gamma)
             else:
                 values = ops.categorical_crossentropy(rows, scores, from_logits=True)
-        return weighed(self, values, targets, layer)
+        return self.weigh(values, targets, layer)
 
     def weigh_classes(self, targets: Tensor, class_weight: ClassWeights | Tensor) -> Tensor:
         weights = class_weight_tensor(self, class_weight)

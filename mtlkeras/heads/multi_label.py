@@ -90,6 +90,13 @@ class MultiLabel(Head):
     def units(self) -> int:
         return self.num_labels
 
+    @property
+    def answer_classes(self) -> tuple[int, ...]:
+        return (2,) * self.num_labels
+
+    def class_log_probabilities(self, scores: Tensor) -> Tensor:
+        return ops.stack([ops.log_sigmoid(-scores), ops.log_sigmoid(scores)], axis=-1)
+
     def activate(self, scores: Tensor) -> Tensor:
         return ops.sigmoid(scores)
 
@@ -106,6 +113,9 @@ class MultiLabel(Head):
             values = focal_binary_crossentropy(targets, scores, self.focal_gamma)
         else:
             values = ops.binary_crossentropy(targets, scores, from_logits=True)
+        return self.weigh(values, targets, layer)
+
+    def weigh(self, values: Tensor, targets: Tensor, layer: TaskOutput) -> Tensor:
         if self.balanced:
             weight = layer.balanced_weights()
         elif self.positive_weight == 1.0:

@@ -8,9 +8,11 @@ import keras
 from keras import ops
 
 from mtlkeras._types import ClassWeights, Tensor
-from mtlkeras.heads._class_weights import WeighedClasses, check_class_weight, class_weight_tensor, weighed
+from mtlkeras.features import Features
+from mtlkeras.heads._class_weights import WeighedClasses, check_class_weight, class_weight_tensor
 from mtlkeras.heads._labels import ClassLabels
 from mtlkeras.heads.base import Head, check_class_names
+from mtlkeras.layers.ordinal_classes import OrdinalClasses, OrdinalMarginals, log_classes
 from mtlkeras.layers.output import OrdinalOutput, TaskOutput
 from mtlkeras.metrics import OrdinalAccuracy, OrdinalError, OrdinalScore, QuadraticKappa
 from mtlkeras.metrics.ordinal import predicted_rank
@@ -76,6 +78,21 @@ class Ordinal(WeighedClasses, Head):
     def names(self) -> tuple[str, ...] | None:
         return self.class_names
 
+    @property
+    def answer_classes(self) -> tuple[int, ...]:
+        return (self.num_classes,)
+
+    def class_scores(self, scores: Tensor, task: str) -> Tensor:
+        return OrdinalClasses(self.num_classes, name=f"{task}_classes")(scores)
+
+    def class_log_probabilities(self, scores: Tensor) -> Tensor:
+        return log_classes(scores)
+
+    def output(self, scores: Tensor, features: Features, task: str) -> Tensor:
+        if scores.shape[-1] == self.num_classes:  # At least 3: from a dependence, of each class one.
+            return OrdinalMarginals(self, name=task)(scores)
+        return super().output(scores, features, task)
+
     def output_layer(self, task: str) -> OrdinalOutput:
         return OrdinalOutput(self, name=task)
 
@@ -100,7 +117,7 @@ class Ordinal(WeighedClasses, Head):
             ops.expand_dims(targets, -1) > ops.arange(self.num_classes - 1, dtype="int32"), "float32"
         )
         values = ops.sum(ops.binary_crossentropy(above, scores, from_logits=True), axis=-1)
-        return weighed(self, values, targets, layer)
+        return self.weigh(values, targets, layer)
 
     def weigh_classes(self, targets: Tensor, class_weight: ClassWeights | Tensor) -> Tensor:
         return ops.take(class_weight_tensor(self, class_weight), targets)

@@ -12,7 +12,7 @@ from keras import ops
 from mtlkeras._fields import whole_number
 from mtlkeras._types import ClassWeights, Tensor
 from mtlkeras.features import Features
-from mtlkeras.heads._class_weights import WeighedClasses, check_class_weight, class_weight_tensor, weighed
+from mtlkeras.heads._class_weights import WeighedClasses, check_class_weight, class_weight_tensor
 from mtlkeras.heads._labels import PixelLabels
 from mtlkeras.heads.base import Head, check_class_names
 from mtlkeras.layers.output import TaskOutput
@@ -174,7 +174,7 @@ class Segmentation(WeighedClasses, Head):
 
     def loss(self, targets: Tensor, scores: Tensor, layer: TaskOutput) -> Tensor:
         values = ops.sparse_categorical_crossentropy(ops.maximum(targets, 0), scores, from_logits=True)
-        return weighed(self, values, targets, layer)
+        return self.weigh(values, targets, layer)
 
     def weigh_classes(self, targets: Tensor, class_weight: ClassWeights | Tensor) -> Tensor:
         return ops.take(class_weight_tensor(self, class_weight), ops.maximum(targets, 0))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from keras import ops
 
 from mtlkeras._types import ClassWeights, Tensor
-from mtlkeras.heads._class_weights import WeighedClasses, check_class_weight, class_weight_tensor, weighed
+from mtlkeras.heads._class_weights import WeighedClasses, check_class_weight, class_weight_tensor
 from mtlkeras.heads._softmax_steps import SoftmaxSteps
 from mtlkeras.heads.sequence import SequenceHead
 from mtlkeras.layers.output import TaskOutput
@@ -65,7 +65,7 @@ class Tagging(WeighedClasses, SoftmaxSteps, SequenceHead):
 
     def loss(self, targets: Tensor, scores: Tensor, layer: TaskOutput) -> Tensor:
         values = super().loss(targets, scores, layer)
-        return weighed(self, values, targets, layer)
+        return self.weigh(values, targets, layer)
 
     def weigh_classes(self, targets: Tensor, class_weight: ClassWeights | Tensor) -> Tensor:
         return ops.take(class_weight_tensor(self, class_weight), ops.maximum(targets, 0))

@@ -11,6 +11,7 @@ from mtlkeras.layers.grouped import GroupedConv2D
 from mtlkeras.layers.hmm import HMM
 from mtlkeras.layers.local_response import LocalResponseNormalization
 from mtlkeras.layers.mixture import Mixture
+from mtlkeras.layers.ordinal_classes import OrdinalClasses, OrdinalMarginals
 from mtlkeras.layers.output import OrdinalOutput, RegressionOutput, TaskOutput
 from mtlkeras.layers.pooling import AttentionPooling, LastState, MaskedMax, MaskedMean
 from mtlkeras.layers.preprocessing import CategoryIndex, ImagePreprocessing
@@ -48,6 +49,8 @@ __all__ = [
     "MaskedMaxPooling1D",
     "MaskedMean",
     "Mixture",
+    "OrdinalClasses",
+    "OrdinalMarginals",
     "OrdinalOutput",
     "RegressionOutput",
     "ResidualAdapter",

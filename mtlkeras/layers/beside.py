@@ -15,6 +15,10 @@ from mtlkeras._types import Shape, Tensor
 class Beside(keras.layers.Layer):
     """Puts tensors beside features, on the last axis.
 
+    Args:
+        gradients: Whether gradients flow through what stands beside the features.
+        **kwargs: As for every Keras layer; `dtype` is always float32.
+
     Inputs are a list: features `(batch, ..., n)`, and tensors of their shape but for the last axis, or of
     shape `(batch, m)`, which stand beside every step or pixel. The output is float32.
 
@@ -28,15 +32,16 @@ class Beside(keras.layers.Layer):
     (2, 5, 7)
     """
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(self, gradients: bool = True, **kwargs: Any) -> None:
         kwargs["dtype"] = "float32"
         super().__init__(**kwargs)
+        self.gradients = gradients
         self.supports_masking = True
 
     def call(self, inputs: Sequence[Tensor]) -> Tensor:
         features, *others = inputs
         parts = [features]
-        for other in others:
+        for other in others if self.gradients else map(ops.stop_gradient, others):
             extra = len(features.shape) - len(other.shape)
             if extra and len(other.shape) == 2:
                 other = ops.reshape(other, (-1, *[1] * extra, other.shape[-1]))
@@ -54,6 +59,9 @@ class Beside(keras.layers.Layer):
                     f"shape {tuple(other)}."
                 )
         return (*first[:-1], sum(shape[-1] for shape in input_shape))
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "gradients": self.gradients}
 
     def compute_mask(
         self, inputs: Sequence[Tensor], previous_mask: Sequence[Tensor | None] | None = None

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, cast
 
 import keras
 
 from mtlkeras._types import ArrayLike, NamedTensors, Shape, Tensor
+from mtlkeras.layers._thresholds import Thresholds
 from mtlkeras.specs import Spec
-
-_INVERSE_SOFTPLUS_OF_1 = math.log(math.expm1(1.0))
 
 
 @keras.saving.register_keras_serializable("mtlkeras")
@@ -117,29 +115,14 @@ class RegressionOutput(TaskOutput):
 
 
 @keras.saving.register_keras_serializable("mtlkeras")
-class OrdinalOutput(TaskOutput):
+class OrdinalOutput(Thresholds, TaskOutput):
     """Turns one score into the cumulative logits of ordered classes.
 
-    The logit of "the class is above k" is `score - t_k` with thresholds
-    `t_1 < t_2 < ...` kept in order by construction: each is the one before plus a softplus.
+    The logit of "the class is above k" is `score - t_k` with thresholds `t_1 < t_2 < ...`.
     """
 
     def build(self, input_shape: Shape) -> None:
-        count = self.head.num_classes - 1
-        # Thresholds start one unit apart, centred at zero.
-        self.first = self.add_weight(
-            shape=(1,), name="first_threshold", initializer=keras.initializers.Constant(-(count - 1) / 2)
-        )
-        self.steps = self.add_weight(
-            shape=(count - 1,),
-            name="threshold_steps",
-            initializer=keras.initializers.Constant(_INVERSE_SOFTPLUS_OF_1),
-        )
-
-    def thresholds(self) -> Tensor:
-        """Returns the ordered thresholds, shape `(classes - 1,)`."""
-        ops = keras.ops
-        return ops.concatenate([self.first, self.first + ops.cumsum(ops.softplus(self.steps))])
+        self.add_thresholds(self.head.num_classes - 1)
 
     def scores(self, inputs: Tensor) -> Tensor:
         return inputs - self.thresholds()

@@ -5,7 +5,9 @@ from mtlkeras.metrics.classes import ClassScore
 from mtlkeras.metrics.entities import EntityScore
 from mtlkeras.metrics.exact_match import ExactMatch
 from mtlkeras.metrics.f1 import MacroF1
+from mtlkeras.metrics.hamming import HammingLoss
 from mtlkeras.metrics.iou import MeanIoU
+from mtlkeras.metrics.joint_log_likelihood import JointLogLikelihood
 from mtlkeras.metrics.labels import LabelMatch, LabelScore
 from mtlkeras.metrics.log_loss import LogLoss
 from mtlkeras.metrics.ordinal import OrdinalAccuracy, OrdinalError, OrdinalScore, QuadraticKappa
@@ -19,6 +21,8 @@ __all__ = [
     "ClassScore",
     "EntityScore",
     "ExactMatch",
+    "HammingLoss",
+    "JointLogLikelihood",
     "LabelMatch",
     "LabelScore",
     "LogLoss",

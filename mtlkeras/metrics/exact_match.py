@@ -13,13 +13,15 @@ from mtlkeras._types import Tensor
 
 @keras.saving.register_keras_serializable("mtlkeras")
 class ExactMatch(keras.metrics.Metric):
-    """Share of the examples whose answers are right in all of the tasks, in every token.
+    """Share of the examples whose answers are right in all of the tasks, in every token and label.
 
     Given to `compile(joint_metrics=...)`. An example counts if each of the tasks has a label
     for it.
 
     Args:
         tasks: Names of the tasks, of heads that answer with classes or tags.
+        joint: Whether the answers are the most probable ones together, for tasks of a
+            `mtlkeras.dependence.TaskChain`, and not the best one to each. Those make the share largest.
 
     Example:
 
@@ -28,10 +30,13 @@ class ExactMatch(keras.metrics.Metric):
     ```
     """
 
-    def __init__(self, tasks: Sequence[str], name: str = "exact_match", **kwargs: Any) -> None:
-        super().__init__(name=name, **kwargs)
+    def __init__(
+        self, tasks: Sequence[str], name: str | None = None, joint: bool = False, **kwargs: Any
+    ) -> None:
+        super().__init__(name=name or ("joint_exact_match" if joint else "exact_match"), **kwargs)
         self._direction = "up"
-        self.tasks = tuple(tasks)
+        self.tasks, self.joint = tuple(tasks), joint
+        self.takes = "mode" if joint else "answers"
         self.counts = self.add_variable((2,), "zeros", dtype="float32", name="counts")
 
     def update_state(
@@ -40,7 +45,7 @@ class ExactMatch(keras.metrics.Metric):
         """Adds a batch.
 
         Args:
-            y_true: Class or tag indices by task, shape `(batch,)` or `(batch, time)`.
+            y_true: Class or tag indices by task, shape `(batch,)`, `(batch, time)` or `(batch, labels)`.
             y_pred: The same, as predicted.
             known: Bool by task: which of the labels are there.
         """
@@ -61,4 +66,4 @@ class ExactMatch(keras.metrics.Metric):
         return ops.divide_no_nan(self.counts[0], self.counts[1])
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "tasks": list(self.tasks)}
+        return {**super().get_config(), "tasks": list(self.tasks), "joint": self.joint}

@@ -1,6 +1,4 @@
-"""The chain over tasks against sums over all assignments, and its errors."""
-
-import itertools
+"""Models with a chain or a tree over their tasks, and its errors."""
 
 import keras
 import numpy as np
@@ -13,113 +11,8 @@ from mtlkeras.dependence import TaskChain
 from mtlkeras.heads import Classification, Regression
 from mtlkeras.sharing import MMoE
 from mtlkeras.trunks import MLP
-from tests.support import EAGERLY, softmax
-
-CLASSES = {"a": 3, "b": 2, "c": 4, "d": 3}
-ORDER = tuple(CLASSES)
-ROWS = 7
-
-
-def chain_and_scores(seed=0):
-    rng = np.random.default_rng(seed)
-    layer = TaskChain(ORDER).layer({task: Classification(n) for task, n in CLASSES.items()})
-    scores = {task: rng.normal(scale=2.0, size=(ROWS, n)).astype("float32") for task, n in CLASSES.items()}
-    layer(scores)
-    for table in layer.transitions:
-        table.assign(rng.normal(scale=2.0, size=table.shape))
-    return layer, scores
-
-
-def table_of_all(layer, scores):
-    """Returns the probability of every assignment, shape `(rows, 3, 2, 4, 3)`, by enumeration."""
-    tables = [ops.convert_to_numpy(t).astype("float64") for t in layer.transitions]
-    log = np.zeros((ROWS, *CLASSES.values()))
-    for ys in itertools.product(*(range(n) for n in CLASSES.values())):
-        own = sum(scores[task][:, y] for task, y in zip(ORDER, ys, strict=True))
-        log[(slice(None), *ys)] = own + sum(t[a, b] for t, a, b in zip(tables, ys[:-1], ys[1:], strict=True))
-    return softmax(log.reshape(ROWS, -1)).reshape(log.shape)
-
-
-def some_labels(seed=1):
-    """Returns labels of which about half are missing."""
-    rng = np.random.default_rng(seed)
-    return {
-        task: np.where(rng.random(ROWS) < 0.5, -1, rng.integers(0, n, ROWS)).astype("int32")
-        for task, n in CLASSES.items()
-    }
-
-
-def as_evidence(labels):
-    return {t: (ops.convert_to_tensor(y), ops.convert_to_tensor(y >= 0)) for t, y in labels.items()}
-
-
-def probability_of(table, labels, upto):
-    """Returns the probability of the known labels of the first tasks, by a sum over all that fit."""
-    found = []
-    for row in range(ROWS):
-        picks = tuple(
-            slice(None) if k >= upto or labels[t][row] < 0 else labels[t][row] for k, t in enumerate(ORDER)
-        )
-        found.append(table[row][picks].sum())
-    return np.array(found)
-
-
-def test_losses_are_the_conditionals_and_add_up_to_the_joint_likelihood():
-    layer, scores = chain_and_scores()
-    labels, table = some_labels(), table_of_all(layer, scores)
-    found = layer.losses_by_task(scores, as_evidence(labels))
-    total = 0.0
-    for k, task in enumerate(ORDER):
-        expected = -np.log(probability_of(table, labels, k + 1) / probability_of(table, labels, k))
-        values = ops.convert_to_numpy(found[task])
-        np.testing.assert_allclose(values, expected, rtol=1e-5, atol=2e-6)
-        assert np.abs(values[labels[task] < 0]).max() < 2e-6
-        total = total + values
-    np.testing.assert_allclose(total, -np.log(probability_of(table, labels, 4)), rtol=1e-5, atol=2e-6)
-
-
-def test_outputs_are_the_marginals_and_the_conditionals():
-    layer, scores = chain_and_scores()
-    labels, table = some_labels(), table_of_all(layer, scores)
-    free, given = layer(scores), layer.given(scores, as_evidence(labels))
-    for k, task in enumerate(ORDER):
-        others = tuple(1 + i for i in range(4) if i != k)
-        found = softmax(ops.convert_to_numpy(free[task]))
-        np.testing.assert_allclose(found, table.sum(others), rtol=1e-4, atol=1e-6)
-        fitting = table.copy()
-        for i, other in enumerate(ORDER):
-            shape = [ROWS if axis == 0 else CLASSES[other] if axis == i + 1 else 1 for axis in range(5)]
-            fits = (labels[other][:, None] < 0) | (labels[other][:, None] == np.arange(CLASSES[other]))
-            fitting = fitting * fits.reshape(shape)
-        expected = fitting.sum(others) / fitting.sum((1, 2, 3, 4))[:, None]
-        found = softmax(ops.convert_to_numpy(given[task]))
-        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
-
-
-@pytest.mark.parametrize("known", [False, True])
-def test_the_mode_is_the_best_of_all_assignments(known):
-    layer, scores = chain_and_scores()
-    labels = some_labels() if known else {}
-    table = table_of_all(layer, scores)
-    found = layer.mode(scores, as_evidence(labels))
-    ys = np.stack([ops.convert_to_numpy(found[task]) for task in ORDER], axis=1)
-    for row in range(ROWS):
-        fitting = [
-            (table[row][y], y)
-            for y in itertools.product(*(range(n) for n in CLASSES.values()))
-            if all(labels[t][row] in (-1, c) for t, c in zip(ORDER, y, strict=True) if t in labels)
-        ]
-        assert tuple(ys[row]) == max(fitting)[1]
-
-
-def test_rows_of_probabilities_are_uncertain_evidence():
-    layer, scores = chain_and_scores()
-    rows = softmax(np.random.default_rng(3).normal(size=(ROWS, 2)).astype("float32"))
-    known = {"b": (ops.convert_to_tensor(rows), ops.ones((ROWS,), "bool"))}
-    found = ops.convert_to_numpy(layer.losses_by_task(scores, known)["b"])
-    marginals = table_of_all(layer, scores).sum((1, 3, 4))
-    np.testing.assert_allclose(found, -np.log((rows * marginals).sum(1)), rtol=1e-5)
-
+from tests.dependence.all_assignments import as_evidence
+from tests.support import EAGERLY
 
 HEADS = {
     "a": Classification(3, class_names=("x", "y", "z")),
@@ -152,7 +45,7 @@ def test_a_model_learns_saves_and_answers(balancer, tmp_path):
     history = model.fit(x, y, epochs=6, batch_size=12, verbose=0).history
     assert history["loss"][-1] < history["loss"][0]
     layer = model.get_layer("dependence")
-    assert np.abs(ops.convert_to_numpy(layer.transitions[0])).max() > 0.01
+    assert np.abs(ops.convert_to_numpy(layer.pairwise)).max() > 0.01
     scores = model.outputs_for_loss(x).dependent
     found = layer.losses_by_task(scores, as_evidence({t: y[t] for t in ("a", "b")}))
     logs = model.evaluate(x, y, verbose=0, return_dict=True)
@@ -178,11 +71,15 @@ def test_it_exports_and_is_drawn(tmp_path):
     model.compile("sgd", run_eagerly=True)
     x, y = data()
     model.fit(x, y, verbose=0)
-    model.export(tmp_path / "saved", verbose=False)
+    model.export(tmp_path / "saved", joint=True, verbose=False)
     loaded = tf.saved_model.load(tmp_path / "saved")
     raw = loaded.serve_raw(x)
     for task, outputs in model.predict(x, verbose=0).items():
         np.testing.assert_allclose(raw[task], outputs, rtol=1e-5, atol=1e-6)
+    best = model.predict_labels(x, joint=True, verbose=0)
+    assert loaded.serve_joint(x)["b"].numpy().tolist() == list(best["b"]) and not hasattr(
+        loaded, "serve_known"
+    )
     draw_model(tmp_path / "model.png", model)
     assert (tmp_path / "model.png").stat().st_size > 5000
     assert links(model) == ([("a", "b")], [])

@@ -15,7 +15,7 @@ import numpy as np
 import mtlkeras
 from mtlkeras import balancers
 from tests.sharing.schemes import SCHEMES as ALL_SCHEMES
-from tests.support import TinyStages, all_heads, examples, tiny_model
+from tests.support import TinyStages, examples, tiny_model
 
 EPOCHS, BATCH = 3, 12
 
@@ -132,8 +132,13 @@ def _parts(case):
     if case in SCHEMES:
         return {"sharing": SCHEMES[case], "trunk": TinyStages(l2=0.01)}
     if case == "chain":
-        heads = {**all_heads(), "grade": mtlkeras.heads.Classification(4)}
-        return {"heads": heads, "dependence": mtlkeras.dependence.TaskChain(("kind", "grade"))}
+        tree = (("kind", "grade"), ("kind", "marks/red"), ("marks/red", "marks/blue"))
+        tasks = ("kind", "grade", "marks")
+        metrics = [
+            mtlkeras.metrics.JointLogLikelihood(tasks),
+            mtlkeras.metrics.HammingLoss(tasks, joint=True),
+        ]
+        return {"dependence": mtlkeras.dependence.TaskChain(tree=tree), "joint_metrics": metrics}
     return {}
 
 

@@ -6,10 +6,11 @@ import pytest
 
 import mtlkeras
 from mtlkeras.balancers import CAGrad
-from mtlkeras.heads import Classification, CRFTagging, MultiLabel, Regression, Segmentation, Tagging
+from mtlkeras.dependence import TaskChain
+from mtlkeras.heads import Classification, CRFTagging, MultiLabel, Ordinal, Regression, Segmentation, Tagging
 from mtlkeras.sharing import MMoE
 from mtlkeras.trunks import MLP, BiLSTM
-from tests.support import EAGERLY, TinyTrunk
+from tests.support import EAGERLY, TinyTrunk, softmax
 
 pytestmark = pytest.mark.eager
 
@@ -30,6 +31,43 @@ def test_scores_stand_beside_the_features():
     logits = np.concatenate([features, a, c], axis=1) @ weights["b"][0] + weights["b"][1]
     p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     np.testing.assert_allclose(model.predict(x, verbose=0)["b"], p, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.slow_on_jax
+@pytest.mark.parametrize("gradients", [True, False])
+def test_probabilities_are_read_with_gradients_or_without(gradients, tmp_path):
+    reads = {"after_reads": "probabilities", "after_gradients": gradients}
+    heads = {
+        "b": Classification(3, after=("a", "m", "o", "n"), **reads),
+        "a": Classification(4),
+        "m": MultiLabel(2),
+        "o": Ordinal(3),
+        "n": Regression(mean=5.0),
+    }
+    for dependence in (None, TaskChain(("a", "o"))):
+        model = built(heads, dependence=dependence)
+        x = np.random.default_rng(0).normal(size=(5, 4)).astype("float32")
+        found = model.predict(x, verbose=0)
+        features = keras.ops.convert_to_numpy(model.trunk(x))
+        # The tables of a chain are zero at the start.
+        read = [features, found["a"], found["m"], found["o"], found["n"] - 5.0]
+        kernel, bias = model.get_layer("b_logits").get_weights()
+        logits = np.concatenate(read, axis=1) @ kernel + bias
+        np.testing.assert_allclose(found["b"], softmax(logits), rtol=1e-4, atol=1e-6)
+        before = [model.get_layer(f"{task}_logits").get_weights()[0] for task in "amon"]
+        trunk = model.trunk.get_weights()[0]
+        model.fit(x, {"b": np.arange(5) % 3}, verbose=0)
+        for old, task in zip(before, "amon", strict=True):
+            changed = np.abs(model.get_layer(f"{task}_logits").get_weights()[0] - old).max()
+            assert bool(changed > 0) == gradients
+        assert np.abs(model.trunk.get_weights()[0] - trunk).max() > 0
+    model.compile("sgd", balancer=CAGrad(at="parameters"), run_eagerly=EAGERLY)
+    y = {"b": np.arange(5) % 3, "a": np.arange(5) % 4, "n": np.ones(5)}
+    assert np.isfinite(model.fit(x, y, verbose=0).history["loss"]).all()
+    model.save(tmp_path / "m.keras")
+    again = mtlkeras.load_model(tmp_path / "m.keras")
+    assert again.heads == heads and keras.models.clone_model(model).heads == heads
+    np.testing.assert_allclose(again.predict(x, verbose=0)["b"], model.predict(x, verbose=0)["b"], rtol=1e-5)
 
 
 @pytest.mark.parametrize("sharing", [None, MMoE(experts=2)], ids=repr)
@@ -94,6 +132,10 @@ def test_what_cannot_be_read_is_told():
         built({"a": Regression(after=("b",)), "b": Regression(after=("a",))})
     with pytest.raises(ValueError, match="in a circle: a -> a"):
         built({"a": Regression(after=("a",))})
+    with pytest.raises(
+        ValueError, match="after_reads must be one of 'scores', 'probabilities'.*Did you mean"
+    ):
+        Classification(2, after_reads="probability")
     trunk = BiLSTM(units=3, vocabulary_size=9, embedding_units=4)
     heads = {"tag": Tagging(("x", "y")), "kind": Classification(2, after=("tag",))}
     with pytest.raises(ValueError, match="of task 'kind': the scores of 'tag', shape"):

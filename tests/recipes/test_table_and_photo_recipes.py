@@ -9,6 +9,7 @@ import pytest
 from mtlkeras._app.hyperparameters import HyperParameters
 from mtlkeras._app.recipe import Recipe, find_recipe
 from mtlkeras.data import describe, to_arrays
+from mtlkeras.dependence import TaskChain
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.data]
 
@@ -40,7 +41,11 @@ def counts(labels, classes):
 
 @pytest.mark.parametrize(
     "recipe",
-    ["adult", "coffee_leaf", *(pytest.param(r, marks=pytest.mark.slow) for r in ("tox21", "clothing"))],
+    [
+        "adult",
+        "coffee_leaf",
+        *(pytest.param(r, marks=pytest.mark.slow) for r in ("tox21", "clothing", "yeast")),
+    ],
     indirect=True,
 )
 def test_a_step_of_training_reaches_every_weight(recipe):
@@ -59,6 +64,16 @@ def test_a_step_of_training_reaches_every_weight(recipe):
 
 
 @pytest.mark.slow
+@use("yeast")
+def test_yeast_splits_and_the_tree_is_that_of_its_training_labels(recipe):
+    found = {split: to_arrays(recipe.data(split, 500))[1] for split in ("train", "valid", "test")}
+    assert [len(y["functions"]) for y in found.values()] == [1300, 200, 917]
+    total = sum(y["functions"].sum(0) for y in found.values())
+    assert total.tolist() == [762, 1038, 983, 862, 722, 597, 428, 480, 178, 253, 289, 1816, 1799, 34]
+    columns = {"functions": found["train"]["functions"]}
+    assert TaskChain.from_labels(columns) == recipe.constant("DEPENDENCES")["tree"]
+
+
 @use("adult")
 def test_adult_splits(recipe):
     sizes = {

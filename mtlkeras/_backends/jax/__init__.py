@@ -1,6 +1,7 @@
 """JAX: a step sees the whole batch."""
 
 from mtlkeras._backends.jax.checks import check_at_most, check_same_length
+from mtlkeras._backends.jax.containers import container
 from mtlkeras._backends.jax.products import SOLVER_DTYPE, matmul, solve_positive
 from mtlkeras._backends.jax.replicas import is_chief, make_strategy, replica_count, sum_over_replicas
 from mtlkeras._backends.jax.scan import scan
@@ -13,6 +14,7 @@ __all__ = [
     "check_at_most",
     "check_same_length",
     "compiled",
+    "container",
     "is_chief",
     "make_strategy",
     "matmul",

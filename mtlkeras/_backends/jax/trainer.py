@@ -68,7 +68,7 @@ class Trainer:
             mapping = list(zip(variables, optimizer_variables, strict=True))
             with keras.StatelessScope(state_mapping=mapping):
                 scaled = self.optimizer.scale_loss(loss)  # type: ignore[attr-defined]
-        return scaled, (loss, dict(outputs), *changed_in(self, scope))
+        return scaled, (loss, outputs, *changed_in(self, scope))
 
     def train_step(self, state: Any, data: Any) -> Any:
         data = _spread(data, self._batch_sharding)

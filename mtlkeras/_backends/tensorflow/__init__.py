@@ -1,6 +1,7 @@
 """TensorFlow: each `tf.distribute` replica sees its part of the batch."""
 
 from mtlkeras._backends.tensorflow.checks import check_at_most, check_same_length
+from mtlkeras._backends.tensorflow.containers import container
 from mtlkeras._backends.tensorflow.products import SOLVER_DTYPE, matmul, solve_positive
 from mtlkeras._backends.tensorflow.replicas import is_chief, make_strategy, replica_count, sum_over_replicas
 from mtlkeras._backends.tensorflow.scan import scan
@@ -13,6 +14,7 @@ __all__ = [
     "check_at_most",
     "check_same_length",
     "compiled",
+    "container",
     "is_chief",
     "make_strategy",
     "matmul",
