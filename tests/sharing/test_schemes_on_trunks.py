@@ -25,7 +25,7 @@ TRUNKS = {
     "MLP": (MLP(depth=2, width=5), (4,), "hidden_1"),
 }
 # The others cost a second each, for what they add.
-MARKS = {name: [pytest.mark.slow] for name in TRUNKS} | {"DPCNN": [pytest.mark.slow_on_jax], "MLP": []}
+MARKS = {name: [pytest.mark.slow] for name in TRUNKS} | {"MLP": []}
 # What is said where a scheme cannot work over a trunk, by the names of both.
 REFUSED: dict[tuple[str, str], str] = {}
 PAIRS = [
