@@ -1,5 +1,7 @@
 """Every sharing scheme, with the smallest fields at which it shows what it does."""
 
+import pytest
+
 from mtlkeras.sharing import MTAN, Adapters, HardSharing, MMoE
 
 SCHEMES = [
@@ -9,3 +11,9 @@ SCHEMES = [
     Adapters(units=2),
     Adapters(units=2, kind="low_rank", frozen=True),
 ]
+
+
+def marks_of(scheme):
+    """Returns a mark for further specs of a scheme: they are slow for what they add to the first."""
+    first = next(other for other in SCHEMES if type(other) is type(scheme))
+    return [] if scheme is first else [pytest.mark.slow]

@@ -60,8 +60,8 @@ TRUNKS = {
 
 
 @pytest.mark.eager
-@pytest.mark.parametrize("name", TRUNKS)
 @pytest.mark.slow_on_jax
+@pytest.mark.parametrize("name", ["ResNet", "LSTM", "MLP", pytest.param("BERT", marks=pytest.mark.slow)])
 def test_the_model_begins_as_hard_sharing_with_the_same_weights(name):
     trunk, shape = TRUNKS[name]
     x = np.array([[3, 4, 5], [6, 0, 0]], "int32") if shape is None else RNG.normal(size=(2, *shape))

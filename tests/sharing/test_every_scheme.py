@@ -9,17 +9,12 @@ from mtlkeras import sharing
 from mtlkeras._app.hyperparameters import HyperParameters
 from mtlkeras._app.report.diagram import draw_model, trunk_box
 from mtlkeras.balancers import CAGrad
-from tests.sharing.schemes import SCHEMES
+from tests.sharing.schemes import SCHEMES, marks_of
 from tests.support import EAGERLY, TinyStages, all_heads, examples
 
 # Hard sharing is in nearly every other test of the models; MTAN compiles for long.
 MARKS = {"HardSharing()": [pytest.mark.slow_on_jax], "MTAN(reduction=2)": [pytest.mark.slow_on_jax]}
-# Of two specs of one scheme the second is slow for what it adds.
-SEEN = {type(s): s for s in reversed(SCHEMES)}
-CASES = [
-    pytest.param(s, marks=MARKS.get(repr(s), []) if SEEN[type(s)] is s else [pytest.mark.slow], id=repr(s))
-    for s in SCHEMES
-]
+CASES = [pytest.param(s, marks=MARKS.get(repr(s), marks_of(s)), id=repr(s)) for s in SCHEMES]
 # As many tasks as it takes: each costs by the stage.
 TASKS = ("kind", "size")
 pytestmark = [pytest.mark.eager, pytest.mark.parametrize("scheme", CASES)]

@@ -8,7 +8,7 @@ import mtlkeras
 from mtlkeras.balancers import CAGrad, Uncertainty
 from mtlkeras.heads import Classification, Regression, Tagging
 from mtlkeras.trunks import BERT, DPCNN, MLP, VGG, BiLSTM, CNNAttention, GoogLeNet, ResNet
-from tests.sharing.schemes import SCHEMES
+from tests.sharing.schemes import SCHEMES, marks_of
 from tests.support import EAGERLY
 
 WORDS = {"vocabulary_size": 12, "dropout": 0.0}
@@ -25,11 +25,11 @@ TRUNKS = {
     "MLP": (MLP(depth=2, width=5), (4,), "hidden_1"),
 }
 # The others cost a second each, for what they add.
-MARKS = {name: pytest.mark.slow for name in TRUNKS} | {"DPCNN": pytest.mark.slow_on_jax, "MLP": ()}
+MARKS = {name: [pytest.mark.slow] for name in TRUNKS} | {"MLP": []}
 # What is said where a scheme cannot work over a trunk, by the names of both.
 REFUSED: dict[tuple[str, str], str] = {}
 PAIRS = [
-    pytest.param(scheme, name, marks=MARKS[name], id=f"{scheme!r}-{name}")
+    pytest.param(scheme, name, marks=MARKS[name] + marks_of(scheme), id=f"{scheme!r}-{name}")
     for scheme in SCHEMES
     for name in TRUNKS
 ]
@@ -121,7 +121,8 @@ def test_it_is_exported(scheme, name, tmp_path):
     model = built(scheme, name)
     model.export(tmp_path / "saved", verbose=False)
     x, _ = examples(name)
-    served = tf.saved_model.load(tmp_path / "saved").serve_raw(x)
+    loaded = tf.saved_model.load(tmp_path / "saved")
+    served = loaded.serve_raw(x)
     found = {task: served[task].numpy() for task in model.heads}
     assert_same(found, outputs(model, x), rtol=1e-4, atol=1e-5)
 
