@@ -3,6 +3,7 @@
 from mtlkeras.layers.beside import Beside
 from mtlkeras.layers.characters import CharacterBiLSTM, CharacterCNN
 from mtlkeras.layers.crf import CRF
+from mtlkeras.layers.gates import DSelectKGate, Gate, GateEntropy, SoftmaxGate
 from mtlkeras.layers.gradient_fork import GradientFork
 from mtlkeras.layers.grouped import GroupedConv2D
 from mtlkeras.layers.hmm import HMM
@@ -31,7 +32,10 @@ __all__ = [
     "ChainOutput",
     "CharacterBiLSTM",
     "CharacterCNN",
+    "DSelectKGate",
     "EncodeText",
+    "Gate",
+    "GateEntropy",
     "GradientFork",
     "GroupedConv2D",
     "ImagePreprocessing",
@@ -46,6 +50,7 @@ __all__ = [
     "RegressionOutput",
     "SelfAttention",
     "SequenceOutput",
+    "SoftmaxGate",
     "TaskOutput",
     "TokenMask",
     "TrunkOutput",
