@@ -9,6 +9,7 @@ import keras
 from keras import ops
 
 from mtlkeras._keras_private import call_behind, tree_node
+from mtlkeras._model.gate_entropies import ENTROPIES, gate_entropies
 from mtlkeras.dependence.base import DEPENDENCE, DependentScores
 from mtlkeras.layers.output import TaskOutput
 
@@ -23,7 +24,8 @@ class Outputs(dict):
     Args:
         outputs: The outputs by task.
         behind: By task what the task's output layer was called with; and under `DEPENDENCE` what the layer
-            was called with in which the scores of several tasks meet, if there is one.
+            was called with in which the scores of several tasks meet, if there is one; under `ENTROPIES`
+            those of the gates that are logged, if there are any.
     """
 
     # Without arguments as TensorFlow makes one where it maps a dict.
@@ -38,6 +40,11 @@ class Outputs(dict):
         """The scores by task that meet in a dependence, or `None`."""
         scores = self._behind.get(DEPENDENCE)
         return scores if scores is not None and all(map(self._is_as_made, scores)) else None
+
+    @property
+    def entropies(self) -> dict[str, Any]:
+        """The entropies of the gates by name, shape `(batch,)`; none for gates that are not logged."""
+        return self._behind.get(ENTROPIES, {})
 
     def answer(self, task: str) -> Answer:
         """Returns a task's output with what is behind it."""
@@ -81,7 +88,10 @@ def dependence_layer(model: Any) -> DependentScores | None:
 
 
 def twin(model: Any) -> keras.Model:
-    """Returns a model of the same layers that also gives what the output layers are called with, by task."""
+    """Returns a model of the same layers that also gives what the output layers are called with, by task.
+
+    And the entropies of gates that are logged, under `ENTROPIES`.
+    """
     behind = {}
     for task, output in model.output.items():
         inputs = call_behind(output).inputs
@@ -89,6 +99,9 @@ def twin(model: Any) -> keras.Model:
     layer = dependence_layer(model)
     if layer is not None:
         (behind[DEPENDENCE],), _ = call_behind(behind[layer.tasks[0]]).arguments
+    entropies = gate_entropies(model)
+    if entropies:
+        behind[ENTROPIES] = entropies
     return keras.Model(model.input, (model.output, behind))
 
 

@@ -45,7 +45,9 @@ class Gate(keras.layers.Layer):
 
     def gate_values(self, inputs: Tensor) -> Tensor:
         """Returns the weights without dropout, which `mtlkeras.analysis.gates` shows."""
-        raise NotImplementedError(f"{type(self).__name__} does not define gate_values, which every gate must.")
+        raise NotImplementedError(
+            f"{type(self).__name__} does not define gate_values, which every gate must."
+        )
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         return self._dropped(self.gate_values(inputs), training)
@@ -99,17 +101,17 @@ class SoftmaxGate(Gate):
 class DSelectKGate(Gate):
     """A gate that comes to give weight to at most k experts (Hazimeh et al. 2021, DSelect-k, section 3).
 
-    Each of k selectors writes the number of an expert in bits, which are smooth steps of z = Z x + b: a bit
-    beyond half of `gamma` is exactly 0 or 1, and one between is of both. A code's weight is the product of its
-    bits' weights, so that once all bits are settled a selector picks one expert. The weights of the selectors
-    are a softmax of their own. All of it depends on the example.
+    Each of k selectors writes the number of an expert in bits, which are smooth steps of z = Z x + b: where z
+    is beyond half of `gamma` a bit is exactly 0 or 1, and between it is some of both. A code's weight is the
+    product of its bits' weights, so that once all bits have settled a selector picks one expert. The weights
+    of the selectors are a softmax of their own. All of it depends on the example.
 
-    Codes are of ceil(log2(experts)) bits. Where experts are no power of two, the codes left over go round: the
-    first of them means the first expert again. So weights always add up to one; the paper leaves these codes
-    without an expert, and drives them to zero by a penalty.
+    Codes are of ceil(log2(experts)) bits. Where experts are no power of two, the codes left over go round:
+    the first of them means the first expert again. So weights always add up to one; the paper leaves these
+    codes without an expert, and drives them to zero by a penalty.
 
-    Its weights are `selector_kernel`, shape `(n, k * bits)`, `selector_bias`, `weight_kernel`, shape `(n, k)`,
-    and `weight_bias`.
+    Its weights are `selector_kernel`, shape `(n, k * bits)`, `selector_bias`, `weight_kernel`, shape
+    `(n, k)`, and `weight_bias`.
 
     Args:
         experts: Number of experts.

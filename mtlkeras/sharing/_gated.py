@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -12,8 +12,10 @@ from mtlkeras._errors import unknown_name
 from mtlkeras._fields import check_choice, check_positive
 from mtlkeras.layers.gates import DSelectKGate, GateEntropy, SoftmaxGate
 from mtlkeras.layers.mixture import Mixture
+from mtlkeras.layers.pooling import MaskedMean
 from mtlkeras.sharing.base import Sharing
 from mtlkeras.specs import SpecT, tunable
+from mtlkeras.trunks._apart import sources
 
 AUTO = "auto"
 _OF_DSELECT_K = {"k": None, "gamma": 1.0, "entropy_penalty": 0.0}
@@ -24,8 +26,8 @@ class Gated(Sharing):
     """Base of the schemes in which gates mix experts.
 
     Args:
-        gate: `"softmax"`: every expert has some weight (Ma et al. 2018). `"dselect_k"`: at most `k` have, once
-            the gate has settled (Hazimeh et al. 2021; `mtlkeras.layers.DSelectKGate`).
+        gate: `"softmax"`: every expert has some weight (Ma et al. 2018). `"dselect_k"`: at most `k` have,
+            once the gate has settled (Hazimeh et al. 2021; `mtlkeras.layers.DSelectKGate`).
         k: Of `"dselect_k"`, the most experts that a gate picks; `None` for 2, or 1 of 1.
         gamma: Of `"dselect_k"`, the width of its smooth step.
         entropy_penalty: Of `"dselect_k"`, the factor of the selectors' entropy among the losses, by which
@@ -112,7 +114,7 @@ class Gates:
 
     def __init__(self, scheme: Gated) -> None:
         self.scheme = scheme
-        self.entropies: dict[str, Any] = {}
+        self._entropies: dict[str, tuple[Any, Any]] = {}
 
     def weights(self, name: str, seen: Any, count: int) -> Any:
         """Returns the weights of so many experts, made by a gate of a name."""
@@ -131,8 +133,13 @@ class Gates:
             weights = gate(seen)
         if scheme.log_gates:
             entropy = f"{name}_entropy"
-            self.entropies[entropy] = GateEntropy(name=entropy)(weights)
+            self._entropies[entropy] = weights, GateEntropy(name=entropy)(weights)
         return weights
+
+    def entropies(self, reads: Mapping[str, Mapping[Any, Any]]) -> dict[str, Any]:
+        """Returns the entropies of the gates on which something depends that tasks read."""
+        needed = sources([x for found in reads.values() for x in found.values()])
+        return {name: x for name, (weights, x) in self._entropies.items() if id(weights) in needed}
 
     def expert(self, tensor: Any, name: str) -> Any:
         """Returns what an expert gives, normalised if it is to be."""
@@ -178,4 +185,4 @@ def pooled(values: Any, name: str, mask: Any = None) -> Any:
         return values
     if len(values.shape) == 4:
         return keras.layers.GlobalAveragePooling2D(name=name)(values)
-    return keras.layers.GlobalAveragePooling1D(name=name)(values, mask=mask)
+    return MaskedMean(name=name)(values, mask=mask)  # Which is no NaN for a text without tokens.

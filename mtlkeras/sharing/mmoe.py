@@ -96,7 +96,7 @@ class MMoE(Gated):
                 name = name_of(reading)
                 mixture = f"{task}_mixture" if len(found) == 1 else f"{task}_mixture_{name}"
                 mixed[task][reading] = mix(weights, [outputs[name] for outputs in experts], mixture)
-        return self.shared(trunk, inner, inputs, mixed, mask, watched=gates.entropies)
+        return self.shared(trunk, inner, inputs, mixed, mask, watched=gates.entropies(mixed))
 
     def _expert(
         self, gates: Gates, trunk: Any, inputs: Any, heads: Mapping[str, Head], number: int, with_tap: bool

@@ -1,0 +1,88 @@
+"""Gates and stitches as a picture: how much of each expert each task gets."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mtlkeras.analysis.gates import by_example, stitches
+
+Matrix = tuple[np.ndarray, list[str]]
+"""Numbers, and a name for each row."""
+
+
+def draw_gates(path: Path, model: Any, x: Any) -> bool:
+    """Draws the mean weights of a model's gates as heat maps, and the matrices of its stitches.
+
+    The gates of as many experts share a map, a row each, with the mean entropy as a share of the largest
+    beside it: 100% is an even mixture, 0% one expert for every example. Where a row is even but the entropy
+    is low, examples go to different experts.
+
+    Args:
+        path: Where to write the picture; its ending tells the format.
+        model: A `MultiTaskModel`.
+        x: A batch of inputs.
+
+    Returns:
+        Whether there was something to draw.
+    """
+    trunk = getattr(model, "trunk", None)
+    if trunk is None:
+        return False
+    maps = [gate_map(group) for group in _alike(by_example(trunk, x))]
+    maps += [
+        (matrix, [f"{name} {row}" for row in range(1, len(matrix) + 1)])
+        for name, matrix in stitches(trunk).items()
+        if matrix.ndim == 2
+    ]
+    if not maps:
+        return False
+    _draw(path, maps)
+    return True
+
+
+def gate_map(gates: Mapping[str, np.ndarray]) -> Matrix:
+    """Returns the mean weights of gates, shape `(gates, experts)`, and the rows' names."""
+    names = [f"{name} ({_evenness(weights):.0%} even)" for name, weights in gates.items()]
+    return np.stack([weights.mean(axis=0) for weights in gates.values()]), names
+
+
+def _evenness(weights: np.ndarray) -> float:
+    """Returns the mean entropy of examples' weights as a share of the largest."""
+    experts = weights.shape[1]
+    entropies = -np.sum(weights * np.log(np.maximum(weights, 1e-30)), axis=1)
+    return float(entropies.mean() / math.log(experts)) if experts > 1 else 1.0
+
+
+def _alike(gates: Mapping[str, np.ndarray]) -> list[dict[str, np.ndarray]]:
+    """Returns the gates in groups of as many experts."""
+    groups: dict[int, dict[str, np.ndarray]] = {}
+    for name, weights in gates.items():
+        groups.setdefault(weights.shape[1], {})[name] = weights
+    return list(groups.values())
+
+
+def _draw(path: Path, maps: list[Matrix]) -> None:
+    from matplotlib.figure import Figure
+
+    heights = [0.4 * len(names) + 0.8 for _, names in maps]
+    width = max(values.shape[1] for values, _ in maps)
+    figure = Figure(figsize=(3.2 + 0.7 * width, sum(heights)), layout="constrained")
+    axes = figure.subplots(len(maps), 1, squeeze=False, gridspec_kw={"height_ratios": heights})[:, 0]
+    for axis, (values, names) in zip(axes, maps, strict=True):
+        largest = max(1.0, float(np.abs(values).max()))
+        lowest = 0.0 if values.min() >= 0 else -largest
+        axis.imshow(values, cmap="Blues" if lowest == 0 else "RdBu", vmin=lowest, vmax=largest, aspect="auto")
+        axis.set_yticks(range(len(names)), names, fontsize=8)
+        axis.set_xticks(range(values.shape[1]), [str(n) for n in range(1, values.shape[1] + 1)], fontsize=8)
+        axis.tick_params(length=0)
+        for row, column in np.ndindex(values.shape):
+            value = values[row, column]
+            dark = abs(value) > 0.6 * largest
+            text = f"{value:.2f}"
+            axis.text(column, row, text, ha="center", va="center", fontsize=8, color="w" if dark else "k")
+    figure.savefig(path, dpi=120)
