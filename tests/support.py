@@ -10,6 +10,7 @@ from mtlkeras.features import Features
 from mtlkeras.heads import Classification, MultiLabel, Ordinal, Regression
 from mtlkeras.specs import spec, tunable
 from mtlkeras.trunks.base import Trunk
+from mtlkeras.trunks.stages import Stage
 
 
 @spec
@@ -20,14 +21,31 @@ class TinyTrunk(Trunk):
     width: int = tunable(4, 4, 8)
     l2: float = 0.0
 
-    def __call__(self, inputs):
+    def convolution(self):
         regularizer = keras.regularizers.L2(self.l2) if self.l2 else None
-        conv = keras.layers.Conv2D(
+        return keras.layers.Conv2D(
             self.width, 3, padding="same", activation="tanh", kernel_regularizer=regularizer, name="conv"
         )
-        feature_map = conv(inputs)
+
+    def __call__(self, inputs):
+        feature_map = self.convolution()(inputs)
         vector = keras.layers.GlobalAveragePooling2D(name="pool")(feature_map)
         return Features(vector=vector, map=feature_map, taps={"conv": feature_map}, source=self)
+
+
+@spec
+class StagedTinyTrunk(TinyTrunk):
+    """`TinyTrunk` with a stage, for schemes that go along stages."""
+
+    def __call__(self, inputs):
+        return Trunk.__call__(self, inputs)
+
+    def stages(self, flow):
+        return [Stage("conv", lambda flow: flow.to(self.convolution()(flow.x)))]
+
+    def end(self, flow):
+        vector = keras.layers.GlobalAveragePooling2D(name="pool")(flow.x)
+        return Features(vector=vector, map=flow.x, taps=flow.taps, source=self)
 
 
 def all_heads() -> dict:

@@ -84,7 +84,7 @@ class SoftmaxGate(Gate):
     Example:
 
     >>> gate = mtlkeras.layers.SoftmaxGate(experts=3)
-    >>> gate(np.ones((2, 5))).shape
+    >>> tuple(gate(np.ones((2, 5))).shape)
     (2, 3)
     """
 
@@ -94,7 +94,7 @@ class SoftmaxGate(Gate):
 
     def gate_values(self, inputs: Tensor) -> Tensor:
         logits = ops.matmul(ops.cast(inputs, "float32"), self.kernel) + self.bias
-        return ops.softmax(logits / self.temperature, axis=-1)
+        return _softmax(logits / self.temperature)
 
 
 @keras.saving.register_keras_serializable("mtlkeras")
@@ -127,7 +127,7 @@ class DSelectKGate(Gate):
 
     >>> gate = mtlkeras.layers.DSelectKGate(experts=4, k=1)
     >>> gate.build((None, 5))
-    >>> gate.selector_bias.assign([9.0, -9.0])  # Bits 1 and 0: expert 2 of 0 to 3.
+    >>> _ = gate.selector_bias.assign([9.0, -9.0])  # Bits 1 and 0: expert 2 of 0 to 3.
     >>> [float(w) for w in gate(np.zeros((1, 5)))[0]]
     [0.0, 0.0, 1.0, 0.0]
     """
@@ -181,7 +181,7 @@ class DSelectKGate(Gate):
 
     def _weights(self, inputs: Tensor, selectors: Tensor) -> Tensor:
         logits = ops.matmul(ops.cast(inputs, "float32"), self.weight_kernel) + self.weight_bias
-        shares = ops.softmax(logits / self.temperature, axis=-1)
+        shares = _softmax(logits / self.temperature)
         by_code = ops.sum(shares[..., None] * selectors, axis=1)
         means = np.eye(self.experts, dtype="float32")[np.arange(self._codes) % self.experts]
         return ops.matmul(by_code, means)
@@ -224,6 +224,12 @@ def smooth_step(x: Tensor, gamma: float = 1.0) -> Tensor:
 def entropy_of(weights: Tensor) -> Tensor:
     """Returns the entropies in nats of weights along the last axis."""
     return ops.sum(weights * -ops.log(ops.maximum(weights, _TINY)), axis=-1)
+
+
+def _softmax(logits: Tensor) -> Tensor:
+    # Keras' own warns of a single logit, as a gate of one expert has.
+    weights = ops.exp(logits - ops.stop_gradient(ops.max(logits, axis=-1, keepdims=True)))
+    return weights / ops.sum(weights, axis=-1, keepdims=True)
 
 
 def _at_least_one(count: Any) -> Tensor:

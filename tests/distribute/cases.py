@@ -115,7 +115,7 @@ def run(case, scope):
 def _parts(case):
     """Returns what the model of a case is made of that others are not."""
     if case == "mmoe":
-        return {"sharing": mtlkeras.sharing.MMoE(experts=2)}
+        return {"sharing": mtlkeras.sharing.MMoE(experts=2, log_gates=True)}
     if case == "chain":
         heads = {**all_heads(), "grade": mtlkeras.heads.Classification(4)}
         return {"heads": heads, "dependence": mtlkeras.dependence.TaskChain(("kind", "grade"))}

@@ -9,10 +9,10 @@ from mtlkeras import sharing
 from mtlkeras._app.hyperparameters import HyperParameters
 from mtlkeras._app.report.diagram import draw_model, trunk_box
 from mtlkeras.balancers import CAGrad
-from mtlkeras.sharing import HardSharing, MMoE
-from tests.support import EAGERLY, TinyTrunk, all_heads, examples
+from mtlkeras.sharing import PLE, HardSharing, MMoE
+from tests.support import EAGERLY, StagedTinyTrunk, all_heads, examples
 
-SCHEMES = [HardSharing(), MMoE(experts=2)]
+SCHEMES = [HardSharing(), MMoE(experts=2), PLE()]
 # Hard sharing is in nearly every other test of the models.
 MARKS = {"HardSharing": [pytest.mark.slow_on_jax]}
 CASES = [pytest.param(s, marks=MARKS.get(type(s).__name__, []), id=repr(s)) for s in SCHEMES]
@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.eager, pytest.mark.parametrize("scheme", CASES)]
 
 
 def built(scheme, **compile_args):
-    model = mtlkeras.build_model((6, 6, 1), TinyTrunk(), all_heads(), sharing=scheme)
+    model = mtlkeras.build_model((6, 6, 1), StagedTinyTrunk(), all_heads(), sharing=scheme)
     compile_args.setdefault("optimizer", keras.optimizers.Adam(0.02))
     model.compile(**{"run_eagerly": EAGERLY, **compile_args})
     return model
@@ -49,7 +49,7 @@ def test_it_trains_with_missing_labels_and_comes_back_from_disk(scheme, tmp_path
 
 def test_a_head_may_sit_at_a_tap_and_the_trunk_be_frozen(scheme):
     heads = {"end": mtlkeras.heads.Regression(), "inside": mtlkeras.heads.Classification(3, at="conv")}
-    model = mtlkeras.build_model((6, 6, 1), TinyTrunk(), heads, sharing=scheme)
+    model = mtlkeras.build_model((6, 6, 1), StagedTinyTrunk(), heads, sharing=scheme)
     model.trunk.trainable = False
     model.compile("sgd", run_eagerly=EAGERLY)
     before = model.trunk.get_weights()
