@@ -13,8 +13,8 @@ from mtlkeras.sharing import PLE, HardSharing, MMoE
 from tests.support import EAGERLY, StagedTinyTrunk, all_heads, examples
 
 SCHEMES = [HardSharing(), MMoE(experts=2), PLE()]
-# Hard sharing is in nearly every other test of the models.
-MARKS = {"HardSharing": [pytest.mark.slow_on_jax]}
+# Hard sharing is in nearly every other test of the models; PLE is of the parts of MMoE, and many of them.
+MARKS = dict.fromkeys(("HardSharing", "PLE"), [pytest.mark.slow_on_jax])
 CASES = [pytest.param(s, marks=MARKS.get(type(s).__name__, []), id=repr(s)) for s in SCHEMES]
 pytestmark = [pytest.mark.eager, pytest.mark.parametrize("scheme", CASES)]
 
