@@ -1,5 +1,7 @@
 """MMoE and PLE against sums by hand, and a second way: experts stacked, mixed by a product of matrices."""
 
+import types
+
 import keras
 import numpy as np
 import pytest
@@ -188,6 +190,19 @@ def test_ple_goes_along_the_stages_of_texts_with_masks():
     assert {"gate_1_entropy", "tag_gate_1_entropy", "kind_gate_2_entropy"} <= set(one)
 
 
+MATRIX = np.array([[0.9, 0.1], [-0.2, 1.1]], "float32")
+
+
+class Stitch(keras.layers.Layer):
+    """Weighs all examples alike."""
+
+    def stitch_values(self):
+        return keras.ops.convert_to_tensor(MATRIX)
+
+    def call(self, inputs):
+        return inputs
+
+
 def test_gates_are_shown_and_drawn(tmp_path):
     from mtlkeras._app.report.gates import draw_gates, gate_map
 
@@ -200,6 +215,10 @@ def test_gates_are_shown_and_drawn(tmp_path):
     means, names = gate_map({"even": np.full((4, 3), 1 / 3), "one": np.eye(3)[[0, 0, 1, 2]]})
     np.testing.assert_allclose(means, [[1 / 3] * 3, [0.5, 0.25, 0.25]])
     assert names == ["even (100% even)", "one (0% even)"]
+    inputs = keras.Input((4,))
+    stitched = keras.Model(inputs, Stitch(name="stitch")(inputs))
+    np.testing.assert_array_equal(mtlkeras.analysis.gates(stitched, X)["stitch"], MATRIX)
+    assert draw_gates(tmp_path / "stitches.png", types.SimpleNamespace(trunk=stitched), X)
     plain = mtlkeras.build_model((4,), MLP(), HEADS)
     assert not draw_gates(tmp_path / "none.png", plain, X)
     with pytest.raises(ValueError, match="neither gates nor stitches. Sharing schemes with gates: MMoE and"):

@@ -11,8 +11,8 @@ import numpy as np
 
 from mtlkeras.analysis.gates import by_example, stitches
 
-Matrix = tuple[np.ndarray, list[str]]
-"""Numbers, and a name for each row."""
+HeatMap = tuple[np.ndarray, list[str], str]
+"""Numbers, a name for each row, and what the columns are."""
 
 
 def draw_gates(path: Path, model: Any, x: Any) -> bool:
@@ -33,19 +33,17 @@ def draw_gates(path: Path, model: Any, x: Any) -> bool:
     trunk = getattr(model, "trunk", None)
     if trunk is None:
         return False
-    maps = [gate_map(group) for group in _alike(by_example(trunk, x))]
-    maps += [
-        (matrix, [f"{name} {row}" for row in range(1, len(matrix) + 1)])
-        for name, matrix in stitches(trunk).items()
-        if matrix.ndim == 2
-    ]
+    maps = [(*gate_map(group), "expert") for group in _alike(by_example(trunk, x))]
+    for name, matrix in stitches(trunk).items():
+        if matrix.ndim == 2:
+            maps.append((matrix, [f"{name} {row}" for row in range(1, len(matrix) + 1)], "from"))
     if not maps:
         return False
     _draw(path, maps)
     return True
 
 
-def gate_map(gates: Mapping[str, np.ndarray]) -> Matrix:
+def gate_map(gates: Mapping[str, np.ndarray]) -> tuple[np.ndarray, list[str]]:
     """Returns the mean weights of gates, shape `(gates, experts)`, and the rows' names."""
     names = [f"{name} ({_evenness(weights):.0%} even)" for name, weights in gates.items()]
     return np.stack([weights.mean(axis=0) for weights in gates.values()]), names
@@ -66,19 +64,20 @@ def _alike(gates: Mapping[str, np.ndarray]) -> list[dict[str, np.ndarray]]:
     return list(groups.values())
 
 
-def _draw(path: Path, maps: list[Matrix]) -> None:
+def _draw(path: Path, maps: list[HeatMap]) -> None:
     from matplotlib.figure import Figure
 
-    heights = [0.4 * len(names) + 0.8 for _, names in maps]
-    width = max(values.shape[1] for values, _ in maps)
+    heights = [0.4 * len(names) + 0.9 for _, names, _ in maps]
+    width = max(values.shape[1] for values, _, _ in maps)
     figure = Figure(figsize=(3.2 + 0.7 * width, sum(heights)), layout="constrained")
     axes = figure.subplots(len(maps), 1, squeeze=False, gridspec_kw={"height_ratios": heights})[:, 0]
-    for axis, (values, names) in zip(axes, maps, strict=True):
+    for axis, (values, names, columns) in zip(axes, maps, strict=True):
         largest = max(1.0, float(np.abs(values).max()))
         lowest = 0.0 if values.min() >= 0 else -largest
         axis.imshow(values, cmap="Blues" if lowest == 0 else "RdBu", vmin=lowest, vmax=largest, aspect="auto")
         axis.set_yticks(range(len(names)), names, fontsize=8)
         axis.set_xticks(range(values.shape[1]), [str(n) for n in range(1, values.shape[1] + 1)], fontsize=8)
+        axis.set_xlabel(columns, fontsize=8)
         axis.tick_params(length=0)
         for row, column in np.ndindex(values.shape):
             value = values[row, column]
