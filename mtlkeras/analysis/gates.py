@@ -19,9 +19,9 @@ def gates(model: keras.Model, x: Inputs) -> dict[str, np.ndarray]:
         x: One batch of inputs.
 
     Returns:
-        By the layer's name: of a gate, such as `<task>_gate` of `MMoE`, the weight of each expert for each
-        example, shape `(batch, experts)`; of what weighs all examples alike, such as a cross-stitch unit, its
-        matrix as it is, shape `(to, from)`.
+        By the layer's name what its `gate_values` gives: of a gate, such as `<task>_gate` of `MMoE`, the
+        weight of each expert for each example, shape `(batch, experts)`; of what weighs all examples alike,
+        such as a cross-stitch unit, its matrix as it is.
 
     Raises:
         ValueError: If there is neither.
@@ -36,30 +36,21 @@ def gates(model: keras.Model, x: Inputs) -> dict[str, np.ndarray]:
     ```
     """
     trunk = getattr(model, "trunk", model)
-    found = {**by_example(trunk, x), **stitches(trunk)}
-    if not found:
+    layers = [layer for layer in trunk.layers if hasattr(layer, "gate_values")]
+    if not layers:
         raise ValueError(
             f"The model '{model.name}' has neither gates nor stitches. Sharing schemes with gates: "
             "MMoE and PLE."
         )
-    return {layer.name: found[layer.name] for layer in trunk.layers if layer.name in found}
+    seen = keras.Model(trunk.input, {layer.name: _arguments(layer) for layer in layers})(x, training=False)
+    values = {}
+    for layer in layers:
+        given, named = seen[layer.name]
+        values[layer.name] = np.asarray(keras.ops.convert_to_numpy(layer.gate_values(*given, **named)))
+    return values
 
 
-def by_example(trunk: Any, x: Inputs) -> dict[str, np.ndarray]:
-    """Returns what the layers of a shared model with `gate_values` give for inputs, by name."""
-    layers = {layer.name: layer for layer in trunk.layers if hasattr(layer, "gate_values")}
-    if not layers:
-        return {}
-    seen = keras.Model(trunk.input, {name: Call(layer, 0).inputs for name, layer in layers.items()})
-    given = seen(x, training=False)
-    return {name: _numbers(layer.gate_values(*given[name])) for name, layer in layers.items()}
-
-
-def stitches(trunk: Any) -> dict[str, np.ndarray]:
-    """Returns what the layers of a shared model with `stitch_values` give, by name."""
-    layers = [layer for layer in trunk.layers if hasattr(layer, "stitch_values")]
-    return {layer.name: _numbers(layer.stitch_values()) for layer in layers}
-
-
-def _numbers(values: Any) -> np.ndarray:
-    return np.asarray(keras.ops.convert_to_numpy(values))
+def _arguments(layer: Any) -> tuple[list[Any], dict[str, Any]]:
+    """Returns the tensors that a layer was called with, by place and by name."""
+    given, named = Call(layer, 0).arguments
+    return list(given), {name: x for name, x in named.items() if isinstance(x, keras.KerasTensor)}

@@ -196,7 +196,7 @@ MATRIX = np.array([[0.9, 0.1], [-0.2, 1.1]], "float32")
 class Stitch(keras.layers.Layer):
     """Weighs all examples alike."""
 
-    def stitch_values(self):
+    def gate_values(self, *inputs):
         return keras.ops.convert_to_tensor(MATRIX)
 
     def call(self, inputs):
@@ -218,7 +218,7 @@ def test_gates_are_shown_and_drawn(tmp_path):
     inputs = keras.Input((4,))
     stitched = keras.Model(inputs, Stitch(name="stitch")(inputs))
     np.testing.assert_array_equal(mtlkeras.analysis.gates(stitched, X)["stitch"], MATRIX)
-    assert draw_gates(tmp_path / "stitches.png", types.SimpleNamespace(trunk=stitched), X)
+    assert draw_gates(tmp_path / "stitches.png", types.SimpleNamespace(trunk=stitched, name="stitched"), X)
     plain = mtlkeras.build_model((4,), MLP(), HEADS)
     assert not draw_gates(tmp_path / "none.png", plain, X)
     with pytest.raises(ValueError, match="neither gates nor stitches. Sharing schemes with gates: MMoE and"):

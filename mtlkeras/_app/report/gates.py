@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from mtlkeras.analysis.gates import by_example, stitches
+from mtlkeras.analysis import gates
+from mtlkeras.layers import Gate
 
 HeatMap = tuple[np.ndarray, list[str], str]
 """Numbers, a name for each row, and what the columns are."""
@@ -30,12 +32,15 @@ def draw_gates(path: Path, model: Any, x: Any) -> bool:
     Returns:
         Whether there was something to draw.
     """
-    trunk = getattr(model, "trunk", None)
-    if trunk is None:
+    layers = {layer.name: layer for layer in getattr(getattr(model, "trunk", None), "layers", ())}
+    if not any(hasattr(layer, "gate_values") for layer in layers.values()):
         return False
-    maps = [(*gate_map(group), "expert") for group in _alike(by_example(trunk, x))]
-    for name, matrix in stitches(trunk).items():
-        if matrix.ndim == 2:
+    values = gates(model, x)
+    of_gates = {name: found for name, found in values.items() if isinstance(layers[name], Gate)}
+    maps = [(*gate_map(group), "expert") for group in _alike(of_gates)]
+    for name, found in values.items():
+        if name not in of_gates and found.ndim <= 2 and _is_constant(layers[name]):
+            matrix = np.atleast_2d(found)
             maps.append((matrix, [f"{name} {row}" for row in range(1, len(matrix) + 1)], "from"))
     if not maps:
         return False
@@ -43,10 +48,16 @@ def draw_gates(path: Path, model: Any, x: Any) -> bool:
     return True
 
 
-def gate_map(gates: Mapping[str, np.ndarray]) -> tuple[np.ndarray, list[str]]:
+def _is_constant(layer: Any) -> bool:
+    """Returns whether the values of a layer are the same for all inputs, of which it then names none."""
+    parameters = inspect.signature(layer.gate_values).parameters.values()
+    return all(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters)
+
+
+def gate_map(weights_of: Mapping[str, np.ndarray]) -> tuple[np.ndarray, list[str]]:
     """Returns the mean weights of gates, shape `(gates, experts)`, and the rows' names."""
-    names = [f"{name} ({_evenness(weights):.0%} even)" for name, weights in gates.items()]
-    return np.stack([weights.mean(axis=0) for weights in gates.values()]), names
+    names = [f"{name} ({_evenness(weights):.0%} even)" for name, weights in weights_of.items()]
+    return np.stack([weights.mean(axis=0) for weights in weights_of.values()]), names
 
 
 def _evenness(weights: np.ndarray) -> float:
@@ -56,10 +67,10 @@ def _evenness(weights: np.ndarray) -> float:
     return float(entropies.mean() / math.log(experts)) if experts > 1 else 1.0
 
 
-def _alike(gates: Mapping[str, np.ndarray]) -> list[dict[str, np.ndarray]]:
+def _alike(weights_of: Mapping[str, np.ndarray]) -> list[dict[str, np.ndarray]]:
     """Returns the gates in groups of as many experts."""
     groups: dict[int, dict[str, np.ndarray]] = {}
-    for name, weights in gates.items():
+    for name, weights in weights_of.items():
         groups.setdefault(weights.shape[1], {})[name] = weights
     return list(groups.values())
 
