@@ -171,6 +171,8 @@ def _draw(
     log: bool = False,
 ) -> Any:
     if choices:
+        if set(map(type, choices)) == {bool}:  # As a choice it would come back as 0 or 1.
+            return hp.Boolean(name, default=default)
         if all(isinstance(choice, (bool, int, float, str)) for choice in choices):
             return hp.Choice(name, list(choices), default=default)
         by_text = {repr(choice): choice for choice in choices}  # A search stores plain values only.

@@ -11,8 +11,8 @@ import mtlkeras
 from mtlkeras.features import Features
 from mtlkeras.heads import Classification, MultiLabel, Ordinal, Regression
 from mtlkeras.specs import spec, tunable
-from mtlkeras.trunks import Stage
 from mtlkeras.trunks.base import Trunk
+from mtlkeras.trunks.stages import Stage
 
 
 @spec
@@ -23,12 +23,14 @@ class TinyTrunk(Trunk):
     width: int = tunable(4, 4, 8)
     l2: float = 0.0
 
-    def __call__(self, inputs):
+    def convolution(self):
         regularizer = keras.regularizers.L2(self.l2) if self.l2 else None
-        conv = keras.layers.Conv2D(
+        return keras.layers.Conv2D(
             self.width, 3, padding="same", activation="tanh", kernel_regularizer=regularizer, name="conv"
         )
-        feature_map = conv(inputs)
+
+    def __call__(self, inputs):
+        feature_map = self.convolution()(inputs)
         vector = keras.layers.GlobalAveragePooling2D(name="pool")(feature_map)
         return Features(vector=vector, map=feature_map, taps={"conv": feature_map}, source=self)
 

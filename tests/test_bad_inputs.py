@@ -35,6 +35,12 @@ def chained(**fields):
     return tiny_model(dependence=TaskChain(**fields))
 
 
+def shared(scheme):
+    trunk = mtlkeras.trunks.MLP(depth=2)
+    heads = {"a": mtlkeras.heads.Regression()}
+    return mtlkeras.build_model((4,), trunk, heads, sharing=scheme, name="model")
+
+
 def fitted(y, **arguments):
     return tiny_model().fit(X, y, verbose=0, **arguments)
 
@@ -258,6 +264,11 @@ CASES: dict[str, Callable] = {
     "Input shape that the trunk cannot take": lambda: built(
         {"a": Classification(2)}, mtlkeras.trunks.ResNet(depth=8), (7,)
     ),
+    "More experts picked than there are": lambda: mtlkeras.sharing.MMoE(experts=2, gate="dselect_k", k=3),
+    "Number of experts to pick for a gate that picks none": lambda: mtlkeras.sharing.MMoE(k=2),
+    "More levels than the trunk has stages": lambda: shared(mtlkeras.sharing.PLE(levels=3)),
+    "Tap for the gates that the trunk has not": lambda: shared(mtlkeras.sharing.MMoE(gate_sees="hiden_1")),
+    "Gates of a model that has none": lambda: mtlkeras.analysis.gates(shared(None), X),
     "Names that do not fit the classes": lambda: Classification(3, class_names=("a", "b")),
     "Ordinal head with two classes": lambda: mtlkeras.heads.Ordinal(2),
     "Unknown task in a chain": lambda: chained(order=("kind", "grad")),

@@ -65,6 +65,7 @@ class JointObjective(Trainer, keras.Model):
         regularization = sum((ops.sum(ops.cast(r, "float32")) for r in self.losses), ops.zeros((), "float32"))
         logged = ops.stop_gradient(ops.stack(sums))
         self._compile_metrics.add_losses(logged, counts, ops.stop_gradient(regularization))
+        self._compile_metrics.add_entropies(getattr(y_pred, "entropies", {}))
         return *self._weighted_means(sums, counts), regularization / replica_count()
 
     def look_at_losses(self, y: Any, y_pred: Any, sample_weight: Any) -> tuple[list[Any], Any, Any]:

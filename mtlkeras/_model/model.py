@@ -15,6 +15,7 @@ from mtlkeras._keras_private import forget_layer, keep_layer
 from mtlkeras._model import checks
 from mtlkeras._model.adapting import adapt
 from mtlkeras._model.answering import dependent_outputs, labels_of, predicted
+from mtlkeras._model.gate_entropies import gate_entropies
 from mtlkeras._model.labelled_calls import LabelledCalls
 from mtlkeras._model.objective import TaskObjective
 from mtlkeras._model.outputs import Outputs, dependence_layer, twin
@@ -149,7 +150,15 @@ class MultiTaskModel(LabelledCalls):
         with self._scope():
             own_loss = type(self).compute_loss is not MultiTaskModel.compute_loss
             self._set_balancing(make_balancing(balancer, self, own_loss))
-            kept = TaskMetrics(objectives, task_metrics, joint, balancer is not None, dependence_layer(self))
+            entropies = gate_entropies(self) if self.gives_scores else ()
+            kept = TaskMetrics(
+                objectives,
+                task_metrics,
+                joint,
+                balancer is not None,
+                dependence_layer(self),
+                tuple(entropies),
+            )
             # Past Keras' attribute tracking, which would list the container a second time.
             object.__setattr__(self, "_compile_metrics", kept)
         object.__setattr__(self, "_objectives", objectives)

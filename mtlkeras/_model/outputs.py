@@ -10,6 +10,7 @@ from keras import ops
 
 from mtlkeras._backends import container
 from mtlkeras._keras_private import call_behind, tree_node
+from mtlkeras._model.gate_entropies import ENTROPIES, gate_entropies
 from mtlkeras.dependence.base import DEPENDENCE, FEATURES, DependentScores
 from mtlkeras.layers.output import TaskOutput
 
@@ -25,7 +26,8 @@ class Outputs(dict):
     Args:
         outputs: The outputs by task.
         behind: By task what the task's output layer was called with; and under `DEPENDENCE` what the layer
-            was called with in which the scores of several tasks meet, if there is one.
+            was called with in which the scores of several tasks meet, if there is one; under `ENTROPIES`
+            those of the gates that are logged, if there are any.
     """
 
     # Without arguments as TensorFlow makes one where it maps a dict.
@@ -43,6 +45,11 @@ class Outputs(dict):
             scores if scores and all(self._is_as_made(task) for task in scores if task != FEATURES) else None
         )
 
+    @property
+    def entropies(self) -> dict[str, Any]:
+        """The entropies of the gates by name, shape `(batch,)`; none for gates that are not logged."""
+        return self._behind.get(ENTROPIES, {})
+
     def answer(self, task: str) -> Answer:
         """Returns a task's output with what is behind it."""
         return Answer(self[task], self._behind.get(task) if self._is_as_made(task) else None)
@@ -53,7 +60,11 @@ class Outputs(dict):
     def parts(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Returns the outputs and what is behind those that are as made, which make the same anew."""
         kept = {task: inputs for task, inputs in self._behind.items() if self._is_as_made(task)}
-        return dict(self), kept if self.dependent is None else {**kept, DEPENDENCE: self.dependent}
+        if self.dependent is not None:
+            kept[DEPENDENCE] = self.dependent
+        if self.entropies:
+            kept[ENTROPIES] = self.entropies
+        return dict(self), kept
 
     def tree_flatten(self) -> tuple[list[Any], list[str], list[str]]:
         """Returns the outputs and their tasks, for `keras.tree`."""
@@ -105,7 +116,10 @@ def dependent_scores(layer: DependentScores, outputs: Any) -> Any:
 
 
 def twin(model: Any) -> keras.Model:
-    """Returns a model of the same layers that also gives what the output layers are called with, by task."""
+    """Returns a model of the same layers that also gives what the output layers are called with, by task.
+
+    And the entropies of gates that are logged, under `ENTROPIES`.
+    """
     behind = {}
     for task, output in model.output.items():
         inputs = call_behind(output).inputs
@@ -113,6 +127,9 @@ def twin(model: Any) -> keras.Model:
     layer = dependence_layer(model)
     if layer is not None:
         (behind[DEPENDENCE],), _ = call_behind(behind[layer.tasks[0]]).arguments
+    entropies = gate_entropies(model)
+    if entropies:
+        behind[ENTROPIES] = entropies
     return keras.Model(model.input, (model.output, behind))
 
 

@@ -127,6 +127,7 @@ class TaskMetrics(CompileMetrics):
         joint: Metrics of several tasks at once, such as `mtlkeras.metrics.ExactMatch`.
         with_weights: Whether a balancer gives the tasks weights, to be logged as `<task>_weight`.
         dependence: The layer in which the scores of several tasks meet, if there is one.
+        entropies: Names of the gates' entropies that are to be logged.
 
     Raises:
         ValueError: If two metrics would have the same full name.
@@ -141,6 +142,7 @@ class TaskMetrics(CompileMetrics):
         joint: Sequence[Any] = (),
         with_weights: bool = False,
         dependence: DependentScores | None = None,
+        entropies: Sequence[str] = (),
     ) -> None:
         super().__init__(None, None)
         # Past Keras' attribute tracking: its weights are the model's.
@@ -152,7 +154,7 @@ class TaskMetrics(CompileMetrics):
         self._names += [f"{objective.task}_{entry.name}" for objective, entry in self._entries]
         self._names += [metric.name for metric in self._joint]
         weight_names = [f"{task}_weight" for task in objectives] if with_weights else []
-        _check_unique(self._names + weight_names)
+        _check_unique([*self._names, *weight_names, *entropies])
         # One row a task and one for the regularisers: the sum so far and what it counts. In
         # one variable, since each variable's update costs as much as a small layer.
         self._sums = self.add_variable(
@@ -164,6 +166,13 @@ class TaskMetrics(CompileMetrics):
         # Sums of the weights over an epoch's steps, and last the number of these steps.
         self._weights: Any = None
         self._shows_weights = with_weights
+        self._entropies = tuple(entropies)
+        # Sums of the examples' entropies, and last the number of examples.
+        self._entropy_sums: Any = None
+        if entropies:
+            self._entropy_sums = self.add_variable(
+                (len(entropies) + 1,), initializer="zeros", dtype="float32", name="entropy_sums"
+            )
         if with_weights:
             self._weights = self.add_variable(
                 (len(objectives) + 1,),
@@ -194,6 +203,22 @@ class TaskMetrics(CompileMetrics):
         sums = ops.convert_to_tensor(self._weights)
         means = ops.unstack(ops.divide_no_nan(sums[:-1], sums[-1]), len(self._objectives))
         return {f"{task}_weight": mean for task, mean in zip(self._objectives, means, strict=True)}
+
+    def add_entropies(self, entropies: Mapping[str, Any]) -> None:
+        """Adds one step's entropies of gates by name, shape `(batch,)`; plain outputs bring none."""
+        if self._entropies and entropies:
+            values = ops.stack([ops.cast(entropies[name], "float32") for name in self._entropies])
+            sums = ops.sum(ops.stop_gradient(values), axis=1)
+            count = ops.cast(ops.shape(values)[1], "float32")
+            self._entropy_sums.assign_add(ops.concatenate([sums, ops.reshape(count, (1,))]))
+
+    def _mean_entropies(self) -> dict[str, Any]:
+        if not self._entropies:
+            return {}
+        sums = ops.convert_to_tensor(self._entropy_sums)
+        return dict(
+            zip(self._entropies, ops.unstack(sums[:-1] / sums[-1], len(self._entropies)), strict=True)
+        )
 
     def set_class_weights(self, weights: Mapping[str, Any]) -> bool:
         """Sets the class weights of the coming training steps.
@@ -237,7 +262,7 @@ class TaskMetrics(CompileMetrics):
 
     @property
     def variables(self) -> list[Any]:
-        own = [v for v in (self._sums, self.skipped, self._weights) if v is not None]
+        own = [v for v in (self._sums, self.skipped, self._weights, self._entropy_sums) if v is not None]
         own += self.class_weights.values()
         kept = [entry.metric for _, entry in self._entries] + self._joint
         return own + [v for metric in kept for v in metric.variables]
@@ -294,8 +319,9 @@ class TaskMetrics(CompileMetrics):
             self.skipped.assign(0.0)
         for metric in [entry.metric for _, entry in self._entries] + self._joint:
             metric.reset_state()
-        if self._weights is not None:
-            self._weights.assign(ops.zeros(self._weights.shape, "float32"))
+        for sums in (self._weights, self._entropy_sums):
+            if sums is not None:
+                sums.assign(ops.zeros(sums.shape, "float32"))
 
     def result(self) -> dict[str, Any]:
         sums = ops.convert_to_tensor(self._sums)
@@ -306,7 +332,7 @@ class TaskMetrics(CompileMetrics):
         values += [_in_float32(metric.result()) for metric in self._joint]
         skipped = {} if self.skipped is None else {"skipped_steps": self.skipped + 0.0}
         results = {"loss": ops.sum(means * weights), **dict(zip(self._names, values, strict=True))}
-        return {**results, **skipped, **self._mean_weights()}
+        return {**results, **skipped, **self._mean_weights(), **self._mean_entropies()}
 
 
 class NamedMetric:

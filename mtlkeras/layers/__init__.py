@@ -6,6 +6,7 @@ from mtlkeras.layers.beside import Beside
 from mtlkeras.layers.characters import CharacterBiLSTM, CharacterCNN
 from mtlkeras.layers.crf import CRF
 from mtlkeras.layers.feature_attention import FeatureAttention
+from mtlkeras.layers.gates import DSelectKGate, Gate, GateEntropy, SoftmaxGate
 from mtlkeras.layers.gradient_fork import GradientFork
 from mtlkeras.layers.grouped import GroupedConv2D
 from mtlkeras.layers.hmm import HMM
@@ -36,8 +37,11 @@ __all__ = [
     "ChainOutput",
     "CharacterBiLSTM",
     "CharacterCNN",
+    "DSelectKGate",
     "EncodeText",
     "FeatureAttention",
+    "Gate",
+    "GateEntropy",
     "GradientFork",
     "GroupedConv2D",
     "ImagePreprocessing",
@@ -56,6 +60,7 @@ __all__ = [
     "ResidualAdapter",
     "SelfAttention",
     "SequenceOutput",
+    "SoftmaxGate",
     "TaskOutput",
     "TokenMask",
     "TrunkOutput",

@@ -5,5 +5,6 @@ from mtlkeras.sharing.base import Shared, Sharing
 from mtlkeras.sharing.hard import HardSharing
 from mtlkeras.sharing.mmoe import MMoE
 from mtlkeras.sharing.mtan import MTAN
+from mtlkeras.sharing.ple import PLE
 
-__all__ = ["MTAN", "Adapters", "HardSharing", "MMoE", "Shared", "Sharing"]
+__all__ = ["MTAN", "PLE", "Adapters", "HardSharing", "MMoE", "Shared", "Sharing"]

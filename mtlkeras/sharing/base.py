@@ -76,6 +76,7 @@ class Sharing(Spec, abc.ABC):
         reads: Mapping[str, Mapping[Reading, Any]],
         mask: Any = None,
         cuts: Sequence[Any] = (),
+        watched: Mapping[str, Any] | None = None,
     ) -> Shared:
         """Returns what a scheme builds, where each task reads tensors of its own.
 
@@ -86,8 +87,11 @@ class Sharing(Spec, abc.ABC):
             reads: What each task reads, by the tap (`None` for the end) and the kind of feature.
             mask: Of the sequences among them, if any.
             cuts: As for `model`.
+            watched: Further outputs of the shared model by name, which no task reads: results of the
+                `mtlkeras.layers.GateEntropy` layers of that name, whose means are logged.
         """
-        outputs = {
+        outputs = dict(watched or {})
+        outputs |= {
             f"{task}_reads_{name_of(reading)}": tensor
             for task, found in reads.items()
             for reading, tensor in found.items()

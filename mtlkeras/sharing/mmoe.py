@@ -9,37 +9,44 @@ import keras
 
 from mtlkeras._fields import check_positive
 from mtlkeras._types import NamedTensors, Tensor
-from mtlkeras.features import Features
 from mtlkeras.heads import Head
-from mtlkeras.layers.mixture import Mixture
-from mtlkeras.sharing.base import (
-    Reading,
-    Shared,
-    Sharing,
-    makes_weights,
-    name_of,
-    open_trunk,
-    read_by,
-)
+from mtlkeras.sharing._gated import Gated, Gates, mix, pooled
+from mtlkeras.sharing._lanes import check_copies, reseeded
+from mtlkeras.sharing.base import Reading, Shared, name_of, open_trunk, read_by
 from mtlkeras.specs import spec, tunable
 from mtlkeras.trunks._apart import as_inner
 from mtlkeras.trunks._remat import model_with_cuts
 from mtlkeras.trunks.base import Trunk
 
+_SEEN = "gate"
+
 
 @spec
-class MMoE(Sharing):
+class MMoE(Gated):
     """Each task reads its own mixture of several trunks, the experts (Ma et al. 2018, equations 5 to 7).
 
     f_k(x) = sum over the experts i of g_k(x)_i f_i(x), with g_k(x) = softmax(W_k h(x)). Every expert is a
     trunk of the one spec with weights of its own. What the gates see, h(x), are the inputs themselves where
-    they are vectors of numbers, as in the paper, else the pooled first tap of the first expert.
+    they are vectors of numbers, as in the paper, else the pooled first tap of the first expert. A gate is the
+    layer `<task>_gate` of `model.trunk`, an expert `expert_1`, `expert_2`, ...; `mtlkeras.analysis.gates`
+    gives the weights.
 
     Args:
         experts: Number of experts.
+        gate: `"softmax"`, or `"dselect_k"`: at most `k` experts have weight once the gate has settled
+            (Hazimeh et al. 2021; `mtlkeras.layers.DSelectKGate`).
+        k: Of `"dselect_k"`, the most experts that a gate picks; `None` for 2, or 1 of 1.
+        gamma: Of `"dselect_k"`, the width of its smooth step.
+        entropy_penalty: Of `"dselect_k"`, the factor of the selectors' entropy among the losses.
+        temperature: What the logits of a gate's softmax are divided by.
+        gate_dropout: Rate at which a gate leaves experts out in training (Zhao et al. 2019), in [0, 1).
+        gate_sees: `"auto"` as above, or the name of a tap, pooled.
+        normalize_experts: Whether what an expert gives is layer-normalised.
+        log_gates: Whether each gate's mean entropy is logged, in nats, as `<task>_gate_entropy`.
 
     Raises:
-        ValueError: When called, if the trunk is a `keras.Model`, which there is one of only.
+        ValueError: If a field does not fit; when called, if the trunk is a `keras.Model`, which there is one
+            of only, or has not the tap that gates are to see.
 
     Example:
 
@@ -55,69 +62,51 @@ class MMoE(Sharing):
 
     experts: int = tunable(4, 2, 4, 8)
 
+    @property
+    def mixed(self) -> int:
+        return self.experts
+
     def validate(self) -> None:
         check_positive(self, "experts")
+        super().validate()
 
     def __call__(
         self, trunk: Trunk | keras.Model, inputs: Tensor | NamedTensors, heads: Mapping[str, Head]
     ) -> Shared:
-        if not makes_weights(trunk):
-            given = repr(trunk) if isinstance(trunk, Trunk) else f"the model '{trunk.name}'"
-            raise ValueError(
-                f"MMoE: the experts are trunks of one spec, such as mtlkeras.trunks.MLP(); received {given}, "
-                f"of which there is one only."
-            )
+        check_copies("MMoE", trunk)
         inner = as_inner(inputs)
+        gates = Gates(self)
+        seen = gates.seen(inner)
         experts: list[dict[str, Any]] = []
         readings: dict[str, list[Reading]] = {}
-        for number in range(1, self.experts + 1):
-            outputs, readings = self._expert(trunk, inner, heads, number)
+        for number in range(self.experts):
+            with_tap = number == 0 and seen is None
+            outputs, readings = self._expert(gates, trunk, inner, heads, number, with_tap)
             experts.append(outputs)
-        columns = _columns(inner)
-        seen = experts[0].pop("gate") if columns is None else _in_a_row(columns)
+        seen = experts[0].pop(_SEEN) if seen is None else seen
+        mask = experts[0].get("mask")
+        for number, outputs in enumerate(experts, 1):
+            for name in outputs.keys() - {"mask"}:
+                outputs[name] = gates.expert(outputs[name], f"expert_{number}_{name}_norm")
         mixed: dict[str, dict[Reading, Any]] = {}
         for task, found in readings.items():
-            gate = keras.layers.Dense(self.experts, "softmax", name=f"{task}_gate", dtype="float32")(seen)
+            weights = gates.weights(f"{task}_gate", seen, self.experts)
             mixed[task] = {}
             for reading in found:
                 name = name_of(reading)
-                of_task = task if len(found) == 1 else f"{task}_{name}"
-                mixture = Mixture(name=f"{of_task}_mixture")
-                mixed[task][reading] = mixture([gate, *(outputs[name] for outputs in experts)])
-        return self.shared(trunk, inner, inputs, mixed, experts[0].get("mask"))
+                mixture = f"{task}_mixture" if len(found) == 1 else f"{task}_mixture_{name}"
+                mixed[task][reading] = mix(weights, [outputs[name] for outputs in experts], mixture)
+        return self.shared(trunk, inner, inputs, mixed, mask, watched=gates.entropies(mixed))
 
     def _expert(
-        self, trunk: Trunk, inputs: Any, heads: Mapping[str, Head], number: int
+        self, gates: Gates, trunk: Any, inputs: Any, heads: Mapping[str, Head], number: int, with_tap: bool
     ) -> tuple[dict[str, Any], dict[str, list[Reading]]]:
-        """Returns what the heads read of an expert, and of the first what the gates see if not the inputs."""
-        seed = getattr(trunk, "seed", None)
-        if seed is not None:  # Experts that begin alike would stay alike.
-            trunk = trunk.replace(seed=seed + number - 1)
-        inner, features = open_trunk(trunk, inputs)
+        """Returns what the heads read of an expert, and with it the tap that the gates see."""
+        inner, features = open_trunk(reseeded(trunk, number), inputs)
         outputs, readings = read_by(heads, features)
-        if number == 1 and _columns(inner) is None:
-            outputs["gate"] = _pooled(features)
-        expert = model_with_cuts(inner, outputs, features.cuts, name=f"expert_{number}")
+        if with_tap:
+            tap = gates.tap(features.taps, repr(trunk))
+            # Named apart from the pools of heads that sit at the tap.
+            outputs[_SEEN] = pooled(tap, "gate_pool", features.mask)
+        expert = model_with_cuts(inner, outputs, features.cuts, name=f"expert_{number + 1}")
         return dict(expert(inputs)), readings
-
-
-def _columns(inputs: Any) -> list[Any] | None:
-    """Returns the inputs if they are vectors of floats, else `None`."""
-    flat = keras.tree.flatten(inputs)
-    vectors = all(len(x.shape) == 2 and keras.backend.is_float_dtype(x.dtype) for x in flat)
-    return flat if vectors else None
-
-
-def _in_a_row(columns: list[Any]) -> Any:
-    return columns[0] if len(columns) == 1 else keras.layers.Concatenate(name="gate_inputs")(columns)
-
-
-def _pooled(features: Features) -> Any:
-    tap = next(iter(features.taps))
-    values = features.taps[tap]
-    if len(values.shape) == 2:
-        return values
-    # Named apart from the pools of heads that sit at the tap.
-    if len(values.shape) == 4:
-        return keras.layers.GlobalAveragePooling2D(name="gate_pool")(values)
-    return keras.layers.GlobalAveragePooling1D(name="gate_pool")(values, mask=features.mask)

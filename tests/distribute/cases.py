@@ -129,7 +129,7 @@ def run(case, scope):
 def _parts(case):
     """Returns what the model of a case is made of that others are not."""
     if case == "mmoe":
-        return {"sharing": mtlkeras.sharing.MMoE(experts=2)}
+        return {"sharing": mtlkeras.sharing.MMoE(experts=2, log_gates=True)}
     if case in SCHEMES:
         return {"sharing": SCHEMES[case], "trunk": TinyStages(l2=0.01)}
     if case == "chain":

@@ -2,11 +2,12 @@
 
 import pytest
 
-from mtlkeras.sharing import MTAN, Adapters, HardSharing, MMoE
+from mtlkeras.sharing import MTAN, PLE, Adapters, HardSharing, MMoE
 
 SCHEMES = [
     HardSharing(),
     MMoE(experts=2),
+    PLE(),
     MTAN(reduction=2),
     Adapters(units=2),
     Adapters(units=2, kind="low_rank", frozen=True),

@@ -12,8 +12,8 @@ from mtlkeras.balancers import CAGrad
 from tests.sharing.schemes import SCHEMES, marks_of
 from tests.support import EAGERLY, TinyStages, all_heads, examples
 
-# Hard sharing is in nearly every other test of the models; MTAN compiles for long.
-MARKS = {"HardSharing()": [pytest.mark.slow_on_jax], "MTAN(reduction=2)": [pytest.mark.slow_on_jax]}
+# Hard sharing is in nearly every other test of the models; MTAN compiles for long; PLE is like MMoE.
+MARKS = dict.fromkeys(("HardSharing()", "MTAN(reduction=2)", "PLE()"), [pytest.mark.slow_on_jax])
 CASES = [pytest.param(s, marks=MARKS.get(repr(s), marks_of(s)), id=repr(s)) for s in SCHEMES]
 # As many tasks as it takes: each costs by the stage.
 TASKS = ("kind", "size")

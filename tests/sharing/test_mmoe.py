@@ -91,7 +91,7 @@ def test_a_layer_that_a_balancer_names_is_that_of_every_expert():
 
 def test_a_model_as_the_trunk_is_refused():
     body = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
-    with pytest.raises(ValueError, match="MMoE: the experts are trunks of one spec"):
+    with pytest.raises(ValueError, match="MMoE: its trunks are several of one spec"):
         mtlkeras.build_model((4,), body, HEADS, sharing=MMoE())
 
 

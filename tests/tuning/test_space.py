@@ -9,6 +9,7 @@ import pytest
 
 import mtlkeras
 from mtlkeras._app.hyperparameters import HyperParameters
+from mtlkeras.sharing import PLE, MMoE
 from mtlkeras.trunks import (
     BERT,
     DPCNN,
@@ -122,13 +123,16 @@ SPACES = {
     **dict.fromkeys(HEADS, {"hidden", "dropout", "l2"}),
 }
 
+GATES = {"gate", "temperature", "gate_dropout", "normalize_experts"}
+SCHEMES = {MMoE: GATES | {"experts"}, PLE: GATES | {"experts", "shared_experts"}}
 
-@pytest.mark.parametrize("spec", SPACES, ids=lambda spec: spec.__name__)
+
+@pytest.mark.parametrize("spec", [*SPACES, *SCHEMES], ids=lambda spec: spec.__name__)
 def test_default_space_of_a_spec_begins_with_the_spec_itself(spec):
     required = {**HEADS, **TEXTS}.get(spec, {})
     hp = keras_tuner.HyperParameters()
     assert spec.tune(hp, **required) == spec(**required)
-    assert set(hp.values) >= SPACES[spec]
+    assert set(hp.values) >= {**SPACES, **SCHEMES}[spec]
     for entry in hp.space:
         drawn = spec.tune(_with(hp, entry.name, entry.random_sample(seed=3)), **required)
         assert isinstance(drawn, spec)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ def write_report(
     config: Mapping[str, Any],
     history: Mapping[str, Sequence[float]],
     metrics: Mapping[str, Mapping[str, float]],
+    data: Iterable[Any] = (),
 ) -> None:
     """Writes `report.md` and its pictures into the folder of a run.
 
@@ -29,22 +30,29 @@ def write_report(
         config: What was run, as in the run's `config.json`.
         history: Values per epoch, as `fit` gives them.
         metrics: Results by split, as `evaluate` gives them.
+        data: Batches of inputs and labels, of the first of which gates are drawn.
     """
-    pictures = _draw_all(folder, model, config, history)
+    pictures = _draw_all(folder, model, config, history, data)
     table = markdown(task_table(metrics, list(model.heads)))
     write_text(folder / "report.md", _page(folder, config, table, pictures))
 
 
-def _draw_all(folder: Path, model: Any, config: Mapping[str, Any], history: Any) -> dict[str, str]:
+def _draw_all(
+    folder: Path, model: Any, config: Mapping[str, Any], history: Any, data: Iterable[Any]
+) -> dict[str, str]:
     """Draws what the installed packages allow; returns the files' titles by name."""
     if importlib.util.find_spec("matplotlib") is None:
         return {}
     from mtlkeras._app.report.curves import draw_curves
     from mtlkeras._app.report.diagram import draw_model
+    from mtlkeras._app.report.gates import draw_gates
 
     draw_model(folder / "model.png", model)
     draw_curves(folder / "curves.png", history, list(model.heads), config.get("best_epoch"))
     pictures = {"curves.png": "Training curves", "model.png": "Model"}
+    batch = next(iter(data), None)
+    if batch is not None and draw_gates(folder / "gates.png", model, batch[0]):
+        pictures["gates.png"] = "Mean weights of the gates on a batch of the validation split"
     if shutil.which("dot") and importlib.util.find_spec("pydot"):
         keras.utils.plot_model(model, str(folder / "layers.png"), show_shapes=True, expand_nested=True)
         pictures["layers.png"] = "All layers"

@@ -165,7 +165,8 @@ def _train_into(run: RunFolder, job: Job, say: Callable[[str], None]) -> None:
                 model = run.model() if job.options.strategy else job.model
                 model.export(str(run.file("saved_model")))
         run.write_config(seconds=clock.seconds())
-        write_report(run.path, job.model, run.config, run.read_json("history.json"), metrics)
+        history = run.read_json("history.json")
+        write_report(run.path, job.model, run.config, history, metrics, job.data["valid"])
         run.write_config(status="finished")
     except BaseException as error:
         status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
