@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import keras
 import numpy as np
 
@@ -9,6 +11,7 @@ import mtlkeras
 from mtlkeras.features import Features
 from mtlkeras.heads import Classification, MultiLabel, Ordinal, Regression
 from mtlkeras.specs import spec, tunable
+from mtlkeras.trunks import Stage
 from mtlkeras.trunks.base import Trunk
 
 
@@ -28,6 +31,29 @@ class TinyTrunk(Trunk):
         feature_map = conv(inputs)
         vector = keras.layers.GlobalAveragePooling2D(name="pool")(feature_map)
         return Features(vector=vector, map=feature_map, taps={"conv": feature_map}, source=self)
+
+
+@spec
+class TinyStages(Trunk):
+    """Two convolutions, each a stage, the second at half the size: for what goes along stages."""
+
+    gives = ("vector", "map")
+    width: int = tunable(4, 4, 8)
+    l2: float = 0.0
+
+    def stages(self, flow):
+        return [Stage("conv", partial(self._conv, "conv", 1)), Stage("last", partial(self._conv, "last", 2))]
+
+    def _conv(self, name, strides, flow):
+        regularizer = keras.regularizers.L2(self.l2) if self.l2 else None
+        layer = keras.layers.Conv2D(
+            self.width, 3, strides, "same", activation="tanh", kernel_regularizer=regularizer, name=name
+        )
+        return flow.to(layer(flow.x))
+
+    def end(self, flow):
+        vector = keras.layers.GlobalAveragePooling2D(name="pool")(flow.x)
+        return Features(vector=vector, map=flow.x, taps=flow.taps, source=self)
 
 
 def all_heads() -> dict:

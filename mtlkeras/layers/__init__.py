@@ -3,9 +3,11 @@
 from mtlkeras.layers.beside import Beside
 from mtlkeras.layers.characters import CharacterBiLSTM, CharacterCNN
 from mtlkeras.layers.crf import CRF
+from mtlkeras.layers.cross_stitch import CrossStitchUnit
 from mtlkeras.layers.gradient_fork import GradientFork
 from mtlkeras.layers.grouped import GroupedConv2D
 from mtlkeras.layers.hmm import HMM
+from mtlkeras.layers.layer_mixture import LayerMixture
 from mtlkeras.layers.local_response import LocalResponseNormalization
 from mtlkeras.layers.mixture import Mixture
 from mtlkeras.layers.output import OrdinalOutput, RegressionOutput, TaskOutput
@@ -31,11 +33,13 @@ __all__ = [
     "ChainOutput",
     "CharacterBiLSTM",
     "CharacterCNN",
+    "CrossStitchUnit",
     "EncodeText",
     "GradientFork",
     "GroupedConv2D",
     "ImagePreprocessing",
     "LastState",
+    "LayerMixture",
     "LocalResponseNormalization",
     "MaskedMax",
     "MaskSteps",

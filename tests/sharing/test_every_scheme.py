@@ -8,11 +8,11 @@ import mtlkeras
 from mtlkeras import sharing
 from mtlkeras._app.hyperparameters import HyperParameters
 from mtlkeras._app.report.diagram import draw_model, trunk_box
-from mtlkeras.balancers import CAGrad
-from mtlkeras.sharing import HardSharing, MMoE
-from tests.support import EAGERLY, TinyTrunk, all_heads, examples
+from mtlkeras.balancers import CAGrad, Uncertainty
+from mtlkeras.sharing import SoftSharing
+from tests.sharing.schemes import SCHEMES
+from tests.support import EAGERLY, TinyStages, all_heads, examples
 
-SCHEMES = [HardSharing(), MMoE(experts=2)]
 # Hard sharing is in nearly every other test of the models.
 MARKS = {"HardSharing": [pytest.mark.slow_on_jax]}
 CASES = [pytest.param(s, marks=MARKS.get(type(s).__name__, []), id=repr(s)) for s in SCHEMES]
@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.eager, pytest.mark.parametrize("scheme", CASES)]
 
 
 def built(scheme, **compile_args):
-    model = mtlkeras.build_model((6, 6, 1), TinyTrunk(), all_heads(), sharing=scheme)
+    model = mtlkeras.build_model((6, 6, 1), TinyStages(), all_heads(), sharing=scheme)
     compile_args.setdefault("optimizer", keras.optimizers.Adam(0.02))
     model.compile(**{"run_eagerly": EAGERLY, **compile_args})
     return model
@@ -49,7 +49,7 @@ def test_it_trains_with_missing_labels_and_comes_back_from_disk(scheme, tmp_path
 
 def test_a_head_may_sit_at_a_tap_and_the_trunk_be_frozen(scheme):
     heads = {"end": mtlkeras.heads.Regression(), "inside": mtlkeras.heads.Classification(3, at="conv")}
-    model = mtlkeras.build_model((6, 6, 1), TinyTrunk(), heads, sharing=scheme)
+    model = mtlkeras.build_model((6, 6, 1), TinyStages(), heads, sharing=scheme)
     model.trunk.trainable = False
     model.compile("sgd", run_eagerly=EAGERLY)
     before = model.trunk.get_weights()
@@ -62,8 +62,13 @@ def test_a_head_may_sit_at_a_tap_and_the_trunk_be_frozen(scheme):
 
 def test_a_balancer_weighs_the_gradients_of_what_is_shared(scheme):
     x, y = examples(12, missing=0.2)
-    model = built(scheme, balancer=CAGrad(at="parameters"))
-    assert {id(v) for v in model.balancing.shared} <= {id(v) for v in model.trunk.trainable_weights}
+    if isinstance(scheme, SoftSharing):
+        with pytest.raises(ValueError, match="parameters that several tasks share; this model has none"):
+            built(scheme, balancer=CAGrad(at="parameters"))
+        model = built(scheme, balancer=Uncertainty())
+    else:
+        model = built(scheme, balancer=CAGrad(at="parameters"))
+        assert {id(v) for v in model.balancing.shared} <= {id(v) for v in model.trunk.trainable_weights}
     logs = model.fit(x, y, batch_size=6, epochs=2, verbose=0).history
     assert np.isfinite([logs[f"{task}_weight"] for task in model.heads]).all()
 
@@ -75,7 +80,7 @@ def test_weights_are_copied_and_it_is_drawn(scheme, tmp_path):
         np.testing.assert_array_equal(a, b)
     draw_model(tmp_path / "model.png", one)
     assert (tmp_path / "model.png").stat().st_size > 5000
-    assert any("TinyTrunk" in line for line in trunk_box(one).lines)
+    assert any("TinyStages" in line for line in trunk_box(one).lines)
 
 
 def test_mixed_precision(scheme):

@@ -1,0 +1,52 @@
+"""Trunks of the tasks in lockstep, with units between their stages that mix them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from mtlkeras._errors import unknown_name
+from mtlkeras.layers.cross_stitch import CrossStitchUnit
+from mtlkeras.sharing._lanes import Lane, lanes
+
+
+def stitched(
+    scheme: Any, trunk: Any, inner: Any, tasks: Sequence[str], unit: Callable[..., CrossStitchUnit]
+) -> list[Lane]:
+    """Returns a lane for each task, whose stages have run, with a unit behind those of `scheme.at`.
+
+    Args:
+        scheme: The spec of the scheme, with a field `at`.
+        trunk: The spec of all lanes.
+        inner: What they are called with.
+        tasks: Their names.
+        unit: Called with `name=` for a unit.
+
+    Raises:
+        ValueError: If the trunk is one model, of which there are no copies, or `at` names a stage that it
+            has not.
+    """
+    own = lanes(type(scheme).__name__, trunk, inner, tasks)
+    stages = [stage.name for stage in own[0].stages]
+    for name in scheme.at or ():
+        if name not in stages:
+            raise unknown_name("stage", name, stages, f"{type(scheme).__name__}: at, of {trunk!r}")
+    for place, name in enumerate(stages):
+        for lane in own:
+            lane.run(place)
+        if scheme.at is None or name in scheme.at:
+            mixed = unit(name=f"{name}_stitch")([lane.flow.x for lane in own])
+            for lane, x in zip(own, mixed, strict=True):
+                lane.put(place, x)
+    return own
+
+
+def check_stitches(scheme: Any, *shares: str) -> None:
+    """Raises `ValueError` if a scheme's `at` is empty, or one of some fields is not in [0, 1]."""
+    name = type(scheme).__name__
+    for field in shares:
+        value = getattr(scheme, field)
+        if not 0 <= value <= 1:
+            raise ValueError(f"{name}: {field} must be in [0, 1]; received {value}.")
+    if scheme.at is not None and not scheme.at:
+        raise ValueError(f"{name}: at must name at least one stage, or be None for all; received ().")
