@@ -77,6 +77,8 @@ CASES.update(dict.fromkeys(BALANCERS, (sgd(), 23, 0.5)))
 # A mixture of experts.
 BALANCERS["mmoe"] = balancers.CAGrad(at="parameters")
 CASES["mmoe"] = (sgd(), 23, 0.5)
+# A trunk a task, whose penalty is that of one device.
+CASES["soft"] = (sgd(), 23, 0.5)
 # Tasks that depend on each other.
 CASES["chain"] = (sgd(), 23, 0.5)
 # Their weights come from matrices near singularity, by which rounding grows.
@@ -116,6 +118,8 @@ def _parts(case):
     """Returns what the model of a case is made of that others are not."""
     if case == "mmoe":
         return {"sharing": mtlkeras.sharing.MMoE(experts=2)}
+    if case == "soft":
+        return {"sharing": mtlkeras.sharing.SoftSharing("trace_norm", strength=0.05)}
     if case == "chain":
         heads = {**all_heads(), "grade": mtlkeras.heads.Classification(4)}
         return {"heads": heads, "dependence": mtlkeras.dependence.TaskChain(("kind", "grade"))}
