@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import mtlkeras
-from mtlkeras import balancers
+from mtlkeras import balancers, sharing
 from mtlkeras._app.runs.search_workers import Workers
 from mtlkeras._versions import NEWEST
 from mtlkeras.heads import Classification, MultiLabel
@@ -107,8 +107,14 @@ def without_fork():
     return mtlkeras.MultiTaskModel(x, outputs)
 
 
-def built(heads, trunk=None, shape=(6, 6, 1)):
-    return mtlkeras.build_model(shape, trunk or TinyTrunk(), heads)
+def built(heads, trunk=None, shape=(6, 6, 1), sharing=None):
+    return mtlkeras.build_model(shape, trunk or TinyTrunk(), heads, sharing)
+
+
+def layers_shared(sharing, width=4):
+    """A model of two tasks on two dense layers."""
+    trunk = mtlkeras.trunks.MLP(depth=2, width=width)
+    return built({"a": Classification(2), "b": Classification(3)}, trunk, (3,), sharing)
 
 
 SEARCHED = '''"""Numbers."""
@@ -230,6 +236,26 @@ CASES: dict[str, Callable] = {
     "Something else than a head": lambda: built({"a": 10}),
     "No heads": lambda: built({}),
     "Trunk class instead of a trunk": lambda: built({"a": Classification(2)}, TinyTrunk),
+    "Several trunks where there is one model": lambda: built(
+        {"a": Classification(2)},
+        keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)], name="network"),
+        (3,),
+        sharing.CrossStitch(),
+    ),
+    "Stitches between the stages of a trunk without stages": lambda: built(
+        {"a": Classification(2)}, sharing=sharing.CrossStitch()
+    ),
+    "Stitch behind an unknown stage": lambda: layers_shared(sharing.CrossStitch(at=("hiden_1",))),
+    "Subspaces that do not divide the channels": lambda: layers_shared(sharing.Sluice(subspaces=3)),
+    "Unknown penalty": lambda: sharing.SoftSharing("trace"),
+    "Balancer of gradients where tasks share no parameter": lambda: layers_shared(
+        sharing.SoftSharing()
+    ).compile(balancer=balancers.CAGrad(at="parameters")),
+    "Branches behind the last stage": lambda: layers_shared(sharing.Branching(at="hidden_2")),
+    "Groups without a task": lambda: layers_shared(sharing.Branching(groups=(("a",),))),
+    "Groups with an unknown task": lambda: layers_shared(sharing.Branching(groups=(("a", "b"), ("c",)))),
+    "Groups with a task twice": lambda: sharing.Branching(groups=(("a", "b"), ("a",))),
+    "Groups that are no tuples": lambda: sharing.Branching(groups=("a", "b")),
     "Image too small for the trunk": lambda: built(
         {"a": Classification(2)}, mtlkeras.trunks.VGG(depth=16, stem="imagenet"), (8, 8, 3)
     ),

@@ -54,6 +54,8 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "DPCNN": {"vocabulary_size": 9},
     "CNNAttention": {"vocabulary_size": 9},
     "ResNet": {"width": 16, "use_bias": True},
+    "CrossStitch": {"at": ("stage_1",)},
+    "Branching": {"at": "stage_1", "groups": (("a", "b"), ("c",))},
     "TaskChain": {"order": ("a", "b")},
     "Fixed": {"weights_by_task": {"a": 2.0, "b": 0.5}},
     "COSMOS": {"preference": (0.25, 0.75)},
@@ -170,7 +172,7 @@ def wrong_values(options: tuple[Any, ...]) -> list[Any]:
     if len(kinds) == 1 and typing.get_origin(kinds[0]) is tuple:
         entry = typing.get_args(kinds[0])[0]
         whole = [{"a": 1}, {1.5, 2.5}]
-        return whole if entry is Any else [*whole, *[(value,) for value in WRONG[entry]]]
+        return whole if entry is Any else [*whole, *[(value,) for value in WRONG.get(entry, WRONG[int])]]
     if all(typing.get_origin(h) is None and isinstance(h, type) and h not in WRONG for h in kinds):
         return [3, "x", (1,)]  # A dict, or an instance of a class.
     if any(typing.get_origin(h) is collections.abc.Sequence for h in kinds):

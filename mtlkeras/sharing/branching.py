@@ -108,8 +108,8 @@ class Branching(Sharing):
             raise unknown_name("stage", self.at, stages, f"Branching: at, of {trunk!r}")
         if self.at == stages[-1]:
             raise ValueError(
-                f"Branching: at '{self.at}' the stages of {trunk!r} end, so that the groups would share all "
-                f"of it. Split behind one of {', '.join(stages[:-1]) or 'none: it has one stage'}, or use "
-                "HardSharing."
+                f"Branching: at must name a stage with others behind it; '{self.at}' is the last of "
+                f"{trunk!r}. Stages to split behind: {', '.join(stages[:-1]) or 'none'}. With one trunk for all tasks "
+                "this is HardSharing."
             )
         return stages.index(self.at) + 1

@@ -119,7 +119,7 @@ def _parts(case):
     if case == "mmoe":
         return {"sharing": mtlkeras.sharing.MMoE(experts=2)}
     if case == "soft":
-        return {"sharing": mtlkeras.sharing.SoftSharing("trace_norm", strength=0.05)}
+        return {"sharing": mtlkeras.sharing.SoftSharing("l2", strength=0.05)}
     if case == "chain":
         heads = {**all_heads(), "grade": mtlkeras.heads.Classification(4)}
         return {"heads": heads, "dependence": mtlkeras.dependence.TaskChain(("kind", "grade"))}

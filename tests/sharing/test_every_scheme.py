@@ -13,8 +13,8 @@ from mtlkeras.sharing import SoftSharing
 from tests.sharing.schemes import SCHEMES
 from tests.support import EAGERLY, TinyStages, all_heads, examples
 
-# Hard sharing is in nearly every other test of the models.
-MARKS = {"HardSharing": [pytest.mark.slow_on_jax]}
+# Hard sharing is in nearly every other test of models; the others are made of parts of CrossStitch.
+MARKS = dict.fromkeys(("HardSharing", "Sluice", "Branching"), [pytest.mark.slow_on_jax])
 CASES = [pytest.param(s, marks=MARKS.get(type(s).__name__, []), id=repr(s)) for s in SCHEMES]
 pytestmark = [pytest.mark.eager, pytest.mark.parametrize("scheme", CASES)]
 
