@@ -109,7 +109,7 @@ class Branching(Sharing):
         if self.at == stages[-1]:
             raise ValueError(
                 f"Branching: at must name a stage with others behind it; '{self.at}' is the last of "
-                f"{trunk!r}. Stages to split behind: {', '.join(stages[:-1]) or 'none'}. With one trunk for all tasks "
-                "this is HardSharing."
+                f"{trunk!r}. Stages to split behind: {', '.join(stages[:-1]) or 'none'}. With one trunk for "
+                "all tasks this is HardSharing."
             )
         return stages.index(self.at) + 1
