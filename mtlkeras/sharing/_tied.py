@@ -44,7 +44,7 @@ def trace_norm(weights: Sequence[Any]) -> Any:
         A float32 scalar.
     """
     if len(weights[0].shape) < 2:
-        # With a gradient: Keras warns of weights without, as those behind the tap that a head reads have none.
+        # With a gradient, as Keras warns of weights without: those behind the tap that a head reads.
         return 0.0 * sum((ops.sum(w) for w in weights), ops.zeros((), "float32"))
     rows = ops.stack([ops.reshape(w, (-1,)) for w in weights])
     fixed = ops.stop_gradient(rows)
