@@ -242,8 +242,14 @@ def _described(hint: Any) -> str:
 def _described_one(hint: Any) -> str:
     kind, args = typing.get_origin(hint) or hint, typing.get_args(hint)
     if kind in _SERIES:
-        entry = _SEVERAL.get(_entry(hint))
+        entry = _described_entries(_entry(hint))
         return f"a tuple of {entry}" if entry else "a tuple"
     if kind in _MAPPINGS:
         return f"a dict (of {_described(args[1])})" if args and args[1] is not Any else "a dict"
     return _WORDS.get(kind) or f"a {getattr(kind, '__name__', kind)}"
+
+
+def _described_entries(entry: Any) -> str | None:
+    """Returns what entries are in the plural; `None` where there is no short word."""
+    inner = _SEVERAL.get(_entry(entry))
+    return f"tuples of {inner}" if typing.get_origin(entry) is tuple and inner else _SEVERAL.get(entry)

@@ -52,6 +52,11 @@ def call_behind(tensor: Any) -> Call:
     return Call(operation, number)
 
 
+def place_among_results(tensor: Any) -> int:
+    """Returns the place of a symbolic tensor among the results of the call behind it, flat."""
+    return tensor._keras_history[2]
+
+
 def nodes_of(model: Any) -> Iterator[Any]:
     """Yields the nodes of a functional model's graph, each with `operation`, `input_tensors`, `outputs`."""
     for nodes in getattr(model, "_nodes_by_depth", {}).values():

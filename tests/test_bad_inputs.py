@@ -122,6 +122,12 @@ def built(heads, trunk=None, shape=(6, 6, 1), sharing=None):
     return mtlkeras.build_model(shape, trunk or TinyTrunk(), heads, sharing)
 
 
+def layers_shared(sharing, width=4):
+    """A model of two tasks on two dense layers."""
+    trunk = mtlkeras.trunks.MLP(depth=2, width=width)
+    return built({"a": Classification(2), "b": Classification(3)}, trunk, (3,), sharing)
+
+
 SEARCHED = '''"""Numbers."""
 
 import mtlkeras
@@ -258,6 +264,28 @@ CASES: dict[str, Callable] = {
         {"a": Classification(2)}, TinyStages(), sharing=mtlkeras.sharing.MTAN(stages=("conv",))
     ),
     "Unknown kind of adapters": lambda: mtlkeras.sharing.Adapters(kind="lora"),
+    "Several trunks where there is one model": lambda: built(
+        {"a": Classification(2)},
+        keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)], name="network"),
+        (3,),
+        mtlkeras.sharing.CrossStitch(),
+    ),
+    "Stitches between the stages of a trunk without stages": lambda: built(
+        {"a": Classification(2)}, sharing=mtlkeras.sharing.CrossStitch()
+    ),
+    "Stitch behind an unknown stage": lambda: layers_shared(mtlkeras.sharing.CrossStitch(stages=("hiden_1",))),
+    "Subspaces that do not divide the channels": lambda: layers_shared(mtlkeras.sharing.Sluice(subspaces=3)),
+    "Unknown penalty": lambda: mtlkeras.sharing.SoftSharing("trace"),
+    "Balancer of gradients where tasks share no parameter": lambda: layers_shared(
+        mtlkeras.sharing.SoftSharing()
+    ).compile(balancer=balancers.CAGrad(at="parameters")),
+    "Branches behind the last stage": lambda: layers_shared(mtlkeras.sharing.Branching(at="hidden_2")),
+    "Groups without a task": lambda: layers_shared(mtlkeras.sharing.Branching(groups=(("a",),))),
+    "Groups with an unknown task": lambda: layers_shared(
+        mtlkeras.sharing.Branching(groups=(("a", "b"), ("c",)))
+    ),
+    "Groups with a task twice": lambda: mtlkeras.sharing.Branching(groups=(("a", "b"), ("a",))),
+    "Groups that are no tuples": lambda: mtlkeras.sharing.Branching(groups=("a", "b")),
     "Image too small for the trunk": lambda: built(
         {"a": Classification(2)}, mtlkeras.trunks.VGG(depth=16, stem="imagenet"), (8, 8, 3)
     ),

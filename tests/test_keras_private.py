@@ -58,6 +58,11 @@ def test_a_symbolic_tensor_knows_the_call_behind_it():
     assert isinstance(named, dict)
 
 
+def test_a_symbolic_tensor_knows_its_place_among_results():
+    parts = keras.ops.split(keras.Input((4,)), 2, axis=-1)
+    assert [private.place_among_results(x) for x in parts] == [0, 1]
+
+
 def test_a_functional_model_has_nodes():
     model = two_layers()
     assert private.has_graph(model)

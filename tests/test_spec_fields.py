@@ -54,6 +54,8 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "DPCNN": {"vocabulary_size": 9},
     "CNNAttention": {"vocabulary_size": 9},
     "ResNet": {"width": 16, "use_bias": True},
+    "CrossStitch": {"at": ("stage_1",)},
+    "Branching": {"at": "stage_1", "groups": (("a", "b"), ("c",))},
     "TaskChain": {"order": ("a", "b")},
     "Fixed": {"weights_by_task": {"a": 2.0, "b": 0.5}},
     "COSMOS": {"preference": (0.25, 0.75)},

@@ -7,8 +7,9 @@ from typing import Any
 
 import keras
 
-from mtlkeras._keras_private import call_behind
+from mtlkeras._keras_private import call_behind, has_graph, place_among_results
 from mtlkeras.layers.gradient_fork import GradientFork
+from mtlkeras.layers.trunk_output import TrunkOutput
 
 
 def shared_layers(model: Any) -> list[Any]:
@@ -17,7 +18,43 @@ def shared_layers(model: Any) -> list[Any]:
     for output in model.output.values():
         for layer in _layers_before(output):
             counts[id(layer)] = layer, counts.get(id(layer), (layer, 0))[1] + 1
-    return [layer for layer, count in counts.values() if count > 1]
+    return [layer for layer, count in counts.values() if count > 1 and _is_met_in(layer, model)]
+
+
+def _is_met_in(layer: Any, model: Any) -> bool:
+    """Returns whether the ways of several tasks meet in a layer of a model.
+
+    They do not in a functional model in which each has layers of its own.
+    """
+    if not has_graph(layer):
+        return True
+    within = keras.tree.flatten(layer.output)
+    counts: dict[int, int] = {}
+    for output in model.output.values():
+        places = {place_among_results(x) for x in _read_of(layer, output)}
+        behind = {id(x): x for place in places for x in _layers_before(_passed(within[place]))}
+        for inner in behind.values():
+            if inner.trainable_variables:
+                counts[id(inner)] = counts.get(id(inner), 0) + 1
+    return max(counts.values(), default=0) > 1
+
+
+def _read_of(layer: Any, output: Any) -> list[Any]:
+    """Returns the results of a layer on the way to a symbolic output."""
+    found, seen, waiting = [], set(), [output]
+    while waiting:
+        tensor = waiting.pop()
+        if id(tensor) not in seen:
+            seen.add(id(tensor))
+            found += [tensor] if call_behind(tensor).operation is layer else []
+            waiting += call_behind(tensor).inputs
+    return found
+
+
+def _passed(tensor: Any) -> Any:
+    """Returns what a result of the layer that passes a trunk's features on is; any other itself."""
+    call = call_behind(tensor)
+    return call.inputs[place_among_results(tensor)] if isinstance(call.operation, TrunkOutput) else tensor
 
 
 def forks(model: Any) -> list[GradientFork]:

@@ -5,11 +5,13 @@ from mtlkeras.layers.adaptive_pooling import AdaptivePooling
 from mtlkeras.layers.beside import Beside
 from mtlkeras.layers.characters import CharacterBiLSTM, CharacterCNN
 from mtlkeras.layers.crf import CRF
+from mtlkeras.layers.cross_stitch import CrossStitchUnit
 from mtlkeras.layers.feature_attention import FeatureAttention
 from mtlkeras.layers.gates import DSelectKGate, Gate, GateEntropy, SoftmaxGate
 from mtlkeras.layers.gradient_fork import GradientFork
 from mtlkeras.layers.grouped import GroupedConv2D
 from mtlkeras.layers.hmm import HMM
+from mtlkeras.layers.layer_mixture import LayerMixture
 from mtlkeras.layers.local_response import LocalResponseNormalization
 from mtlkeras.layers.mixture import Mixture
 from mtlkeras.layers.ordinal_classes import OrdinalClasses, OrdinalMarginals
@@ -38,6 +40,7 @@ __all__ = [
     "CharacterBiLSTM",
     "CharacterCNN",
     "DSelectKGate",
+    "CrossStitchUnit",
     "EncodeText",
     "FeatureAttention",
     "Gate",
@@ -46,6 +49,7 @@ __all__ = [
     "GroupedConv2D",
     "ImagePreprocessing",
     "LastState",
+    "LayerMixture",
     "LocalResponseNormalization",
     "LowRankUpdate",
     "MaskedMax",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -92,6 +93,27 @@ class End:
 def ended(trunk: Trunk, flow: Flow, heads: Mapping[str, Head], name: str) -> Ended:
     """Returns what heads read of a trunk whose last stage has run, made in a model of its own."""
     return End(trunk, flow, heads, name)(flow)
+
+
+def ended_lanes(
+    groups: Sequence[tuple[Lane, Sequence[str]]], heads: Mapping[str, Head]
+) -> tuple[dict[str, dict[Reading, Any]], Any, list[Any]]:
+    """Returns what heads read at the ends of lanes, as `Sharing.shared` takes it.
+
+    Args:
+        groups: Lanes, each with the tasks whose heads read it.
+        heads: The heads by task.
+
+    Returns:
+        What each task reads; the mask of the sequences among that, or `None`; and the tensors that are kept
+        for the backward pass, those of all lanes stage by stage.
+    """
+    ends = {lane.name: lane.end({task: heads[task] for task in tasks}) for lane, tasks in groups}
+    reads = {task: ends[lane.name].of(task) for lane, tasks in groups for task in tasks}
+    mask = next((end.mask for end in ends.values() if end.mask is not None), None)
+    rows = itertools.zip_longest(*(end.cuts for end in ends.values()))
+    cuts = {id(x): x for row in rows for x in row if x is not None}
+    return {task: reads[task] for task in heads}, mask, list(cuts.values())
 
 
 def lanes(scheme: str, trunk: Any, inner: Any, names: Sequence[str]) -> list[Lane]:

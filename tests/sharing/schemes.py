@@ -2,15 +2,29 @@
 
 import pytest
 
-from mtlkeras.sharing import MTAN, PLE, Adapters, HardSharing, MMoE
+from mtlkeras.sharing import (
+    MTAN,
+    PLE,
+    Adapters,
+    Branching,
+    CrossStitch,
+    HardSharing,
+    MMoE,
+    Sluice,
+    SoftSharing,
+)
 
 SCHEMES = [
     HardSharing(),
     MMoE(experts=2),
     PLE(),
+    CrossStitch(),
+    Sluice(),
     MTAN(reduction=2),
+    SoftSharing("trace_norm", strength=1e-2),
     Adapters(units=2),
     Adapters(units=2, kind="low_rank", frozen=True),
+    Branching(at="conv"),
 ]
 
 

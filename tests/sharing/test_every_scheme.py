@@ -8,13 +8,18 @@ import mtlkeras
 from mtlkeras import sharing
 from mtlkeras._app.hyperparameters import HyperParameters
 from mtlkeras._app.report.diagram import draw_model, trunk_box
-from mtlkeras.balancers import CAGrad
+from mtlkeras.balancers import CAGrad, Uncertainty
+from mtlkeras.sharing import SoftSharing
 from tests.sharing.schemes import SCHEMES, marks_of
 from tests.support import EAGERLY, TinyStages, all_heads, examples
 
-# Hard sharing is in nearly every other test of the models; MTAN compiles for long; PLE is like MMoE.
-MARKS = dict.fromkeys(("HardSharing()", "MTAN(reduction=2)", "PLE()"), [pytest.mark.slow_on_jax])
-CASES = [pytest.param(s, marks=MARKS.get(repr(s), marks_of(s)), id=repr(s)) for s in SCHEMES]
+# On JAX the schemes of which each stands for others: hard sharing is in nearly every test of models.
+MARKS = {
+    repr(scheme): [pytest.mark.slow_on_jax]
+    for scheme in SCHEMES
+    if type(scheme).__name__ not in ("MMoE", "CrossStitch", "Adapters")
+}
+CASES = [pytest.param(s, marks=marks_of(s) or MARKS.get(repr(s), []), id=repr(s)) for s in SCHEMES]
 # As many tasks as it takes: each costs by the stage.
 TASKS = ("kind", "size")
 pytestmark = [pytest.mark.eager, pytest.mark.parametrize("scheme", CASES)]
@@ -69,8 +74,13 @@ def test_a_head_may_sit_at_a_tap_and_the_trunk_be_frozen(scheme):
 
 def test_a_balancer_weighs_the_gradients_of_what_is_shared(scheme):
     x, y = labelled(12, missing=0.2)
-    model = built(scheme, balancer=CAGrad(at="parameters"))
-    assert {id(v) for v in model.balancing.shared} <= {id(v) for v in model.trunk.trainable_weights}
+    if isinstance(scheme, SoftSharing):
+        with pytest.raises(ValueError, match="parameters that several tasks share; this model has none"):
+            built(scheme, balancer=CAGrad(at="parameters"))
+        model = built(scheme, balancer=Uncertainty())
+    else:
+        model = built(scheme, balancer=CAGrad(at="parameters"))
+        assert {id(v) for v in model.balancing.shared} <= {id(v) for v in model.trunk.trainable_weights}
     logs = model.fit(x, y, batch_size=6, epochs=2, verbose=0).history
     assert np.isfinite([logs[f"{task}_weight"] for task in model.heads]).all()
 
