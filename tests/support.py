@@ -11,7 +11,6 @@ import mtlkeras
 from mtlkeras.features import Features
 from mtlkeras.heads import Classification, MultiLabel, Ordinal, Regression
 from mtlkeras.specs import spec, tunable
-from mtlkeras.trunks import Stage
 from mtlkeras.trunks.base import Trunk
 from mtlkeras.trunks.stages import Stage
 

@@ -273,7 +273,9 @@ CASES: dict[str, Callable] = {
     "Stitches between the stages of a trunk without stages": lambda: built(
         {"a": Classification(2)}, sharing=mtlkeras.sharing.CrossStitch()
     ),
-    "Stitch behind an unknown stage": lambda: layers_shared(mtlkeras.sharing.CrossStitch(stages=("hiden_1",))),
+    "Stitch behind an unknown stage": lambda: layers_shared(
+        mtlkeras.sharing.CrossStitch(stages=("hiden_1",))
+    ),
     "Subspaces that do not divide the channels": lambda: layers_shared(mtlkeras.sharing.Sluice(subspaces=3)),
     "Unknown penalty": lambda: mtlkeras.sharing.SoftSharing("trace"),
     "Balancer of gradients where tasks share no parameter": lambda: layers_shared(
