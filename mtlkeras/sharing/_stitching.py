@@ -8,15 +8,16 @@ from typing import Any
 from mtlkeras._errors import unknown_name
 from mtlkeras.layers.cross_stitch import CrossStitchUnit
 from mtlkeras.sharing._lanes import Lane, lanes
+from mtlkeras.trunks.stages import Flow
 
 
 def stitched(
     scheme: Any, trunk: Any, inner: Any, tasks: Sequence[str], unit: Callable[..., CrossStitchUnit]
-) -> list[Lane]:
-    """Returns a lane for each task, whose stages have run, with a unit behind those of `scheme.at`.
+) -> tuple[list[Lane], list[list[Flow]]]:
+    """Returns a lane for each task, whose stages have run, and what flowed in each behind its stages.
 
     Args:
-        scheme: The spec of the scheme, with a field `at`.
+        scheme: The spec of the scheme, with a field `at`: the stages that have a unit behind them.
         trunk: The spec of all lanes.
         inner: What they are called with.
         tasks: Their names.
@@ -31,6 +32,7 @@ def stitched(
     for name in scheme.at or ():
         if name not in stages:
             raise unknown_name("stage", name, stages, f"{type(scheme).__name__}: at, of {trunk!r}")
+    flows: list[list[Flow]] = [[] for _ in own]
     for place, name in enumerate(stages):
         for lane in own:
             lane.run(place)
@@ -38,7 +40,9 @@ def stitched(
             mixed = unit(name=f"{name}_stitch")([lane.flow.x for lane in own])
             for lane, x in zip(own, mixed, strict=True):
                 lane.put(place, x)
-    return own
+        for passed, lane in zip(flows, own, strict=True):
+            passed.append(lane.flow)
+    return own, flows
 
 
 def check_stitches(scheme: Any, *shares: str) -> None:
