@@ -8,15 +8,16 @@ from typing import Any
 from mtlkeras.layers.cross_stitch import CrossStitchUnit
 from mtlkeras.sharing._along import check_stage_names, chosen_stages
 from mtlkeras.sharing._lanes import Lane, lanes
+from mtlkeras.trunks.stages import Flow
 
 
 def stitched(
     scheme: Any, trunk: Any, inner: Any, tasks: Sequence[str], unit: Callable[..., CrossStitchUnit]
-) -> list[Lane]:
-    """Returns a lane for each task, whose stages have run, with a unit behind those of `scheme.stages`.
+) -> tuple[list[Lane], list[list[Flow]]]:
+    """Returns a lane for each task, whose stages have run, and what flowed in each behind its stages.
 
     Args:
-        scheme: The spec of the scheme, with a field `stages`.
+        scheme: The spec of the scheme, with a field `stages`: those that have a unit behind them.
         trunk: The spec of all lanes.
         inner: What they are called with.
         tasks: Their names.
@@ -29,6 +30,7 @@ def stitched(
     own = lanes(type(scheme).__name__, trunk, inner, tasks)
     stages = own[0].stages
     stitches = chosen_stages(type(scheme).__name__, scheme.stages, stages, trunk)
+    flows: list[list[Flow]] = [[] for _ in own]
     for place, stage in enumerate(stages):
         for lane in own:
             lane.run(place)
@@ -36,7 +38,9 @@ def stitched(
             mixed = unit(name=f"{stage.name}_stitch")([lane.flow.x for lane in own])
             for lane, x in zip(own, mixed, strict=True):
                 lane.put(place, x)
-    return own
+        for passed, lane in zip(flows, own, strict=True):
+            passed.append(lane.flow)
+    return own, flows
 
 
 def check_stitches(scheme: Any, *shares: str) -> None:

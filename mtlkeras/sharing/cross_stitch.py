@@ -67,6 +67,6 @@ class CrossStitch(Sharing):
     ) -> Shared:
         inner = as_inner(inputs)
         unit = partial(CrossStitchUnit, self.own, self.per_channel)
-        lanes = stitched(self, trunk, inner, list(heads), unit)
+        lanes, _ = stitched(self, trunk, inner, list(heads), unit)
         ends = ended_lanes([(lane, [lane.name]) for lane in lanes], heads)
         return self.shared(trunk, inner, inputs, *ends)

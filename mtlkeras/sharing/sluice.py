@@ -13,12 +13,13 @@ from mtlkeras._types import NamedTensors, Tensor
 from mtlkeras.heads import Head
 from mtlkeras.layers.cross_stitch import CrossStitchUnit
 from mtlkeras.layers.layer_mixture import LayerMixture
-from mtlkeras.sharing._lanes import Lane, ended_lanes
+from mtlkeras.sharing._lanes import ended_lanes
 from mtlkeras.sharing._stitching import check_stitches, stitched
 from mtlkeras.sharing.base import Shared, Sharing
 from mtlkeras.specs import spec, tunable
 from mtlkeras.trunks._apart import as_inner
 from mtlkeras.trunks.base import Trunk
+from mtlkeras.trunks.stages import Flow
 
 
 @spec
@@ -27,11 +28,11 @@ class Sluice(Sharing):
 
     Ruder et al. 2019 (first of 2017), Latent Multi-task Architecture Learning: the channels of each trunk
     are cut into subspaces; after a stage every subspace becomes a weighted sum of those of all tasks
-    (with trained alpha), so that a task can share some and keep others. At the end of the stages a
-    task goes on with a weighted sum of its own stages' outputs (with trained beta). Only outputs of
-    the shape of the last stage's can be added up: of the `MLP` and the trunks for text those of all layers of
-    one width; of trunks whose maps shrink, such as the `ResNet`, the last alone, so that there is no beta.
-    The paper's penalty for subspaces that are not orthogonal is not there.
+    (with trained alpha), so that a task can share some and keep others. At the end of the stages a task goes
+    on with a weighted sum of its own stages' outputs (with trained beta). Only outputs of the shape of the
+    last stage's can be added up: of the `MLP` and the trunks for text those of all layers of one width; of
+    those whose maps or texts shrink, such as the `ResNet`, the last alone, so that there is no beta. The
+    paper's penalty for subspaces that are not orthogonal is not there.
 
     In the trunk the models `<task>_<stage>` are the stages, the layers `<stage>_stitch` the units, and
     `<task>_beta` the mixtures of stages.
@@ -74,15 +75,22 @@ class Sluice(Sharing):
     ) -> Shared:
         inner = as_inner(inputs)
         unit = partial(CrossStitchUnit, self.own, subspaces=self.subspaces)
-        lanes = stitched(self, trunk, inner, list(heads), unit)
-        for lane in lanes:
-            self._mix_layers(lane)
+        lanes, flows = stitched(self, trunk, inner, list(heads), unit)
+        for lane, passed in zip(lanes, flows, strict=True):
+            alike = [flow.x for flow in passed if _can_be_added(flow, passed[-1])]
+            if len(alike) > 1:
+                lane.put(len(passed) - 1, LayerMixture(self.last, name=f"{lane.name}_beta")(alike))
         ends = ended_lanes([(lane, [lane.name]) for lane in lanes], heads)
         return self.shared(trunk, inner, inputs, *ends)
 
-    def _mix_layers(self, lane: Lane) -> None:
-        """Puts a mixture of those of the stages' outputs that have its shape in the place of the last."""
-        outputs = [lane.flow.taps[stage.name] for stage in lane.stages if stage.name in lane.flow.taps]
-        alike = [x for x in outputs if x.shape == lane.flow.x.shape]
-        if len(alike) > 1:
-            lane.put(len(lane.stages) - 1, LayerMixture(self.last, name=f"{lane.name}_beta")(alike))
+
+def _can_be_added(one: Flow, other: Flow) -> bool:
+    """Returns whether the tensors of two flows of a lane are of one shape.
+
+    Where a text's length is not known what is beside tells whether it was pooled: another mask. The size of
+    a picture that is not known may have changed.
+    """
+    if one.x.shape != other.x.shape:
+        return False
+    beside = [{id(x) for x in flow.beside.values()} for flow in (one, other)]
+    return None not in one.x.shape[1:] or (len(one.x.shape) == 3 and beside[0] == beside[1])

@@ -10,12 +10,13 @@ from mtlkeras.heads import Classification, Regression
 from mtlkeras.layers import CrossStitchUnit, LayerMixture
 from mtlkeras.sharing import Branching, CrossStitch, Sluice, SoftSharing
 from mtlkeras.sharing._tied import distance_to_mean, trace_norm
-from mtlkeras.trunks import BERT, LSTM, MLP, ResNet, Staged
+from mtlkeras.trunks import BERT, DPCNN, LSTM, MLP, ResNet, Staged
 from tests.support import EAGERLY, TinyStages
 
 HEADS = {"a": Regression(), "a_hidden": Classification(3), "end": Regression()}
 TWO_LAYERS = MLP(depth=2, width=4)
 RNG = np.random.default_rng(0)
+IDS = keras.Input((None,), dtype="int32", name="ids")
 X = RNG.normal(size=(5, 3)).astype("float32")
 
 
@@ -92,9 +93,15 @@ def test_stitches_begin_with_rows_that_sum_to_one():
     assert np.abs(lanes[0] - lanes[1]).max() > 1e-3
 
 
-def test_where_maps_shrink_a_sluice_has_no_mixture_of_layers():
+def test_where_maps_or_texts_shrink_a_sluice_has_no_mixture_of_layers():
     model = mtlkeras.build_model((6, 6, 1), TinyStages(), HEADS, sharing=Sluice())
     assert not [layer for layer in model.trunk.layers if isinstance(layer, LayerMixture)]
+    trunk = DPCNN(width=4, depth=3, embedding_units=4, vocabulary_size=9)
+    model = mtlkeras.build_model(IDS, trunk, {"y": Regression()}, sharing=Sluice())  # Each block halves.
+    assert not [layer for layer in model.trunk.layers if isinstance(layer, LayerMixture)]
+    trunk = LSTM(units=4, depth=2, embedding_units=4, vocabulary_size=9)
+    model = mtlkeras.build_model(IDS, trunk, {"y": Regression()}, sharing=Sluice())
+    assert model.trunk.get_layer("y_beta").beta.shape == (3,)
 
 
 def test_units_compute_in_half_precision_and_keep_their_weights_whole():
@@ -232,7 +239,6 @@ def test_balancers_have_parameters_where_tasks_meet():
         model.compile("sgd", balancer=CAGrad())
 
 
-IDS = keras.Input((None,), dtype="int32", name="ids")
 TEXTS = np.array([[3, 4, 5], [6, 7, 0]], "int32")
 SEQUENCES = {"tag": mtlkeras.heads.CRFTagging(("a", "b", "c")), "kind": Classification(2)}
 
