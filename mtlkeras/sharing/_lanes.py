@@ -78,16 +78,16 @@ class End:
 
     def __init__(self, trunk: Trunk, flow: Flow, heads: Mapping[str, Head], name: str) -> None:
         self._trunk, self._heads = trunk, heads
-        self._readings: dict[str, list[Reading]] = {}
+        self.readings: dict[str, list[Reading]] = {}
         self.part = Part(self._read, flow, name)
 
     def _read(self, flow: Flow) -> dict[str, Any]:
-        outputs, self._readings = read_by(self._heads, self._trunk.end(flow))
+        outputs, self.readings = read_by(self._heads, self._trunk.end(flow))
         return outputs
 
     def __call__(self, flow: Flow) -> Ended:
         """Returns what heads read behind a flow."""
-        return Ended(self.part(flow), self._readings, flow.cuts if self._trunk.remat else ())
+        return Ended(self.part(flow), self.readings, flow.cuts if self._trunk.remat else ())
 
 
 def ended(trunk: Trunk, flow: Flow, heads: Mapping[str, Head], name: str) -> Ended:

@@ -91,13 +91,13 @@ class Adapters(Sharing):
             flows = step.flows
             parts.append(step.part)
             cuts += step.cuts
-        end = End(trunk, next(iter(flows.values())), heads, "trunk_end")
-        ends = {task: end(flow) for task, flow in flows.items()}
+        ends = _ends(trunk, flows, heads)
         if self.frozen:
-            for part in (*parts, end.part):
+            for part in (*parts, *(end.part for end in ends.values())):
                 part.freeze()
-        mask = next((found.mask for found in ends.values() if found.mask is not None), None)
-        reads = {task: found.of(task) for task, found in ends.items()}
+        found = {task: ends[task](flow) for task, flow in flows.items()}
+        mask = next((end.mask for end in found.values() if end.mask is not None), None)
+        reads = {task: end.of(task) for task, end in found.items()}
         return self.shared(trunk, inner, inputs, reads, mask, cuts if trunk.remat else ())
 
     def _step(self, stage: Stage, flows: Mapping[str, Flow], adapted: bool) -> _Step:
@@ -122,6 +122,20 @@ class Adapters(Sharing):
 
         x = each_float(flow.x, adapter)
         return flow.to(x, taps={stage: x} if stage in flow.taps else {})
+
+
+def _ends(trunk: Trunk, flows: Mapping[str, Flow], heads: Mapping[str, Head]) -> dict[str, End]:
+    """Returns the end of the trunk that each task reads.
+
+    They share one, but for those that read taps alone: nothing of theirs lies behind the last of these.
+    """
+    flow = next(iter(flows.values()))
+    readings = End(trunk, flow, heads, "trunk_end").readings
+    behind = {task: heads[task] for task, found in readings.items() if any(at is None for at, _ in found)}
+    ends = dict.fromkeys(behind, End(trunk, flow, behind, "trunk_end"))
+    for task in [task for task in heads if task not in behind]:
+        ends[task] = End(trunk, flows[task], {task: heads[task]}, f"{task}_end")
+    return ends
 
 
 class _Step(NamedTuple):

@@ -148,6 +148,13 @@ def test_stages_before_the_first_adapter_run_once():
     assert adapters == ["a_hidden_2_adapter", "mask_hidden_2_adapter"]
 
 
+def test_a_task_at_a_tap_has_nothing_behind_it():
+    heads = {"a": Regression(), "b": Regression(at="hidden_1")}
+    model = mtlkeras.build_model((4,), TRUNK, heads, sharing=Adapters(units=2))
+    adapters = [layer.name for layer in model.trunk.layers if layer.name.endswith("adapter")]
+    assert sorted(adapters) == ["a_hidden_1_adapter", "a_hidden_2_adapter", "b_hidden_1_adapter"]
+
+
 def test_fields_that_do_not_fit_are_told():
     for fields, message in [
         ({"units": 0}, "units must be a whole number of at least 1; received 0"),
