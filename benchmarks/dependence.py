@@ -17,8 +17,8 @@ label, so on adult it learns from the eighth of the persons that have all three;
 from those that have the task's. Its answers are found greedily, for both columns of exact match; its
 likelihood is exact.
 
---times: processor time of a training step of the recipe `adult` with `dependence="chain"` over one without, on
-one batch, in turns; the median of the ratios.
+--times: processor time of a training step of the recipe `adult` with `dependence="chain"` over one without,
+on one batch, in turns; the median of the ratios.
 """
 
 from __future__ import annotations
@@ -304,7 +304,8 @@ def measure_times(args: argparse.Namespace) -> None:
     ratios = sorted(chained / alone for alone, chained in pairs)
     quarter = len(ratios) // 4
     print(
-        f"a step of adult, batch of {size}: {statistics.median(a for a, _ in pairs):.2f} ms of processor time; "
+        f"a step of adult, batch of {size}: {statistics.median(a for a, _ in pairs):.2f} ms of processor "
+        "time; "
         f"with a chain {statistics.median(ratios):.3f} of that "
         f"(quartiles {ratios[quarter]:.3f} to {ratios[-1 - quarter]:.3f}, {len(ratios)} rounds)"
     )
