@@ -90,3 +90,10 @@ def test_scores_and_tables_of_any_size_stay_finite():
     found = layer.losses_by_task(large, brute.as_evidence(brute.some_labels(layer, scores)))
     assert all(np.isfinite(ops.convert_to_numpy(x)).all() for x in found.values())
     assert all(np.isfinite(ops.convert_to_numpy(x)).all() for x in layer(large).values())
+
+
+def test_the_penalty_is_of_all_tables_and_their_maps():
+    layer, _ = brute.layer_and_scores(TaskChain(**CHAIN, conditional=True, l2=0.01), FIVE)
+    weights = [ops.convert_to_numpy(w) for w in (layer.pairwise, layer.kernel)]
+    found = [float(loss) for loss in layer.losses]
+    np.testing.assert_allclose(found, [0.01 * (w**2).sum() for w in weights], rtol=1e-5)
