@@ -58,8 +58,8 @@ class TaskChain(Dependence):
 
     Raises:
         ValueError: If there is neither an order nor a tree, or both; if an order names a link twice, a tree
-            has a circle, or `l2` is negative; when a model is built, for an unknown task or label, a head whose
-            answers are not classes, or one with `label_smoothing` or `focal_gamma`.
+            has a circle, or `l2` is negative; when a model is built, for an unknown task or label, a head
+            whose answers are not classes, or one with `label_smoothing` or `focal_gamma`.
 
     Example:
 
