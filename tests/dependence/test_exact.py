@@ -28,9 +28,16 @@ CASES = {
 }
 
 
-# Each operation is compiled for each shape there.
-SLOW_ON_JAX = set(CASES) - {"conditional directed star", "mixed tree"}
-MARKED = [pytest.param(c, marks=pytest.mark.slow_on_jax) if c in SLOW_ON_JAX else c for c in CASES]
+# Each operation is compiled for each shape on JAX.
+MARKS = {
+    **dict.fromkeys(CASES, pytest.mark.slow_on_jax),
+    "conditional directed star": (),
+    # What others have too.
+    **dict.fromkeys(
+        ("star", "forest", "directed chain", "conditional chain", "mixed chain"), pytest.mark.slow
+    ),
+}
+MARKED = [pytest.param(c, marks=marks) for c, marks in MARKS.items()]
 
 
 @pytest.fixture(params=MARKED, scope="module")

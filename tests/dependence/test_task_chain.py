@@ -100,6 +100,7 @@ def test_a_chain_without_pairwise_scores_is_none():
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
 
 
+@pytest.mark.slow_on_jax
 @pytest.mark.eager
 def test_labels_may_be_left_out_weighed_and_rows():
     model = build(sharing=MMoE(experts=2))
