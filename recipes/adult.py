@@ -10,6 +10,7 @@ import keras
 
 import mtlkeras
 from mtlkeras.data import Label
+from mtlkeras.dependence import TaskChain
 from mtlkeras.heads import Classification
 from mtlkeras.trunks import MLP
 
@@ -27,6 +28,7 @@ STATUSES = (
 )
 NUMBERS = ("age", "education-num", "capital-gain", "capital-loss", "hours-per-week")
 WORDS = ("workclass", "education", "occupation", "race", "sex", "native-country")
+DEPENDENCES = {"none": None, "chain": TaskChain(("income", "marital_status"))}
 # The official training file is divided; a row keeps its side, whatever else is changed.
 TRAIN = {"fractions": {"train": 0.9, "valid": 0.1}, "seed": SEED}
 
@@ -71,6 +73,7 @@ def build(hp):
                 len(STATUSES), class_names=STATUSES, metrics=("accuracy", "f1"), loss_weight=0.5
             ),
         },
+        dependence=DEPENDENCES[hp.Choice("dependence", list(DEPENDENCES))],
     )
     rate = hp.Float("learning_rate", 1e-4, 1e-2, sampling="log", default=2e-3)
     model.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(rate, steps)))

@@ -310,6 +310,7 @@ CASES: dict[str, Callable] = {
     "Unknown label in a tree of tasks": lambda: chained(tree=(("kind", "marks/redd"),)),
     "Several labels at once in a tree of tasks": lambda: chained(tree=(("kind", "marks"),)),
     "Neither an order nor a tree": lambda: TaskChain(),
+    "Negative penalty of a chain's tables": lambda: TaskChain(("kind", "grade"), l2=-1.0),
     "Labels of a Chow-Liu tree that are no classes": lambda: TaskChain.from_labels(
         {"kind": [0, 1], "size": [0.5, 1.0]}
     ),

@@ -49,10 +49,12 @@ class ChainedScores(DependentScores):
         ]
         # In one variable, for an update of each costs as much as a small layer.
         count = sum(before * after for before, after in self.shapes)
-        self.pairwise = self.add_weight((count,), initializer="zeros", name="pairwise")
+        l2 = self.dependence.l2
+        options = {"initializer": "zeros", "regularizer": keras.regularizers.L2(l2) if l2 else None}
+        self.pairwise = self.add_weight((count,), name="pairwise", **options)
         if self.dependence.conditional:
             units = input_shape[FEATURES][-1]
-            self.kernel = self.add_weight((units, count), initializer="zeros", name="pairwise_kernel")
+            self.kernel = self.add_weight((units, count), name="pairwise_kernel", **options)
 
     @property
     def transitions(self) -> list[Tensor]:

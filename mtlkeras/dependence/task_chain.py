@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -52,11 +53,13 @@ class TaskChain(Dependence):
         directed: Whether the chain is locally normalised, p(y_k | y_p(k), x) = softmax(s_k + T_k[y_p(k)]), as
             a maximum-entropy Markov model (McCallum et al. 2000) is: then later links tell nothing of earlier
             ones whose labels are missing.
+        l2: L2 factor on the tables and their linear maps, `l2 * sum(table ** 2)`; at zero links are
+            independent.
 
     Raises:
-        ValueError: If there is neither an order nor a tree, or both; if an order names a link twice, or a
-            tree has a circle; when a model is built, for an unknown task or label, a head whose answers are
-            not classes, or one with `label_smoothing` or `focal_gamma`.
+        ValueError: If there is neither an order nor a tree, or both; if an order names a link twice, a tree
+            has a circle, or `l2` is negative; when a model is built, for an unknown task or label, a head
+            whose answers are not classes, or one with `label_smoothing` or `focal_gamma`.
 
     Example:
 
@@ -74,6 +77,7 @@ class TaskChain(Dependence):
     tree: tuple[tuple[str, str], ...] = ()
     conditional: bool = False
     directed: bool = False
+    l2: float = 0.0
 
     def validate(self) -> None:
         if bool(self.order) == bool(self.tree):
@@ -81,6 +85,8 @@ class TaskChain(Dependence):
                 f"TaskChain: give the links of a chain as order=, or the pairs of a tree as tree=; received "
                 f"order={self.order!r}, tree={self.tree!r}."
             )
+        if not 0 <= self.l2 < math.inf:
+            raise ValueError(f"TaskChain: l2 must be finite and not negative; received {self.l2}.")
         _check_once(self.order)
         depth_first(self.tree)
 

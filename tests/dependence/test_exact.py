@@ -28,9 +28,16 @@ CASES = {
 }
 
 
-# Each operation is compiled for each shape there.
-SLOW_ON_JAX = set(CASES) - {"conditional directed star", "mixed tree"}
-MARKED = [pytest.param(c, marks=pytest.mark.slow_on_jax) if c in SLOW_ON_JAX else c for c in CASES]
+# Each operation is compiled for each shape on JAX.
+MARKS = {
+    **dict.fromkeys(CASES, pytest.mark.slow_on_jax),
+    "conditional directed star": (),
+    # What others have too.
+    **dict.fromkeys(
+        ("star", "forest", "directed chain", "conditional chain", "mixed chain"), pytest.mark.slow
+    ),
+}
+MARKED = [pytest.param(c, marks=marks) for c, marks in MARKS.items()]
 
 
 @pytest.fixture(params=MARKED, scope="module")
@@ -90,3 +97,10 @@ def test_scores_and_tables_of_any_size_stay_finite():
     found = layer.losses_by_task(large, brute.as_evidence(brute.some_labels(layer, scores)))
     assert all(np.isfinite(ops.convert_to_numpy(x)).all() for x in found.values())
     assert all(np.isfinite(ops.convert_to_numpy(x)).all() for x in layer(large).values())
+
+
+def test_the_penalty_is_of_all_tables_and_their_maps():
+    layer, _ = brute.layer_and_scores(TaskChain(**CHAIN, conditional=True, l2=0.01), FIVE)
+    weights = [ops.convert_to_numpy(w) for w in (layer.pairwise, layer.kernel)]
+    found = [float(loss) for loss in layer.losses]
+    np.testing.assert_allclose(found, [0.01 * (w**2).sum() for w in weights], rtol=1e-5)

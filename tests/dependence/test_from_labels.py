@@ -71,6 +71,7 @@ def test_it_is_the_best_of_all_trees_by_scikit_learns_mutual_information():
     assert pairs(TaskChain.from_labels(y)) == max(trees, key=lambda edges: sum(told[e] for e in edges))
 
 
+@pytest.mark.slow_on_jax
 def test_labels_of_a_matrix_are_links_of_a_model():
     rng = np.random.default_rng(0)
     one = rng.integers(0, 2, 800)

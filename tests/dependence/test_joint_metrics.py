@@ -98,6 +98,7 @@ def test_metrics_are_those_of_all_assignments_however_batches_fall(tmp_path):
     assert trained["exact_match"] == [0.0] and trained["joint_log_likelihood"][0] < 0
 
 
+@pytest.mark.slow_on_jax
 def test_of_independent_tasks_the_likelihood_is_the_sum_and_the_mode_each_best():
     logs = build(None).evaluate(X, Y, batch_size=5, verbose=0, return_dict=True)
     outputs = build(None).predict(X, verbose=0)

@@ -61,7 +61,7 @@ def test_tables_are_made_of_what_each_head_reads():
     assert model.get_layer("dependence").kernel.shape[0] == 15
 
 
-@pytest.mark.slow_on_jax
+@pytest.mark.slow
 def test_at_the_start_heads_are_as_without_a_chain_and_labels_are_summed():
     heads = {**HEADS, "m": MultiLabel(3), "a": Classification(3)}
     y = labels(1)

@@ -37,7 +37,9 @@ def build(trunk=None, **kwargs):
 
 
 @pytest.mark.eager
-@pytest.mark.parametrize("balancer", [Uncertainty(), CAGrad(at="parameters")])
+@pytest.mark.parametrize(
+    "balancer", [Uncertainty(), pytest.param(CAGrad(at="parameters"), marks=pytest.mark.slow)]
+)
 def test_a_model_learns_saves_and_answers(balancer, tmp_path):
     model = build()
     model.compile(keras.optimizers.Adam(0.05), balancer=balancer, run_eagerly=EAGERLY)
@@ -61,6 +63,7 @@ def test_a_model_learns_saves_and_answers(balancer, tmp_path):
     assert (one["b"][y["b"] >= 0] == y["b"][y["b"] >= 0]).all()
 
 
+@pytest.mark.slow
 @pytest.mark.tensorflow
 def test_it_exports_and_is_drawn(tmp_path):
     import tensorflow as tf
@@ -97,6 +100,7 @@ def test_a_chain_without_pairwise_scores_is_none():
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
 
 
+@pytest.mark.slow_on_jax
 @pytest.mark.eager
 def test_labels_may_be_left_out_weighed_and_rows():
     model = build(sharing=MMoE(experts=2))

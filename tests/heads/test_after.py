@@ -34,7 +34,7 @@ def test_scores_stand_beside_the_features():
 
 
 @pytest.mark.slow_on_jax
-@pytest.mark.parametrize("gradients", [True, False])
+@pytest.mark.parametrize("gradients", [pytest.param(True, marks=pytest.mark.slow), False])
 def test_probabilities_are_read_with_gradients_or_without(gradients, tmp_path):
     reads = {"after_reads": "probabilities", "after_gradients": gradients}
     heads = {
@@ -70,7 +70,8 @@ def test_probabilities_are_read_with_gradients_or_without(gradients, tmp_path):
     np.testing.assert_allclose(again.predict(x, verbose=0)["b"], model.predict(x, verbose=0)["b"], rtol=1e-5)
 
 
-@pytest.mark.parametrize("sharing", [None, MMoE(experts=2)], ids=repr)
+@pytest.mark.slow_on_jax
+@pytest.mark.parametrize("sharing", [pytest.param(None, marks=pytest.mark.slow), MMoE(experts=2)], ids=repr)
 def test_a_chain_of_tasks_trains_and_comes_back_from_disk(sharing, tmp_path):
     heads = {
         "first": Classification(3),
