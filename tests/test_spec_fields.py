@@ -54,7 +54,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "DPCNN": {"vocabulary_size": 9},
     "CNNAttention": {"vocabulary_size": 9},
     "ResNet": {"width": 16, "use_bias": True},
-    "CrossStitch": {"at": ("stage_1",)},
+    "CrossStitch": {"stages": ("stage_1",)},
     "Branching": {"at": "stage_1", "groups": (("a", "b"), ("c",))},
     "TaskChain": {"order": ("a", "b")},
     "Fixed": {"weights_by_task": {"a": 2.0, "b": 0.5}},
@@ -173,7 +173,8 @@ def wrong_values(options: tuple[Any, ...]) -> list[Any]:
         entry = typing.get_args(kinds[0])[0]
         whole = [{"a": 1}, {1.5, 2.5}]
         if typing.get_origin(entry) is tuple:
-            return [*whole, ("a",), (("a", "b", "c"),), ((1, "b"),)]
+            longer = [] if Ellipsis in typing.get_args(entry) else [(("a", "b", "c"),)]
+            return [*whole, ("a",), ((1, "b"),), *longer]
         return whole if entry is Any else [*whole, *[(value,) for value in WRONG[entry]]]
     if all(typing.get_origin(h) is None and isinstance(h, type) and h not in WRONG for h in kinds):
         return [3, "x", (1,)]  # A dict, or an instance of a class.

@@ -7,6 +7,7 @@ import pytest
 import mtlkeras
 from mtlkeras.balancers import CAGrad, Uncertainty
 from mtlkeras.heads import Classification, Regression, Tagging
+from mtlkeras.sharing import Branching, SoftSharing
 from mtlkeras.trunks import BERT, DPCNN, MLP, VGG, BiLSTM, CNNAttention, GoogLeNet, ResNet
 from tests.sharing.schemes import SCHEMES, marks_of
 from tests.support import EAGERLY
@@ -38,6 +39,8 @@ TAGS = ("O", "B-x", "I-x")
 
 def built(scheme, name, **compile_args):
     trunk, shape, tap = TRUNKS[name]
+    if isinstance(scheme, Branching):
+        scheme = scheme.replace(at=tap)
     heads = {"a": Classification(3), "mask": Regression(at=tap), "end": Regression()}
     if shape is None:
         heads["tag"] = Tagging(TAGS, at=tap)
@@ -92,7 +95,7 @@ def accepted(scheme, name):
 def test_it_trains_and_goes_to_disk_and_back(scheme, name, tmp_path):
     accepted(scheme, name)
     x, y = examples(name)
-    shares = hasattr(built(scheme, name), "trunk")
+    shares = not isinstance(scheme, SoftSharing)
     model = built(scheme, name, balancer=CAGrad(at="parameters") if shares else Uncertainty())
     logs = model.fit(x, y, batch_size=2, verbose=0, shuffle=False).history  # Two steps.
     assert np.isfinite(logs["loss"]).all()
