@@ -29,6 +29,6 @@ SCHEMES = [
 
 
 def marks_of(scheme):
-    """Returns a mark for further specs of a scheme: they are slow for what they add to the first."""
+    """Returns a mark for further specs of a scheme and what is made of others' parts: slow for what they add."""
     first = next(other for other in SCHEMES if type(other) is type(scheme))
-    return [] if scheme is first else [pytest.mark.slow]
+    return [] if scheme is first and not isinstance(scheme, Sluice) else [pytest.mark.slow]
