@@ -29,6 +29,6 @@ SCHEMES = [
 
 
 def marks_of(scheme):
-    """Returns a mark for further specs of a scheme and what is made of others' parts: slow for what they add."""
+    """Returns a mark for further specs of a scheme, and for one of the parts of others: they are slow."""
     first = next(other for other in SCHEMES if type(other) is type(scheme))
     return [] if scheme is first and not isinstance(scheme, Sluice) else [pytest.mark.slow]
