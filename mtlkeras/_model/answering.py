@@ -28,8 +28,8 @@ def predicted(predict: Callable[..., Any], x: Any, *args: Any, **kwargs: Any) ->
         return keras.tree.map_structure(lambda value: value[:0], predict(one, *args, **kwargs))
     try:
         return predict(x, *args, **kwargs)
-    except UnboundLocalError:
-        raise ValueError("predict: the data set has no batch.") from None
+    except UnboundLocalError as error:  # Keras' own for it; an error of the caller's stays in sight.
+        raise ValueError("predict: the data set has no batch.") from error
 
 
 def _one_row(array: np.ndarray) -> np.ndarray:

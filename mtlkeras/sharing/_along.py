@@ -3,13 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 
 from mtlkeras._errors import unknown_name
+from mtlkeras.sharing._lanes import staged_start
 from mtlkeras.trunks.base import Trunk
-from mtlkeras.trunks.stages import Stage
+from mtlkeras.trunks.stages import Flow, Stage
+
+
+class Begun(NamedTuple):
+    """One shared trunk before its first stage: its inputs, what flows in, its stages, and the chosen ones."""
+
+    inner: Any
+    flow: Flow
+    stages: Sequence[Stage]
+    names: list[str]
+
+
+def begun(owner: str, names: Sequence[str] | None, trunk: Any, inputs: Any) -> Begun:
+    """Begins one shared trunk, with modules of the tasks at some of its stages.
+
+    Args:
+        owner: Name of the scheme, for error messages.
+        names: Names of the stages with modules; `None` for all.
+        trunk: The trunk.
+        inputs: The inputs that it is going to be called with.
+
+    Raises:
+        ValueError: If the trunk has no stages, or none of a name.
+    """
+    inner = trunk.own_inputs(inputs) if isinstance(trunk, Trunk) else None
+    flow = staged_start(owner, trunk, inner)
+    stages = trunk.stages(flow)
+    return Begun(inner, flow, stages, chosen_stages(owner, names, stages, trunk))
 
 
 def check_stage_names(owner: str, names: Sequence[str] | None) -> None:

@@ -12,8 +12,8 @@ from mtlkeras._fields import check_choice, check_positive
 from mtlkeras._types import NamedTensors, Tensor
 from mtlkeras.heads import Head
 from mtlkeras.layers.adapters import LowRankUpdate, ResidualAdapter
-from mtlkeras.sharing._along import check_stage_names, chosen_stages, each_float
-from mtlkeras.sharing._lanes import End, staged_start
+from mtlkeras.sharing._along import begun, check_stage_names, each_float
+from mtlkeras.sharing._lanes import End
 from mtlkeras.sharing.base import Shared, Sharing
 from mtlkeras.specs import spec, tunable
 from mtlkeras.trunks._apart import Part
@@ -79,11 +79,8 @@ class Adapters(Sharing):
     def __call__(
         self, trunk: Trunk | keras.Model, inputs: Tensor | NamedTensors, heads: Mapping[str, Head]
     ) -> Shared:
-        inner = trunk.own_inputs(inputs) if isinstance(trunk, Trunk) else None
-        start = staged_start("Adapters", trunk, inner)
+        inner, start, stages, names = begun("Adapters", self.stages, trunk, inputs)
         assert isinstance(trunk, Trunk)
-        stages = trunk.stages(start)
-        names = chosen_stages("Adapters", self.stages, stages, trunk)
         flows, cuts = dict.fromkeys(heads, start), []
         parts: list[Any] = []
         for stage in stages:

@@ -13,9 +13,9 @@ from mtlkeras._fields import check_choice, check_positive
 from mtlkeras._types import NamedTensors, Tensor
 from mtlkeras.heads import Head
 from mtlkeras.layers.feature_attention import FeatureAttention
-from mtlkeras.sharing._along import check_stage_names, chosen_stages, each_float
+from mtlkeras.sharing._along import begun, check_stage_names, each_float
 from mtlkeras.sharing._carrying import Carrying
-from mtlkeras.sharing._lanes import ended, staged_start
+from mtlkeras.sharing._lanes import ended
 from mtlkeras.sharing.base import Shared, Sharing
 from mtlkeras.specs import spec, tunable
 from mtlkeras.trunks.base import Trunk
@@ -78,11 +78,8 @@ class MTAN(Sharing):
     def __call__(
         self, trunk: Trunk | keras.Model, inputs: Tensor | NamedTensors, heads: Mapping[str, Head]
     ) -> Shared:
-        inner = trunk.own_inputs(inputs) if isinstance(trunk, Trunk) else None
-        flow = staged_start("MTAN", trunk, inner)
+        inner, flow, stages, names = begun("MTAN", self.stages, trunk, inputs)
         assert isinstance(trunk, Trunk)
-        stages = trunk.stages(flow)
-        names = chosen_stages("MTAN", self.stages, stages, trunk)
         if names[-1] != stages[-1].name:
             raise ValueError(
                 f"MTAN: stages must hold the last stage of {trunk!r}, '{stages[-1].name}', which the tasks "
