@@ -71,7 +71,6 @@ def build(hp):
             units=hp.Choice("units", [150, 100, 200]),
             depth=hp.Choice("depth", [1, 2]),
             dropout=hp.Choice("dropout", [0.3, 0.2, 0.4]),
-            pooling="max",
             encoder=encoder,
         ),
         heads={
@@ -81,7 +80,7 @@ def build(hp):
             "slots": CRFTagging(tags, scheme="BIO"),
         },
     )
-    rate = hp.Float("learning_rate", 1e-4, 1e-2, sampling="log", default=2e-3)
+    rate = hp.Float("learning_rate", 1e-4, 1e-2, sampling="log", default=4e-3)
     model.compile(
         keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(rate, steps), global_clipnorm=5.0)
     )

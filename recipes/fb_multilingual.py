@@ -77,7 +77,7 @@ def build(hp):
             depth=hp.Choice("depth", [1, 2]),
             dropout=hp.Choice("dropout", [0.4, 0.2, 0.3, 0.5]),
             l2=hp.Choice("l2", [0.0, 1e-6, 1e-5]),
-            pooling=hp.Choice("pooling", ["max", "attention", "mean", "last"]),
+            pooling=hp.Choice("pooling", ["attention", "max", "mean", "last"]),
             encoder=encoder,
         ),
         heads={
@@ -86,7 +86,7 @@ def build(hp):
             "slots": tagging[hp.Choice("tagging", list(tagging))],
         },
     )
-    rate = hp.Float("learning_rate", 1e-4, 1e-2, sampling="log", default=2e-3)
+    rate = hp.Float("learning_rate", 1e-4, 1e-2, sampling="log", default=4e-3)
     model.compile(
         keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(rate, steps), global_clipnorm=5.0),
         joint_metrics=[mtlkeras.metrics.ExactMatch(("intent", "slots"))],

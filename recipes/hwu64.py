@@ -83,7 +83,7 @@ def build(hp):
             units=hp.Choice("units", [200, 100, 300]),
             depth=hp.Choice("depth", [1, 2]),
             dropout=hp.Choice("dropout", [0.5, 0.3, 0.4, 0.6]),
-            pooling=hp.Choice("pooling", ["max", "attention", "mean", "last"]),
+            pooling=hp.Choice("pooling", ["attention", "max", "mean", "last"]),
             encoder=encoder,
         ),
         heads={
@@ -91,7 +91,7 @@ def build(hp):
             "entities": CRFTagging(tags, scheme="BIO"),
         },
     )
-    rate = hp.Float("learning_rate", 1e-4, 1e-2, sampling="log", default=2e-3)
+    rate = hp.Float("learning_rate", 1e-4, 1e-2, sampling="log", default=4e-3)
     model.compile(
         keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(rate, steps), global_clipnorm=5.0),
         joint_metrics=[mtlkeras.metrics.ExactMatch(("intent", "entities"))],

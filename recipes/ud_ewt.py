@@ -97,12 +97,11 @@ def build(hp):
             dropout=hp.Choice("dropout", [0.4, 0.3, 0.5]),
             characters=hp.Choice("characters", ["cnn", "bilstm"]),
             character_units=100,
-            pooling="max",
             encoder=encoder,
         ),
         heads={task: heads[task] for task in tasks},
     )
-    rate = hp.Float("learning_rate", 1e-4, 1e-2, sampling="log", default=2e-3)
+    rate = hp.Float("learning_rate", 1e-4, 1e-2, sampling="log", default=4e-3)
     model.compile(
         keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(rate, steps), global_clipnorm=5.0)
     )

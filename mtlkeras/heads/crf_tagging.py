@@ -27,6 +27,9 @@ class CRFTagging(ChainHead):
             the entity metrics then count; `None` for others, such as parts of speech.
         constrain: With a scheme, whether what it forbids is left out in `"decoding"` only, in
             `"training"` as well, or (`None`) never.
+        loss_per: Whether the task's loss is the mean over labelled sequences (`"sequence"`), of which
+            long ones weigh more, or their sum by the number of labelled tokens (`"token"`), which is of the
+            size of a loss of `Tagging` or of a task of whole sentences beside it.
 
     Metrics: as of `Tagging`.
 
@@ -43,6 +46,7 @@ class CRFTagging(ChainHead):
     tags: tuple[str, ...]
     scheme: str | None = None
     constrain: str | None = "decoding"
+    loss_per: str = "sequence"
 
     def validate(self) -> None:
         super().validate()

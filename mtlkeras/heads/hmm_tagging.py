@@ -38,6 +38,9 @@ class HMMTagging(ChainHead):
         scheme: `"BIO"` or `"BIOES"` (also written `"IOBES"`) if the tags mark entities, which
             the entity metrics then count; `None` for others, such as parts of speech.
         final: Whether a sequence ends by a transition of its own, whose probability counts.
+        loss_per: Whether the task's loss is the mean over labelled sequences (`"sequence"`), of which
+            long ones weigh more, or their sum by the number of labelled tokens (`"token"`), which is of the
+            size of a loss of `Tagging` or of a task of whole sentences beside it.
 
     Metrics: as of `Tagging`.
 
@@ -54,6 +57,7 @@ class HMMTagging(ChainHead):
     tags: tuple[str, ...]
     scheme: str | None = None
     final: bool = False
+    loss_per: str = "sequence"
 
     def output_layer(self, task: str) -> HMMOutput:
         return HMMOutput(self, name=task)

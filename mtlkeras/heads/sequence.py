@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from mtlkeras._errors import unknown_name
 from mtlkeras._missing import MISSING
 from mtlkeras._types import Tensor
 from mtlkeras.features import Features
@@ -19,6 +20,7 @@ from mtlkeras.layers._tag_constraints import SCHEMES, check_tags
 from mtlkeras.layers.sequence_output import SequenceOutput
 from mtlkeras.metrics import EntityScore, TokenAccuracy
 
+_LOSS_PER = ("sequence", "token")
 _ENTITY_METRICS = ("f1", "precision", "recall")
 
 
@@ -138,6 +140,18 @@ class ChainHead(SequenceHead):
 
     padding: ClassVar = IMPOSSIBLE / 2
 
+    loss_per: str
+
+    def validate(self) -> None:
+        super().validate()
+        if self.loss_per not in _LOSS_PER:
+            raise unknown_name("value", self.loss_per, _LOSS_PER, f"loss_per= of {type(self).__name__}")
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> ChainHead:
+        # What was saved before there was a choice.
+        return super().from_config({"loss_per": "sequence", **config})
+
     @property
     def default_metrics(self) -> tuple[str, ...]:  # type: ignore[override]
         return ("accuracy",) if self.scheme is None else ("accuracy", "f1")
@@ -160,6 +174,9 @@ class ChainHead(SequenceHead):
         return layer.losses(ops.where(ops.expand_dims(mask, -1), scores, 0.0), targets, mask)
 
     def by_unit(self, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns the losses of the sequences, of which those with any label count."""
-        counted = ops.any(mask, axis=-1)
-        return ops.where(counted, values, 0.0), counted
+        """Returns the losses of the sequences with any label, or spread over their labelled tokens."""
+        if self.loss_per == "sequence":
+            counted = ops.any(mask, axis=-1)
+            return ops.where(counted, values, 0.0), counted
+        tokens = ops.sum(ops.cast(mask, "float32"), axis=-1, keepdims=True)
+        return ops.where(mask, ops.expand_dims(values, -1) / ops.maximum(tokens, 1.0), 0.0), mask

@@ -22,14 +22,19 @@ class BiLSTM(RecurrentTrunk):
         depth: Number of layers.
         recurrent_dropout: Rate of dropout of the state, the same units in all steps of a
             sequence (Gal and Ghahramani 2016). It keeps a GPU from using its fused kernel.
-        pooling: How steps become the vector: `"last"` state of both directions, `"max"`, `"mean"`, or by
-            `"attention"`.
+        pooling: How steps become the vector: by `"attention"`, by the `"last"` state of both directions,
+            `"max"`, or `"mean"`.
+        normalization: What is done to the steps before they are pooled: `"layer"` normalisation
+            (Ba et al. 2016), or `None`.
+        shortcut: Whether a token's embedding stands before its state in `sequence`, so that a head
+            sees the word itself as well.
 
     `dropout` drops features of the embeddings and of each layer's output, the same ones in all
     steps of a sequence.
 
-    Gives `sequence` of shape `(batch, time, 2 * units)` with its mask, `vector` of shape
-    `(batch, 2 * units)`, and the taps `embedding`, `lstm_1`, `lstm_2`, ...
+    Gives `sequence` of shape `(batch, time, embedded + 2 * units)` with its mask, where `embedded` is the
+    width of the tap `embedding` (0 without `shortcut`), `vector` of shape `(batch, 2 * units)`, and the
+    taps `embedding`, `lstm_1`, `lstm_2`, ...
 
     Raises:
         ValueError: If a field does not fit, or the input is none of tokens.

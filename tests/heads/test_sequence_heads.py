@@ -99,18 +99,28 @@ def test_tagging_loss_is_the_mean_over_labelled_tokens():
 
 
 @pytest.mark.parametrize("kind, enumerated", [("crf", crf_losses), ("hmm", hmm_losses)])
-def test_loss_of_a_chain_is_the_mean_over_labelled_sequences(kind, enumerated):
-    built = model({"y": HEADS[kind]})
+@pytest.mark.parametrize("loss_per", ["sequence", "token"])
+def test_loss_of_a_chain_is_the_mean_over_labelled_sequences_or_tokens(kind, enumerated, loss_per):
+    built = model({"y": HEADS[kind].replace(loss_per=loss_per)})
     ids, tags, mask = examples()
     tags[0, 0], tags[3] = -1, -1  # One tag that is not known; a sequence without any.
     losses = enumerated(scores_of(built, ids), tags, mask, built.get_layer("y"))
-    counted = (tags >= 0).any(axis=1)
+    units = (tags >= 0).any(axis=1) if loss_per == "sequence" else (tags >= 0).sum(axis=1)
+    counted = units > 0
     logs = built.evaluate(ids, {"y": tags}, verbose=0, return_dict=True)
-    np.testing.assert_allclose(logs["loss"], losses[counted].mean(), rtol=1e-4)
+    np.testing.assert_allclose(logs["loss"], losses[counted].sum() / units.sum(), rtol=1e-4)
     weights = np.arange(8) % 3 * 0.5
     logs = built.evaluate(ids, {"y": tags}, sample_weight={"y": weights}, verbose=0, return_dict=True)
     counted &= weights > 0
-    np.testing.assert_allclose(logs["loss"], (losses * weights)[counted].mean(), rtol=1e-4)
+    np.testing.assert_allclose(
+        logs["loss"], (losses * weights)[counted].sum() / units[counted].sum(), rtol=1e-4
+    )
+
+
+def test_a_chain_saved_before_there_was_a_choice_keeps_its_loss():
+    config = HEADS["crf"].get_config()
+    del config["loss_per"]
+    assert CRFTagging.from_config(config).loss_per == "sequence"
 
 
 @pytest.mark.parametrize("head", EACH)
@@ -258,6 +268,7 @@ BAD = {
     ),
     "unknown scheme": (lambda: CRFTagging(("O", "B-a"), scheme="BIOS"), "Unknown scheme 'BIOS'"),
     "entities without a scheme": (lambda: Tagging(("a", "b"), metrics=("f1",)), "needs scheme="),
+    "unknown unit": (lambda: HMMTagging(TAGS, loss_per="tokens"), "Did you mean 'token'"),
     "unknown constrain": (lambda: CRFTagging(TAGS, "BIO", "decode"), "Did you mean 'decoding'"),
 }
 
