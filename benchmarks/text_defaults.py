@@ -4,8 +4,8 @@
                                        [--set NAME=VALUE ...] [--seed 0] [--data-dir DIR]
     python benchmarks/text_defaults.py --show FILE.jsonl
 
-Each data set is that of the recipe of its name, with its heads and batches, trained for about a quarter of its
-epochs; `--set` changes fields of the trunk, `loss_per` and `loss_weight` of CRF heads, and `rate`, the
+Each data set is that of the recipe of its name, with its heads and batches, trained for about a quarter
+of its epochs; `--set` changes fields of the trunk, `loss_per` and `loss_weight` of CRF heads, and `rate`, the
 learning rate. A training that the file has is not run again. The last epoch counts; the test splits are not
 read.
 """

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import keras
 import numpy as np
 
-from mtlkeras._keras_private import Call
+from mtlkeras._keras_private import ordered_nodes
 from mtlkeras._types import Inputs
 
 
@@ -19,7 +21,8 @@ def attention_weights(model: keras.Model, x: Inputs) -> dict[str, np.ndarray]:
         x: One batch of inputs.
 
     Returns:
-        By the layer's name, `expert_1/...` within a mixture of experts: of an `AttentionPooling` layer the
+        By the layer's name, `expert_1/...` within a mixture of experts, `<task>_end/...` within the end of
+        a task's own trunk, and `.2` after a part that is called for a second time: of an `AttentionPooling` layer the
         weights of the steps, shape `(batch, time)`; of a `SelfAttention` layer how much each step looks at
         each other, shape `(batch, heads, from, to)`.
 
@@ -39,35 +42,44 @@ def attention_weights(model: keras.Model, x: Inputs) -> dict[str, np.ndarray]:
     weights["attention_1"].shape     # (1, 4, 4, 4)
     ```
     """
-    found = _with_attention(getattr(model, "trunk", model))
-    if not found:
+    calls = list(_attention_calls(getattr(model, "trunk", model), x))
+    if not calls:
         raise ValueError(
             f"The model '{model.name}' has no attention layer in its trunk. Trunks with attention: "
             "CNNAttention, and LSTM and BiLSTM with pooling='attention'."
         )
-    weights = {}
-    for prefix, (part, layers) in found.items():
-        inputs = {layer.name: _arguments(layer) for layer in layers}
-        values = keras.Model(part.input, inputs)(x, training=False)
-        for layer in layers:
-            found_here = layer.attention_weights(*values[layer.name])
-            weights[f"{prefix}{layer.name}"] = keras.ops.convert_to_numpy(found_here)
-    return weights
+    return {name: keras.ops.convert_to_numpy(layer.attention_weights(*given)) for name, layer, given in calls}
 
 
-def _with_attention(model: keras.Model, prefix: str = "") -> dict[str, tuple[Any, list[Any]]]:
-    """Returns by prefix the models on the same inputs that have attention layers, and these layers."""
-    layers = [layer for layer in model.layers if hasattr(layer, "attention_weights")]
-    found = {prefix: (model, layers)} if layers else {}
-    shapes = [x.shape for x in keras.tree.flatten(model.input)]
-    for layer in model.layers:
-        if isinstance(layer, keras.Model) and [x.shape for x in keras.tree.flatten(layer.input)] == shapes:
-            found.update(_with_attention(layer, f"{prefix}{layer.name}/"))
-    return found
+def _attention_calls(model: keras.Model, x: Any, prefix: str = "") -> Iterator[tuple[str, Any, list[Any]]]:
+    """Yields name, layer and arguments of the calls of attention layers, also within models in the model."""
+    nodes = [node for node in ordered_nodes(model) if _may_attend(node.operation)]
+    if not nodes:
+        return
+    values = keras.Model(model.input, {str(i): _arguments(node) for i, node in enumerate(nodes)})(
+        x, training=False
+    )
+    counts: Counter[str] = Counter()
+    for number, node in enumerate(nodes):
+        layer, given = node.operation, values[str(number)]
+        counts[layer.name] += 1
+        again = f".{counts[layer.name]}" if counts[layer.name] > 1 else ""
+        name = f"{prefix}{layer.name}{again}"
+        if isinstance(layer, keras.Model):
+            bare = keras.tree.map_structure(keras.ops.convert_to_numpy, given[0])  # Without Keras' masks.
+            yield from _attention_calls(layer, bare, f"{name}/")
+        else:
+            yield name, layer, given
 
 
-def _arguments(layer: Any) -> list[Any]:
+def _may_attend(layer: Any) -> bool:
+    if isinstance(layer, keras.Model):
+        return any(_may_attend(inner) for inner in layer.layers)
+    return hasattr(layer, "attention_weights")
+
+
+def _arguments(node: Any) -> list[Any]:
     """Returns the tensors that a layer was called with: its input, and its mask."""
-    given, named = Call(layer, 0).arguments
-    mask = named.get("mask")
-    return [given[0], *([] if mask is None else [mask])]
+    given, mask = node.arguments.args, node.arguments.kwargs.get("mask")
+    with_mask = isinstance(mask, keras.KerasTensor)  # Of models, a list of nothing.
+    return [given[0], *([mask] if with_mask else [])]

@@ -39,8 +39,8 @@ def gates(model: keras.Model, x: Inputs) -> dict[str, np.ndarray]:
     layers = [layer for layer in trunk.layers if hasattr(layer, "gate_values")]
     if not layers:
         raise ValueError(
-            f"The model '{model.name}' has neither gates nor stitches. Sharing schemes with gates: "
-            "MMoE and PLE."
+            f"The model '{model.name}' has neither gates nor stitches. Sharing schemes with them: "
+            "MMoE, PLE, CrossStitch and Sluice."
         )
     seen = keras.Model(trunk.input, {layer.name: _arguments(layer) for layer in layers})(x, training=False)
     values = {}

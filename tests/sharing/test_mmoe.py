@@ -58,6 +58,21 @@ def test_gates_of_pictures_and_texts_see_the_first_tap():
     assert {name.split("/")[0] for name in weights} == {"expert_1", "expert_2"}
 
 
+def test_attention_is_seen_in_parts_that_are_called_once_a_task():
+    trunk = mtlkeras.trunks.CNNAttention(width=4, depth=1, heads=2, vocabulary_size=9, embedding_units=4)
+    heads = {task: Classification(2) for task in ("a", "b")}
+    model = mtlkeras.build_model(
+        keras.Input((None,), dtype="int32"), trunk, heads, sharing=mtlkeras.sharing.Adapters()
+    )
+    weights = mtlkeras.analysis.attention_weights(model, np.array([[3, 4, 5, 0]]))
+    pools = [values for name, values in weights.items() if name.endswith("attention_pool")]
+    layers = [values for name, values in weights.items() if "attention_1" in name.split("/")[-1]]
+    assert len(pools) == len(layers) == 2
+    for values in (*pools, *layers):
+        np.testing.assert_allclose(values.sum(-1), 1.0, rtol=1e-5)
+        np.testing.assert_array_equal(values[..., 3], 0.0)
+
+
 @pytest.mark.eager
 @pytest.mark.slow_on_jax
 def test_tags_of_sequences_are_mixed_step_by_step_under_the_mask():
