@@ -47,7 +47,7 @@ def train(name: str, trunk: str, settings: dict[str, Any], seed: int, data_dir: 
     model = recipe.build(HyperParameters(values, {"data_dir": data_dir or ""}))
     settings = dict(settings)
     rate = settings.pop("rate", 2e-3)
-    crf = {name: settings.pop(name) for name in ("loss_per", "loss_weight") if name in settings}
+    crf = {name: settings.pop(name) for name in ("loss_per", "loss_weight", "after", "after_reads") if name in settings}
     classes = {"bilstm": mtlkeras.trunks.BiLSTM, "cnn_attention": mtlkeras.trunks.CNNAttention}
     own = model.trunk.get_layer("features").trunk
     if not isinstance(own, classes[trunk]):

@@ -12,6 +12,7 @@ import mtlkeras
 from mtlkeras.data import Label
 from mtlkeras.dependence import TaskChain
 from mtlkeras.heads import Classification
+from mtlkeras.sharing import PLE, CrossStitch, HardSharing, MMoE, SoftSharing
 from mtlkeras.trunks import MLP
 
 EPOCHS = 12
@@ -29,6 +30,13 @@ STATUSES = (
 NUMBERS = ("age", "education-num", "capital-gain", "capital-loss", "hours-per-week")
 WORDS = ("workclass", "education", "occupation", "race", "sex", "native-country")
 DEPENDENCES = {"none": None, "chain": TaskChain(("income", "marital_status"))}
+SHARINGS = {
+    "hard": HardSharing(),
+    "mmoe": MMoE(),
+    "ple": PLE(),
+    "cross_stitch": CrossStitch(),
+    "soft": SoftSharing(),
+}
 # The official training file is divided; a row keeps its side, whatever else is changed.
 TRAIN = {"fractions": {"train": 0.9, "valid": 0.1}, "seed": SEED}
 
@@ -73,6 +81,7 @@ def build(hp):
                 len(STATUSES), class_names=STATUSES, metrics=("accuracy", "f1"), loss_weight=0.5
             ),
         },
+        sharing=SHARINGS[hp.Choice("sharing", list(SHARINGS))],
         dependence=DEPENDENCES[hp.Choice("dependence", list(DEPENDENCES))],
     )
     rate = hp.Float("learning_rate", 1e-4, 1e-2, sampling="log", default=2e-3)
