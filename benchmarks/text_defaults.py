@@ -4,10 +4,10 @@
                                        [--set NAME=VALUE ...] [--seed 0] [--data-dir DIR]
     python benchmarks/text_defaults.py --show FILE.jsonl
 
-Each data set is that of the recipe of its name, with its heads and batches, trained for about a quarter
-of its epochs; `--set` changes fields of the trunk, `loss_per` and `loss_weight` of CRF heads, and `rate`, the
-learning rate. A training that the file has is not run again. The last epoch counts; the test splits are not
-read.
+Each data set is that of the recipe of its name, with its heads and batches, trained for about a quarter of
+its epochs. `--set` changes fields of the trunk, `loss_per`, `loss_weight`, `after` and `after_reads` of CRF
+heads, `rate`, the learning rate, and `epochs`. A training that the file has is not run again. The last epoch
+counts; the test splits are not read.
 """
 
 from __future__ import annotations
@@ -46,8 +46,9 @@ def train(name: str, trunk: str, settings: dict[str, Any], seed: int, data_dir: 
     values: dict[str, Any] = {"trunk": trunk} if name == "goemotions" else {}
     model = recipe.build(HyperParameters(values, {"data_dir": data_dir or ""}))
     settings = dict(settings)
-    rate = settings.pop("rate", 2e-3)
-    crf = {name: settings.pop(name) for name in ("loss_per", "loss_weight", "after", "after_reads") if name in settings}
+    rate, epochs = settings.pop("rate", 2e-3), settings.pop("epochs", EPOCHS[name])
+    own_of_crf = ("loss_per", "loss_weight", "after", "after_reads")
+    crf = {name: settings.pop(name) for name in own_of_crf if name in settings}
     classes = {"bilstm": mtlkeras.trunks.BiLSTM, "cnn_attention": mtlkeras.trunks.CNNAttention}
     own = model.trunk.get_layer("features").trunk
     if not isinstance(own, classes[trunk]):
@@ -59,12 +60,12 @@ def train(name: str, trunk: str, settings: dict[str, Any], seed: int, data_dir: 
     train, valid = (recipe.data(split, recipe.BATCH_SIZE, data_dir) for split in ("train", "valid"))
     joint = [m for m in [_joint(name)] if m]
     model = mtlkeras.build_model(keras.Input((None,), dtype="string"), own.replace(**settings), heads)
-    steps = EPOCHS[name] * int(train.cardinality())
+    steps = epochs * int(train.cardinality())
     schedule = keras.optimizers.schedules.CosineDecay(rate, steps)
     model.compile(keras.optimizers.Adam(schedule, global_clipnorm=5.0), joint_metrics=joint)
     start = time.process_time()
-    model.fit(train, epochs=EPOCHS[name], verbose=2)
-    seconds = (time.process_time() - start) / EPOCHS[name]
+    model.fit(train, epochs=epochs, verbose=2)
+    seconds = (time.process_time() - start) / epochs
     logs = model.evaluate(valid, return_dict=True, verbose=0)
     return {**{score: logs[score] for score in SCORES[name]}, "seconds": seconds}
 
