@@ -181,8 +181,8 @@ class Plan:
         if isinstance(balancer, GradientBalancer) and not _trained(shared_layers(self._model)):
             if phase.balancer is not None:
                 raise ValueError(
-                    f"balancer: {type(balancer).__name__} weighs gradients of what tasks share, none of which "
-                    "trains in it."
+                    f"balancer: {type(balancer).__name__} weighs gradients of what tasks share, and none of "
+                    "that trains in it."
                 )
             balancer = None
         return balancer, phase.loss_weights

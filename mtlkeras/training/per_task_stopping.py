@@ -150,8 +150,8 @@ class EarlyStoppingPerTask(keras.callbacks.Callback):
                 continue
             if name not in logs:
                 raise ValueError(
-                    f"EarlyStoppingPerTask: '{name}' of task '{task}' is not in the logs of epoch {epoch + 1}. "
-                    "Values of validation take validation_data."
+                    f"EarlyStoppingPerTask: '{name}' of task '{task}' is not in the logs of epoch "
+                    f"{epoch + 1}. Values of validation take validation_data."
                 )
             self._look(task, sign * float(logs[name]), epoch)
         if len(self.stopped) == len(self._watched) == len(self.model.heads):

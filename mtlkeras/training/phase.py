@@ -80,7 +80,8 @@ class Phase(Spec):
     def validate(self) -> None:
         if not self.train or "" in self.parts:
             raise ValueError(
-                f"Phase: train must say what trains, such as 'all', 'heads' or a task; received {self.train!r}."
+                f"Phase: train must say what trains, such as 'all', 'heads' or a task; "
+                f"received {self.train!r}."
             )
         check_positive(self, "epochs")
         for field in ("patience", "unfreeze_every"):
@@ -96,15 +97,15 @@ class Phase(Spec):
         if self.optimizer is not None:
             if self.keep_optimizer:
                 raise ValueError(
-                    "Phase: keep_optimizer=True goes on with the optimizer of the phase before; leave optimizer "
-                    "out (learning_rate may be given)."
+                    "Phase: keep_optimizer=True goes on with the optimizer of the phase before; leave "
+                    "optimizer out (learning_rate may be given)."
                 )
             try:
                 optimizer = keras.optimizers.get(self.optimizer)
             except (ValueError, TypeError) as error:
                 raise ValueError(
-                    f"Phase: optimizer must be what compile takes, such as 'adam' or keras.optimizers.Adam(1e-3);"
-                    f" received {self.optimizer!r}."
+                    f"Phase: optimizer must be what compile takes, such as 'adam' or "
+                    f"keras.optimizers.Adam(1e-3); received {self.optimizer!r}."
                 ) from error
             object.__setattr__(self, "optimizer", optimizer)
         rate = self.learning_rate
@@ -113,7 +114,8 @@ class Phase(Spec):
             number = isinstance(rate, (int, float)) and not isinstance(rate, bool)
             if not number or not 0 < rate < float("inf"):
                 raise ValueError(
-                    f"Phase: learning_rate must be a number above 0 or a LearningRateSchedule; received {rate!r}."
+                    f"Phase: learning_rate must be a number above 0 or a LearningRateSchedule; "
+                    f"received {rate!r}."
                 )
 
     @property
