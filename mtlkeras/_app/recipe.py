@@ -43,8 +43,8 @@ class Recipe:
       `"val_digit_accuracy"`; and `RESULT`, what to expect, in words.
 
     It may define `PHASES`, a list of `mtlkeras.training.Phase` with `EPOCHS` in all, the `data=` of which are
-    further splits that `data` gives; `callbacks()`, more Keras callbacks; `ADAPT = True`, so that the mean and
-    scale of regression tasks are taken from the training labels; `DATA`, where the data come
+    further splits that `data` gives; `callbacks()`, more Keras callbacks; `ADAPT = True`, so that the mean
+    and scale of regression tasks are taken from the training labels; `DATA`, where the data come
     from, in words; and `read(path, data_dir)`, the model's inputs from a file for `predict`.
     The first line of its docstring says what it is about.
 

@@ -59,6 +59,7 @@ class Watch(keras.callbacks.Callback):
         return {name for name in after if any(moved(before[name], after[name]))}
 
 
+@pytest.mark.slow_on_jax
 def test_the_trunk_is_bit_identical_through_a_phase_of_the_heads():
     model = build(keras.optimizers.Adam(0.1), balancer=mtlkeras.balancers.PCGrad(at="parameters"))
     watch = Watch(model)
@@ -74,6 +75,7 @@ def test_the_trunk_is_bit_identical_through_a_phase_of_the_heads():
     assert after["b_logits"] and not after["a_logits"]
 
 
+@pytest.mark.slow_on_jax
 def test_afterwards_flags_and_compile_are_as_before():
     optimizer = keras.optimizers.Adam(0.1)
     balancer = mtlkeras.balancers.Uncertainty()
@@ -92,6 +94,7 @@ def test_afterwards_flags_and_compile_are_as_before():
     model.fit(X, Y, verbose=0)
 
 
+@pytest.mark.slow_on_jax
 def test_flags_are_put_back_after_an_error():
     model = build()
     flags = [layer.trainable for layer in Parts(model).all]
@@ -109,12 +112,16 @@ def test_flags_are_put_back_after_an_error():
     assert [layer.trainable for layer in Parts(model).all] == flags
 
 
-@pytest.mark.parametrize("optimizer", [SGD(0.1), keras.optimizers.AdamW(0.1, weight_decay=0.1)])
+@pytest.mark.parametrize(
+    "optimizer",
+    [pytest.param(SGD(0.1), marks=pytest.mark.slow_on_jax), keras.optimizers.AdamW(0.1, weight_decay=0.1)],
+)
 def test_steps_are_scaled_stage_by_stage(optimizer):
     """One step is linear in the rate, that of Adam too, and so is decoupled decay."""
     steps = []
     for decay in (None, 0.5):
-        model = build(optimizer)
+        # Behind a batch norm the gradient of a bias is rounding, which Adam makes a step of.
+        model = build(optimizer, trunk=mtlkeras.trunks.MLP(depth=2, width=4))
         watch = Watch(model)
         trained(model, [Phase(optimizer=optimizer, stage_decay=decay)], callbacks=[watch])
         before, after = watch.seen
@@ -128,6 +135,7 @@ def test_steps_are_scaled_stage_by_stage(optimizer):
                 np.testing.assert_allclose(other, rate * one, rtol=2e-3, atol=1e-6)
 
 
+@pytest.mark.slow_on_jax
 def test_stages_unfreeze_one_by_one():
     model = build()
     watch = Watch(model)
@@ -138,7 +146,7 @@ def test_stages_unfreeze_one_by_one():
     assert found[2] == found[3] == {"heads", "hidden_1", "hidden_2"}
 
 
-@pytest.mark.parametrize("keeps", [True, False])
+@pytest.mark.parametrize("keeps", [True, pytest.param(False, marks=pytest.mark.slow_on_jax)])
 def test_an_optimizer_that_goes_on_trains_as_in_one_phase(keeps):
     rate = keras.optimizers.schedules.ExponentialDecay(0.1, 2, 0.5)
     models = [build(keras.optimizers.Adam(rate)) for _ in range(2)]
@@ -173,6 +181,7 @@ def resumable(path, at=None):
     return model, history
 
 
+@pytest.mark.slow_on_jax
 def test_a_training_killed_in_any_phase_ends_as_one_that_was_not(tmp_path):
     whole, history = resumable(tmp_path / "whole.npz")
     assert 4 <= len(history["loss"]) < 7  # The second phase stops early.
@@ -189,6 +198,7 @@ def test_a_training_killed_in_any_phase_ends_as_one_that_was_not(tmp_path):
         trained(build(), [Phase("heads")], backup=path)
 
 
+@pytest.mark.slow_on_jax
 def test_data_have_names():
     model = build()
     named = {"whole": (X, Y), "few": (X[:6], {"b": Y["b"][:6]}, np.ones(6))}
@@ -197,6 +207,7 @@ def test_data_have_names():
     assert np.isnan(history["val_loss"]).tolist() == [True, False]
 
 
+@pytest.mark.slow_on_jax
 def test_parts_of_a_model():
     heads = {"a": Regression(hidden=(3,)), "a_b": Classification(3, after=("a",))}
     scheme = mtlkeras.sharing.CrossStitch()
@@ -220,6 +231,7 @@ def test_parts_of_a_model():
     assert not {"d_logits", "dependence"} & {layer.name for layer in Parts(chained).by_task["c"]}
 
 
+@pytest.mark.slow_on_jax
 def test_layers_that_keras_named_by_counting_have_their_stage():
 
     @mtlkeras.spec

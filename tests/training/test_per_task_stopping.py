@@ -68,6 +68,7 @@ def test_a_stopped_task_keeps_its_best_head_and_moves_nothing(balancer):
     np.testing.assert_array_equal(model._compile_metrics.loss_factors, [1.0, 1.0])
 
 
+@pytest.mark.slow_on_jax
 def test_its_loss_counts_nothing_or_a_part():
     """The gradient is that of the loss weights times the factor."""
     ends = []
@@ -87,6 +88,7 @@ def test_its_loss_counts_nothing_or_a_part():
     assert not same(ends[0][0], ends[1][0])
 
 
+@pytest.mark.slow_on_jax
 def test_it_goes_on_from_a_backup(tmp_path):
     whole, stop = build(), EarlyStoppingPerTask(patience=1)
     fit(whole, stop, 4)
@@ -98,12 +100,14 @@ def test_it_goes_on_from_a_backup(tmp_path):
     assert same(model.get_weights(), whole.get_weights())
 
 
+@pytest.mark.slow_on_jax
 def test_all_tasks_stop_the_training():
     model, stop = build(), EarlyStoppingPerTask(patience=1, min_delta=1e9, restore_best=False)
     _, history = fit(model, stop)
     assert len(history["loss"]) == 2 and stop.stopped == {"a": 1, "b": 1}
 
 
+@pytest.mark.slow_on_jax
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -117,6 +121,7 @@ def test_what_it_cannot_watch(arguments, message):
         fit(build(), EarlyStoppingPerTask(**arguments), 1)
 
 
+@pytest.mark.slow_on_jax
 def test_arguments():
     for bad in ({"patience": 0}, {"factor": 1}, {"min_delta": -1}, {"mode": {"a": "up"}}):
         with pytest.raises(ValueError, match=f"EarlyStoppingPerTask: {next(iter(bad))}"):

@@ -31,8 +31,8 @@ def tune(args: argparse.Namespace) -> None:
     recipe = Recipe(find_recipe(args.recipe))
     if recipe.constant("PHASES"):
         raise ValueError(
-            f"Recipe '{recipe.name}' has PHASES, which a search does not train in. Search a recipe without them, "
-            "and give what it finds to this one with --set."
+            f"Recipe '{recipe.name}' has PHASES, which a search does not train in. Search a recipe without "
+            "them, and give what it finds to this one with --set."
         )
     _say(f"{recipe.name}: {recipe.about}")
     options = SearchOptions(
