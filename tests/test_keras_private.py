@@ -13,7 +13,8 @@ PACKAGE = Path(private.__file__).parent
 TENSORFLOW = pytest.mark.tensorflow
 # Names that belong to `_keras_private.py`; what else begins with an underscore is the library's own.
 NAMES = {
-    "_all_reduce_sum_gradients", "_apply_weight_decay", "_clip_gradients", "_cross_device_ops", "_distribute_strategy",
+    "_all_reduce_sum_gradients", "_apply_weight_decay", "_clip_gradients", "_cross_device_ops",
+    "_distribute_strategy",
     "_distribution_strategy", "_flatten_layers", "_fn", "_fn_kwargs", "_functional", "_inbound_nodes",
     "_inputs", "_keras_history", "_layers", "_losses_override", "_nodes_by_depth", "_standardize_inputs",
     "_symbolic_build", "_tracker", "_value_specs", "_var_key",

@@ -218,7 +218,7 @@ def out_of_range(options: tuple[Any, ...]) -> list[Any]:
 # Fields in which any number or text is right, or whose names only the data or the trunk can tell.
 ANY_VALUE = {
     "seed", "at", "mean", "task", "column", "separator", "pattern", "split", "weights", "name", "vectors",
-    "log_variance", "log_scale", "ideal", "gate_sees",
+    "log_variance", "log_scale", "ideal", "gate_sees", "train", "data", "monitor",
 }  # fmt: skip
 
 

@@ -6,6 +6,8 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import keras
+
 from mtlkeras._balancing.graph import shared_layers
 from mtlkeras._errors import unknown_name
 from mtlkeras._model.model import MultiTaskModel
@@ -97,7 +99,7 @@ class Plan:
             )
         if self._compilation.optimizer is None:
             raise ValueError(f"{where}: the model is compiled without an optimizer.")
-        optimizer = phase.optimizer or self._compilation.optimizer
+        optimizer = keras.optimizers.get(phase.optimizer or self._compilation.optimizer)
         if phase.keep_optimizer:
             if not self.steps:
                 raise ValueError(f"{where}: keep_optimizer=True, but there is no phase before it.")

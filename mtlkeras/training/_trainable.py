@@ -16,16 +16,16 @@ class Flags:
     """
 
     def __init__(self, model: Any) -> None:
-        self._layers = [(layer, layer.trainable) for layer in all_layers(model)]
-        self._weights = [(weight, weight.trainable) for weight in model.weights]
+        self._by_layer = [(layer, layer.trainable) for layer in all_layers(model)]
+        self._by_weight = [(weight, weight.trainable) for weight in model.weights]
 
     def put_back(self) -> None:
         """Sets all flags as they were."""
         # A layer sets those of the layers within it and of its weights: outer ones first, weights last.
-        for layer, flag in self._layers:
+        for layer, flag in self._by_layer:
             if layer.trainable != flag:
                 layer.trainable = flag
-        for weight, flag in self._weights:
+        for weight, flag in self._by_weight:
             if weight.trainable != flag:
                 weight.trainable = flag
 

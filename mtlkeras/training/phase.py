@@ -101,13 +101,12 @@ class Phase(Spec):
                     "optimizer out (learning_rate may be given)."
                 )
             try:
-                optimizer = keras.optimizers.get(self.optimizer)
+                keras.optimizers.get(self.optimizer)
             except (ValueError, TypeError) as error:
                 raise ValueError(
                     f"Phase: optimizer must be what compile takes, such as 'adam' or "
                     f"keras.optimizers.Adam(1e-3); received {self.optimizer!r}."
                 ) from error
-            object.__setattr__(self, "optimizer", optimizer)
         rate = self.learning_rate
         schedule = isinstance(rate, keras.optimizers.schedules.LearningRateSchedule)
         if rate is not None and not schedule:
