@@ -21,6 +21,7 @@ SHARED := -n $(TEST_WORKERS) --dist worksteal --durations 10
 JAX_TESTS := $(wildcard $(addprefix tests/,test_specs.py test_spec_fields.py test_objective.py test_build_model.py test_logs.py \
 	test_keras_private.py \
 	kept labels backend dependence heads layers metrics sharing trunks \
+	training/test_fit_phases.py training/test_per_task_stopping.py \
 	$(addprefix balancers/test_,by_losses.py by_elements.py by_pairs.py levels.py \
 	degenerate.py optimizers.py compiling.py)))
 # JAX compiles most operations of a test to run them once, so that compiling them well does not pay.

@@ -9,7 +9,7 @@ callbacks know whether a metric is to rise.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import keras
@@ -194,6 +194,32 @@ def clip_after_sum(optimizer: Any) -> None:
 
     optimizer._clip_gradients = sum_and_clip
     optimizer._all_reduce_sum_gradients = list  # Not a second time.
+
+
+def variable_key(optimizer: Any, variable: Any) -> Any:
+    """Returns by what an optimizer knows a variable, or a replica's part of it on TensorFlow."""
+    return optimizer._var_key(variable)
+
+
+def decay_in_groups(optimizer: Any, rates: Mapping[Any, float]) -> None:
+    """Makes an optimizer multiply the decoupled decay of variables by rates, by `variable_key`; else by 1."""
+    decay = optimizer._apply_weight_decay
+
+    def by_rate(variables: list[Any]) -> None:
+        whole = optimizer.weight_decay
+        if whole is None:
+            return
+        groups: dict[float, list[Any]] = {}
+        for variable in variables:
+            groups.setdefault(rates.get(variable_key(optimizer, variable), 1.0), []).append(variable)
+        try:
+            for factor, group in groups.items():
+                optimizer.weight_decay = whole * factor
+                decay(group)
+        finally:
+            optimizer.weight_decay = whole
+
+    optimizer._apply_weight_decay = by_rate
 
 
 def use_losses(model: Any, losses: list[Any]) -> None:

@@ -19,6 +19,7 @@ from mtlkeras._app.runs.search_workers import Workers
 from mtlkeras._versions import NEWEST
 from mtlkeras.dependence import TaskChain
 from mtlkeras.heads import Classification, MultiLabel
+from mtlkeras.training import Phase, fit_phases
 from tests.data.toy_builder import ToyFruit
 from tests.support import TinyStages, TinyTrunk, examples, tiny_model
 
@@ -126,6 +127,21 @@ def layers_shared(sharing, width=4):
     """A model of two tasks on two dense layers."""
     trunk = mtlkeras.trunks.MLP(depth=2, width=width)
     return built({"a": Classification(2), "b": Classification(3)}, trunk, (3,), sharing)
+
+
+def phased(*phases, trunk=None, **arguments):
+    model = tiny_model(trunk=trunk or TinyStages(), run_eagerly=True)
+    return fit_phases(model, (X, Y), phases, verbose=0, **arguments)
+
+
+def phases_resumed_with_others(tmp_path: Path):
+    phased(Phase("heads"), backup=tmp_path / "state.npz")
+    return phased(Phase("trunk"), backup=tmp_path / "state.npz")
+
+
+def phases_resumed_on_another_model(tmp_path: Path):
+    phased(Phase("trunk"), backup=tmp_path / "state.npz")
+    return phased(Phase("trunk"), backup=tmp_path / "state.npz", trunk=TinyStages(width=8))
 
 
 SEARCHED = '''"""Numbers."""
@@ -365,6 +381,20 @@ CASES: dict[str, Callable] = {
     ),
     "Search space whose default fails to build": lambda tmp_path: searched(tmp_path, widths="[0, 4]"),
     "Search in which every trial failed": lambda tmp_path: searched(tmp_path, max_parameters=5),
+    "Phase that trains nothing": lambda: phased(Phase("pool")),
+    "Unknown task in a phase": lambda: phased(Phase("kinds")),
+    "Unknown stage in a phase": lambda: phased(Phase("last"), Phase("lest")),
+    "Phase of no epochs": lambda: Phase("heads", epochs=0),
+    "No phases": lambda: phased(),
+    "Data of a phase that are not there": lambda: phased(Phase(data="few")),
+    "Phase that goes on with no optimizer": lambda: phased(Phase(keep_optimizer=True)),
+    "Early stopping of a phase without validation": lambda: phased(Phase(patience=2)),
+    "Rates by stage of a trunk without stages": lambda: phased(Phase(stage_decay=0.5), trunk=TinyTrunk()),
+    "Balancer of gradients where nothing shared trains": lambda: phased(
+        Phase("heads", balancer=balancers.PCGrad())
+    ),
+    "Phases resumed with others": phases_resumed_with_others,
+    "Phases resumed on another model": phases_resumed_on_another_model,
     "Search resumed for something else": searched_for_something_else,
     "Search into a folder that is taken": lambda tmp_path: searched(tmp_path, run_dir=str(tmp_path)),
     "Worker whose chief does not answer": worker_alone,

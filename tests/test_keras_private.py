@@ -13,10 +13,11 @@ PACKAGE = Path(private.__file__).parent
 TENSORFLOW = pytest.mark.tensorflow
 # Names that belong to `_keras_private.py`; what else begins with an underscore is the library's own.
 NAMES = {
-    "_all_reduce_sum_gradients", "_clip_gradients", "_cross_device_ops", "_distribute_strategy",
+    "_all_reduce_sum_gradients", "_apply_weight_decay", "_clip_gradients", "_cross_device_ops",
+    "_distribute_strategy",
     "_distribution_strategy", "_flatten_layers", "_fn", "_fn_kwargs", "_functional", "_inbound_nodes",
     "_inputs", "_keras_history", "_layers", "_losses_override", "_nodes_by_depth", "_standardize_inputs",
-    "_symbolic_build", "_tracker", "_value_specs",
+    "_symbolic_build", "_tracker", "_value_specs", "_var_key",
 }  # fmt: skip
 
 
@@ -257,3 +258,16 @@ def test_a_data_set_knows_what_it_was_made_of():
     )
     parts = strategy.experimental_distribute_dataset(source.batch(2)).element_spec
     assert private.spec_of_one_replica(parts).dtype == tf.int64
+
+
+def test_an_optimizer_decays_in_a_method_of_its_own_and_knows_variables_by_a_key():
+    variables = [keras.Variable(np.ones(2, "float32"), name=name) for name in ("one", "two")]
+    optimizer = keras.optimizers.SGD(0.5, weight_decay=0.5)
+    optimizer.build(variables)
+    keys = [private.variable_key(optimizer, variable) for variable in variables]
+    assert keys[0] != keys[1]
+    private.decay_in_groups(optimizer, {keys[0]: 0.5})
+    optimizer.apply([keras.ops.zeros(2)] * 2, variables)
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(variables[0]), 1 - 0.5 * 0.5 * 0.5)
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(variables[1]), 1 - 0.5 * 0.5)
+    assert optimizer.weight_decay == 0.5

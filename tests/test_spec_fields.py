@@ -57,12 +57,13 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "CrossStitch": {"stages": ("stage_1",)},
     "Branching": {"at": "stage_1", "groups": (("a", "b"), ("c",))},
     "TaskChain": {"order": ("a", "b")},
+    "Phase": {"train": ("heads", "a"), "optimizer": "sgd", "learning_rate": 0.5, "loss_weights": {"a": 2.0}},
     "Fixed": {"weights_by_task": {"a": 2.0, "b": 0.5}},
     "COSMOS": {"preference": (0.25, 0.75)},
     "GradDrop": {"seed": 3},
     "MGDA": {"at": "parameters", "layers": ("one",), "every": 2},
 }
-PACKAGES = ("heads", "trunks", "sharing", "dependence", "balancers", "data")
+PACKAGES = ("heads", "trunks", "sharing", "dependence", "balancers", "data", "training")
 
 
 def public_specs() -> list[type]:
@@ -217,7 +218,7 @@ def out_of_range(options: tuple[Any, ...]) -> list[Any]:
 # Fields in which any number or text is right, or whose names only the data or the trunk can tell.
 ANY_VALUE = {
     "seed", "at", "mean", "task", "column", "separator", "pattern", "split", "weights", "name", "vectors",
-    "log_variance", "log_scale", "ideal", "gate_sees",
+    "log_variance", "log_scale", "ideal", "gate_sees", "train", "data", "monitor",
 }  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from mtlkeras._errors import near_match, unknown_name
 from mtlkeras.data.keep_tasks import of_model
+from mtlkeras.training import Phase
 
 SPLITS = ("train", "valid", "test")
 
@@ -41,8 +42,9 @@ class Recipe:
     - `EPOCHS`, `BATCH_SIZE`, `SEED`; `MONITOR`, the metric that tells the best epoch, such as
       `"val_digit_accuracy"`; and `RESULT`, what to expect, in words.
 
-    It may define `callbacks()`, more Keras callbacks; `ADAPT = True`, so that the mean and
-    scale of regression tasks are taken from the training labels; `DATA`, where the data come
+    It may define `PHASES`, a list of `mtlkeras.training.Phase` with `EPOCHS` in all, the `data=` of which are
+    further splits that `data` gives; `callbacks()`, more Keras callbacks; `ADAPT = True`, so that the mean
+    and scale of regression tasks are taken from the training labels; `DATA`, where the data come
     from, in words; and `read(path, data_dir)`, the model's inputs from a file for `predict`.
     The first line of its docstring says what it is about.
 
@@ -127,11 +129,24 @@ class Recipe:
                 raise ValueError(
                     f"{name} of recipe '{self.name}' must be at least 1; received {self.constant(name)}."
                 )
+        self._check_phases()
         for name, arguments in _FUNCTIONS.items():
             self._check_function(name, self._required(name), arguments)
         for name, arguments in _OPTIONAL_FUNCTIONS.items():
             if self.function(name) is not None:
                 self._check_function(name, self.function(name), arguments)
+
+    def _check_phases(self) -> None:
+        phases = self.constant("PHASES")
+        if phases is None:
+            return
+        where = f"PHASES of recipe '{self.name}'"
+        listed = isinstance(phases, (list, tuple)) and len(phases) > 0
+        if not listed or not all(isinstance(phase, Phase) for phase in phases):
+            raise ValueError(f"{where} must be a list of mtlkeras.training.Phase; received {phases!r}.")
+        epochs = sum(phase.epochs for phase in phases)
+        if epochs != self.constant("EPOCHS"):
+            raise ValueError(f"{where} have {epochs} epochs in all, and EPOCHS is {self.constant('EPOCHS')}.")
 
     def _required(self, name: str) -> Any:
         if not hasattr(self.module, name):

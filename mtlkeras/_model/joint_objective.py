@@ -66,7 +66,7 @@ class JointObjective(Trainer, keras.Model):
         logged = ops.stop_gradient(ops.stack(sums))
         self._compile_metrics.add_losses(logged, counts, ops.stop_gradient(regularization))
         self._compile_metrics.add_entropies(getattr(y_pred, "entropies", {}))
-        return *self._weighted_means(sums, counts), regularization / replica_count()
+        return *self._weighted_means(sums, counts, training), regularization / replica_count()
 
     def look_at_losses(self, y: Any, y_pred: Any, sample_weight: Any) -> tuple[list[Any], Any, Any]:
         """Returns the first three of `task_losses`, and logs nothing."""
@@ -74,12 +74,16 @@ class JointObjective(Trainer, keras.Model):
             *self._loss_sums(self.labels_by_task(y), y_pred, sample_weight, training=True)
         )
 
-    def _weighted_means(self, sums: list[Any], counts: Any) -> tuple[list[Any], Any, Any]:
+    def _weighted_means(
+        self, sums: list[Any], counts: Any, training: bool = True
+    ) -> tuple[list[Any], Any, Any]:
         """Returns this replica's part of each task's weighted loss, the labels of all, and which count."""
         # The mean is over the whole batch, so each replica divides its own sum by the count of
         # all; the optimizer adds up the replicas' gradients.
         counts = sum_over_replicas(counts)
         weights = ops.convert_to_tensor([o.weight for o in self._objectives.values()], "float32")
+        if training and self._compile_metrics.loss_factors is not None:
+            weights = weights * ops.convert_to_tensor(self._compile_metrics.loss_factors)
         present = ops.cast(ops.logical_and(counts > 0, weights > 0), "float32")
         factors = ops.unstack(weights / ops.maximum(counts, 1.0), len(sums))
         return [value * factor for value, factor in zip(sums, factors, strict=True)], counts, present

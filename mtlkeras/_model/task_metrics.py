@@ -13,6 +13,7 @@ from mtlkeras._errors import unknown_name
 from mtlkeras._keras_private import CompileMetrics, direction_of
 from mtlkeras._model.given_functions import GivenMetric, TaskView
 from mtlkeras._model.joint_answers import JointAnswers
+from mtlkeras._model.metric_updates import label_weights, update_with_weights
 from mtlkeras._model.objective import TaskObjective
 from mtlkeras._model.outputs import Outputs
 from mtlkeras.dependence.base import DependentScores
@@ -163,6 +164,8 @@ class TaskMetrics(CompileMetrics):
         self.skipped: Any = None
         # By task the class weights of the fit under way, shape `(classes,)`; ones between fits.
         self.class_weights: dict[str, Any] = {}
+        # What the tasks' losses count in training beside their weights, shape `(tasks,)`, if that changes.
+        self.loss_factors: Any = None
         # Sums of the weights over an epoch's steps, and last the number of these steps.
         self._weights: Any = None
         self._shows_weights = with_weights
@@ -244,6 +247,29 @@ class TaskMetrics(CompileMetrics):
             variable.assign(weights[task] if task in weights else ops.ones(variable.shape, variable.dtype))
         return bool(new)
 
+    def set_loss_factors(self, factors: Sequence[float]) -> bool:
+        """Sets by what the tasks' loss weights are multiplied in the coming training steps.
+
+        They are values of a variable, so that steps need not be traced anew when they change.
+
+        Args:
+            factors: One for each task; what is logged stays as it is without.
+
+        Returns:
+            Whether there is a new variable, which the steps traced so far do not know.
+        """
+        new = self.loss_factors is None
+        if new:
+            self.loss_factors = self.add_variable(
+                (len(self._objectives),),
+                initializer="ones",
+                dtype="float32",
+                aggregation="only_first_replica",
+                name="loss_factors",
+            )
+        self.loss_factors.assign(ops.convert_to_tensor(list(factors), "float32"))
+        return new
+
     def count_skipped(self) -> None:
         """Adds `skipped_steps` to the logs: the training steps of an epoch that were undone."""
         if self.skipped is None:
@@ -264,6 +290,7 @@ class TaskMetrics(CompileMetrics):
     def variables(self) -> list[Any]:
         own = [v for v in (self._sums, self.skipped, self._weights, self._entropy_sums) if v is not None]
         own += self.class_weights.values()
+        own += [] if self.loss_factors is None else [self.loss_factors]
         kept = [entry.metric for _, entry in self._entries] + self._joint
         return own + [v for metric in kept for v in metric.variables]
 
@@ -294,9 +321,9 @@ class TaskMetrics(CompileMetrics):
             outputs = objective.head.in_a_row(y_pred[task], 1)
             if task not in labels:
                 found = objective.labels(y_true[task], outputs)
-                labels[task] = found[0], _weights(objective, found[1], sample_weight)
+                labels[task] = found[0], label_weights(objective, found[1], sample_weight)
                 found = objective.judged(y_true[task], outputs, *found)
-                judged[task] = found[0], _weights(objective, found[1], sample_weight)
+                judged[task] = found[0], label_weights(objective, found[1], sample_weight)
             right_or_wrong = entry.given is None and entry.name in _OF_RIGHT_AND_WRONG
             targets, weights = (judged if right_or_wrong else labels)[task]
             if entry.given is not None:
@@ -304,7 +331,7 @@ class TaskMetrics(CompileMetrics):
                 continue
             if task not in answers:  # Which may be the result of a search, and is made once.
                 answers[task] = objective.head.metric_outputs(outputs, objective.layer)
-            _update(entry.metric, objective.head.metric_targets(targets), answers[task], weights)
+            update_with_weights(entry.metric, objective.head.metric_targets(targets), answers[task], weights)
         joint = JointAnswers(self._objectives, self._dependence, y_true, y_pred)
         # What Keras builds metrics with on JAX has no scores; those that take them have their variables.
         scores = self.built or isinstance(y_pred, Outputs)
@@ -361,30 +388,3 @@ def _check_unique(names: list[str]) -> None:
 
 def _in_float32(value: Any) -> Any:
     return ops.cast(value, "float32") if hasattr(value, "dtype") else value
-
-
-def _weights(objective: TaskObjective, mask: Any, sample_weight: Any) -> Any:
-    """Returns a weight for each label, zero where there is none."""
-    weights = ops.cast(mask, "float32")
-    if isinstance(sample_weight, Mapping):
-        sample_weight = sample_weight.get(objective.task)
-    if sample_weight is None:
-        return weights
-    given = objective.weights(sample_weight, mask)
-    return weights * (ops.expand_dims(given, -1) if len(weights.shape) > len(given.shape) else given)
-
-
-def _update(metric: Any, targets: Any, outputs: Any, weights: Any) -> None:
-    """Updates a metric of a head's own with weights of the labels' shape, entries included."""
-    if len(weights.shape) == 2:
-        if isinstance(metric, keras.metrics.MeanMetricWrapper):
-            # The function reduces the last axis: make every entry an example of its own.
-            scores = outputs.shape[-1] if len(outputs.shape) == 3 else 1
-            targets, outputs = ops.reshape(targets, (-1, 1)), ops.reshape(outputs, (-1, scores))
-            weights = ops.reshape(weights, (-1,))
-        elif isinstance(metric, keras.metrics.FBetaScore):
-            # It counts hits and misses per label and takes weights per example only; an
-            # entry that is neither labelled nor predicted counts as neither.
-            mask = ops.cast(weights > 0, outputs.dtype)
-            targets, outputs, weights = targets * mask, outputs * mask, ops.max(weights, axis=-1)
-    metric.update_state(targets, outputs, sample_weight=weights)

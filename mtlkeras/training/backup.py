@@ -7,7 +7,7 @@ import itertools
 import json
 import random
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,7 @@ class Backup(keras.callbacks.Callback):
         seed: Seeds `random` and `numpy.random` at the start of each epoch; `None` leaves them.
 
     Attributes:
+        notes: What is kept beside the state, a dict for JSON; what the file holds, if there is one.
         epoch: Number of epochs that the file holds; pass it to `fit` as `initial_epoch`.
         stopped: Whether a callback had ended the training; there is nothing left to do then.
 
@@ -74,10 +75,20 @@ class Backup(keras.callbacks.Callback):
         self._dataset = dataset
         self._seed = seed
         self._logs: list[dict[str, float]] = []
+        self.notes: dict[str, Any] = {}
         self.epoch, self.stopped = 0, False
         if self._path.exists():
             info = _read(self._path)[0]
             self.epoch, self.stopped = info["epoch"], info["stopped"]
+            self.notes = info.get("notes", {})
+
+    def begin_anew(self, notes: Mapping[str, Any] | None = None) -> None:
+        """Takes no state up: the file, if there is one, is that of a training before this one.
+
+        Args:
+            notes: What is kept beside the state from now on.
+        """
+        self.notes, self.epoch, self.stopped = dict(notes or {}), 0, False
 
     def on_train_begin(self, logs: Logs = None) -> None:
         # After the other callbacks have reset their memory: this one comes last.
@@ -101,6 +112,7 @@ class Backup(keras.callbacks.Callback):
             "format": FORMAT,
             "epoch": epoch + 1,
             "stopped": bool(self.model.stop_training),
+            "notes": self.notes,
             "variables": [_described(v) for v in state_of(self.model)],
             "logs": self._logs,
             "callbacks": [_memory(c, f"callback_{i}", arrays) for i, c in enumerate(self._callbacks)],

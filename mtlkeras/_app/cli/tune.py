@@ -29,6 +29,11 @@ def tune(args: argparse.Namespace) -> None:
     if args.data_dir is not None and not Path(args.data_dir).is_dir():
         raise FileNotFoundError(f"--data-dir {args.data_dir} is not a folder.")
     recipe = Recipe(find_recipe(args.recipe))
+    if recipe.constant("PHASES"):
+        raise ValueError(
+            f"Recipe '{recipe.name}' has PHASES, which a search does not train in. Search a recipe without "
+            "them, and give what it finds to this one with --set."
+        )
     _say(f"{recipe.name}: {recipe.about}")
     options = SearchOptions(
         **{name: getattr(args, name) for name in _TAKEN},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -86,11 +87,17 @@ _FILES = {
 }
 
 
+def _phases(names: list[str]) -> str:
+    """Returns the phases of a run with the numbers of their epochs."""
+    return ", ".join(f"`{name}` {len(list(found))}" for name, found in itertools.groupby(names))
+
+
 def _settings(config: Mapping[str, Any]) -> str:
     values = {
         "started": config["started"],
         "took": f"{config['seconds']:.0f} s",
         "epochs, batch size, seed": f"{config['epochs']}, {config['batch_size']}, {config['seed']}",
+        **({"phases": _phases(config["phases"])} if "phases" in config else {}),
         "weights": f"{config['parameters']:,}",
         "dtype policy": config["dtype_policy"],
         "versions": ", ".join(f"{name} {version}" for name, version in config["versions"].items()),

@@ -40,8 +40,10 @@ class KeepRun(keras.callbacks.Callback):
         self.best_epoch = 0
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        for name, value in (logs or {}).items():
-            self.history.setdefault(name, []).append(float(value))
+        logs, done = logs or {}, max(map(len, self.history.values()), default=0)
+        for name in {**self.history, **logs}:  # Phases may log different things.
+            values = self.history.setdefault(name, [float("nan")] * done)
+            values.append(float(logs.get(name, "nan")))
         if self._part.exists():
             self.best_epoch = epoch + 1
             put_in_place(self._part, self._run.model_file)

@@ -20,6 +20,7 @@ from mtlkeras import __version__
 from mtlkeras._app.hyperparameters import HyperParameters
 from mtlkeras._app.recipe import SPLITS, Recipe
 from mtlkeras._app.report import write_report
+from mtlkeras._app.runs import phases
 from mtlkeras._app.runs.folder import RunFolder, create_run
 from mtlkeras._app.runs.keep import Clock, KeepRun
 from mtlkeras._app.runs.options import TrainOptions, writes_files
@@ -44,6 +45,7 @@ class Job:
     hp: HyperParameters
     model: Any
     devices: Any = None
+    phases: tuple[Any, ...] = ()
 
     def scope(self) -> contextlib.AbstractContextManager:
         """Returns the scope of the strategy that the job trains with."""
@@ -60,12 +62,14 @@ def prepare(recipe: Recipe, options: TrainOptions) -> Job:
     # First of all, as several workers can only be joined before anything else is done.
     devices = strategy(options.strategy) if options.strategy else None
     seed = recipe.constant("SEED") if options.seed is None else options.seed
+    own = phases.phases_of(recipe, options.epochs)
     epochs = options.epochs or recipe.constant("EPOCHS")
     batch_size = options.batch_size or recipe.constant("BATCH_SIZE")
     keras.utils.set_random_seed(seed)
     if options.dtype_policy is not None:
         keras.config.set_dtype_policy(options.dtype_policy)
-    data = {split: recipe.data(split, batch_size, options.data_dir) for split in SPLITS}
+    splits = (*SPLITS, *phases.names_of_data(own))
+    data = {split: recipe.data(split, batch_size, options.data_dir) for split in splits}
     if options.check_inputs:
         from mtlkeras.data import check_finite
 
@@ -84,7 +88,9 @@ def prepare(recipe: Recipe, options: TrainOptions) -> Job:
         model.steps_per_execution = options.steps_per_execution
     if recipe.adapt:
         model.adapt(data["train"])
-    return Job(recipe, options, epochs, batch_size, seed, data, hp, model, devices)
+    if own:
+        phases.check(model, own)
+    return Job(recipe, options, epochs, batch_size, seed, data, hp, model, devices, own)
 
 
 def count_batches(dataset: Any) -> int:
@@ -185,6 +191,10 @@ def _fit(job: Job, run: RunFolder, clock: Clock, say: Callable[[str], None]) -> 
     own = job.recipe.function("callbacks")
     callbacks = [*_callbacks(job, run, clock), *(own() if own else [])]
     train = job.data["train"]
+    if job.phases:
+        given = {"seed": job.seed, "verbose": job.options.verbose}
+        phases.fit(job.model, job.data, job.phases, run, callbacks, **given)
+        return
     backup = Backup(run.state_file, callbacks, train, job.seed)
     if backup.epoch:
         say(f"going on after epoch {backup.epoch} of {job.epochs}")
