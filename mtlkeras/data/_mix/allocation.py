@@ -51,7 +51,7 @@ def spread(counts: np.ndarray, random: np.random.Generator | None) -> np.ndarray
 
 
 def row_places(order: np.ndarray, batch_size: int, sources: int) -> tuple[np.ndarray, np.ndarray]:
-    """Returns how many rows of each source each batch has, and where in the joined parts each row is.
+    """Returns how many rows of each source each batch has, and which rows of it these are.
 
     Args:
         order: The source of each example, shape `(examples,)`.
@@ -59,13 +59,10 @@ def row_places(order: np.ndarray, batch_size: int, sources: int) -> tuple[np.nda
         sources: Number of sources.
 
     Returns:
-        Counts, int64 `(batches, sources)`, and places, int64 `(examples,)`.
+        Counts, int64 `(batches, sources)`, and places, int64 `(examples,)`: batch by batch, the rows of the
+        first source, those of the second, and so on.
     """
     batch = np.arange(len(order)) // batch_size
     batches = int(batch[-1]) + 1
     counts = np.bincount(batch * sources + order, minlength=batches * sources).reshape(batches, sources)
-    # Sorted by batch and source, the rows stand as in the joined parts.
-    sorted_rows = np.lexsort((order, batch))
-    places = np.empty(len(order), np.int64)
-    places[sorted_rows] = np.arange(len(order))
-    return counts, places - batch * batch_size
+    return counts, np.lexsort((order, batch)) - batch * batch_size

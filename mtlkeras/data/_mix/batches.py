@@ -146,7 +146,7 @@ class MixedBatches(keras.utils.PyDataset):
         ]
         places = plan.places[index * self._batch_size : (index + 1) * self._batch_size]
         fills = self._form.fills_by_name()
-        return self._packed(tuple(_taken(part, places) for part in joined_parts(found, fills)))
+        return self._packed(tuple(_placed(part, places) for part in joined_parts(found, fills)))
 
     def _planned(self) -> _Plan:
         epoch = self._mixture.epoch
@@ -267,8 +267,11 @@ def _cut(part: dict[str, np.ndarray] | None, begin: int, end: int) -> Any:
     return None if part is None else {name: array[begin:end] for name, array in part.items()}
 
 
-def _taken(part: dict[str, np.ndarray] | None, places: np.ndarray) -> Any:
-    return None if part is None else {name: array[places] for name, array in part.items()}
+def _placed(part: dict[str, np.ndarray] | None, places: np.ndarray) -> Any:
+    if part is None:
+        return None
+    order = np.argsort(places)
+    return {name: array[order] for name, array in part.items()}
 
 
 def _parts(name: str, data: Any) -> Parts:

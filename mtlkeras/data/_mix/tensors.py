@@ -165,12 +165,14 @@ class Rows:
         return tuple(map(self._encoded, tf.nest.flatten(batch), self._ragged))
 
     def joined(self, places: Any, *parts: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Returns the batch of the rows of several parts, row i being the one at `places[i]` among them."""
+        """Returns the batch of the rows of several parts, the i-th of all of them at `places[i]`."""
         import tensorflow as tf
 
+        sizes = tf.stack([tf.shape(part[0])[0] for part in parts])
+        placed = tf.split(tf.cast(places, tf.int32), sizes, num=len(parts))
         found = []
         for number, (spec, rank, fill) in enumerate(zip(self._specs, self._ragged, self._fills, strict=True)):
-            rows = tf.gather(tf.concat([part[number] for part in parts], 0), places)
+            rows = tf.dynamic_stitch(placed, [part[number] for part in parts])
             value = rows if not rank else self._decoded(rows, rank, spec, fill)
             found.append(tf.ensure_shape(value, (None, *spec.shape[1:])))
         return tf.nest.pack_sequence_as(self._element, found)
