@@ -48,12 +48,14 @@ class ArraySource:
         chosen = np.arange(start, min(start + count, self._count))
         if self._seed is not None:
             chosen = np.random.default_rng([*self._seed, passed]).permutation(self._count)[chosen]
-        x, y, weights = ({n: a[chosen] for n, a in part.items()} if part else None for part in self._parts)
-        return [(x or {}, y or {}, weights)]
+        x, y, weights = self._parts
+        return [(_rows(x, chosen), _rows(y, chosen), _rows(weights, chosen))]
 
 
 class BatchSource:
-    """The batches of a `keras.utils.PyDataset`, in another order in each pass; a smaller last one stays last.
+    """The batches of a `keras.utils.PyDataset`: they, and the examples within, in another order in each pass.
+
+    A last batch that is smaller stays the last.
 
     Args:
         name: The source's name.
@@ -81,9 +83,13 @@ class BatchSource:
         for place in range(start // size, -(-(start + count) // size)):
             if order is not None and place >= len(order):
                 break
-            (x, y, weights), rows = self._read(place if order is None else int(order[place]))
-            begin, end = max(start - place * size, 0), min(start + count - place * size, rows)
-            found.append((_cut(x, begin, end), _cut(y, begin, end), _cut(weights, begin, end)))
+            number = place if order is None else int(order[place])
+            (x, y, weights), rows = self._read(number)
+            chosen = np.arange(rows)
+            if self._seed is not None:
+                chosen = np.random.default_rng([*self._seed, passed, number]).permutation(rows)
+            chosen = chosen[max(start - place * size, 0) : start + count - place * size]
+            found.append((_rows(x, chosen), _rows(y, chosen), _rows(weights, chosen)))
         return found
 
     def _order(self, passed: int) -> np.ndarray | None:
@@ -144,9 +150,9 @@ class MixedBatches(keras.utils.PyDataset):
             for source, (first, count) in enumerate(zip(begin.tolist(), counts.tolist(), strict=True))
             for part in self._rows(source, int(plan.reading.starts[source]) + first, count, plan)
         ]
-        places = plan.places[index * self._batch_size : (index + 1) * self._batch_size]
+        rows = np.argsort(plan.places[index * self._batch_size : (index + 1) * self._batch_size])
         fills = self._form.fills_by_name()
-        return self._packed(tuple(_placed(part, places) for part in joined_parts(found, fills)))
+        return self._packed(tuple(_rows(part, rows) for part in joined_parts(found, fills)))
 
     def _planned(self) -> _Plan:
         epoch = self._mixture.epoch
@@ -263,15 +269,8 @@ def _joined(arrays: Sequence[np.ndarray], fill: Any) -> np.ndarray:
     return padded[0] if len(padded) == 1 else np.concatenate(padded)
 
 
-def _cut(part: dict[str, np.ndarray] | None, begin: int, end: int) -> Any:
-    return None if part is None else {name: array[begin:end] for name, array in part.items()}
-
-
-def _placed(part: dict[str, np.ndarray] | None, places: np.ndarray) -> Any:
-    if part is None:
-        return None
-    order = np.argsort(places)
-    return {name: array[order] for name, array in part.items()}
+def _rows(part: dict[str, np.ndarray] | None, rows: np.ndarray) -> Any:
+    return None if part is None else {name: array[rows] for name, array in part.items()}
 
 
 def _parts(name: str, data: Any) -> Parts:

@@ -154,8 +154,8 @@ def _check_filled_heads(forms: Mapping[str, SourceForm], fill: Mapping[str, Any]
             for name in sorted(there - set(forms[source].inputs) - set(fill)):
                 raise ValueError(
                     f"mix: task '{task}' has labels in source '{source}', which lacks the input '{name}' "
-                    "of the task's other sources, so that its head would train on a filled one. Leave the task "
-                    f"out there (keep_tasks), or say what stands for the input: fill={{'{name}': 0}}."
+                    "of the task's other sources, so that its head would train on a filled one. Leave the "
+                    f"task out there (keep_tasks), or say what stands for the input: fill={{'{name}': 0}}."
                 )
 
 

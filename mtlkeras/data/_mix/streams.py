@@ -81,7 +81,8 @@ class Stream:
         import tensorflow as tf
 
         size = self.source.batch_size
-        parts = self.batches_from(start // size).map(rows.taken_apart, num_parallel_calls=tf.data.AUTOTUNE)
+        taken_apart = tf.autograph.experimental.do_not_convert(rows.taken_apart)
+        parts = self.batches_from(start // size).map(taken_apart, num_parallel_calls=tf.data.AUTOTUNE)
         return parts.rebatch(tf.concat([start[None] % size, sizes], 0)).skip(1)
 
 
@@ -135,6 +136,7 @@ def mixed_stream(
     """Returns the mixed data set; with a batch size, each batch has examples of several sources."""
     import tensorflow as tf
 
+    plainly = tf.autograph.experimental.do_not_convert  # There is nothing to convert, which takes its time.
     parts = list(streams.values())
 
     def draw() -> tuple[np.ndarray, ...]:
@@ -162,10 +164,10 @@ def mixed_stream(
         rows = Rows(parts[0].whole.element_spec, mix)
         read = [one.rows_from(starts[k], counts[:, k], rows) for k, one in enumerate(parts)]
         placed = tf.data.Dataset.from_tensor_slices(places).batch(batch_size)
-        return tf.data.Dataset.zip(placed, *read).map(rows.joined, num_parallel_calls=tf.data.AUTOTUNE)
+        return tf.data.Dataset.zip(placed, *read).map(plainly(rows.joined), num_parallel_calls=tf.data.AUTOTUNE)
 
     read = whole_batches if batch_size is None else mixed_batches
-    mixed = tf.data.Dataset.from_tensors(0).map(drawn).flat_map(read)
+    mixed = tf.data.Dataset.from_tensors(0).map(plainly(drawn)).flat_map(plainly(read))
     mixed = mixed.apply(tf.data.experimental.assert_cardinality(mixture.steps))
     mixed = shared_by_example(mixed.prefetch(tf.data.AUTOTUNE))
     return attach_mixture(attach_order(mixed, mixture), mixture)
