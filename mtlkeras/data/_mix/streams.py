@@ -164,7 +164,8 @@ def mixed_stream(
         rows = Rows(parts[0].whole.element_spec, mix)
         read = [one.rows_from(starts[k], counts[:, k], rows) for k, one in enumerate(parts)]
         placed = tf.data.Dataset.from_tensor_slices(places).batch(batch_size)
-        return tf.data.Dataset.zip(placed, *read).map(plainly(rows.joined), num_parallel_calls=tf.data.AUTOTUNE)
+        zipped = tf.data.Dataset.zip(placed, *read)
+        return zipped.map(plainly(rows.joined), num_parallel_calls=tf.data.AUTOTUNE)
 
     read = whole_batches if batch_size is None else mixed_batches
     mixed = tf.data.Dataset.from_tensors(0).map(plainly(drawn)).flat_map(plainly(read))
