@@ -172,7 +172,7 @@ def _common(what: str, name: str, found: Mapping[str, Form]) -> Form:
         if not fits or dtype is None:
             called = f"{what} '{name}'" if name else "the input"
             raise ValueError(
-                f"mix: {called} is {found[first]} in source '{first}' and {form} in source '{source}'; "
+                f"mix: {called}: {found[first]} in source '{first}' and {form} in source '{source}'; "
                 "expected one shape and type."
             )
         common = Form(shape_of_both(form.shape, common.shape), dtype)

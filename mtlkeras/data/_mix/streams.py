@@ -81,8 +81,9 @@ class Stream:
         import tensorflow as tf
 
         size = self.source.batch_size
-        taken_apart = tf.autograph.experimental.do_not_convert(rows.taken_apart)
-        parts = self.batches_from(start // size).map(taken_apart, num_parallel_calls=tf.data.AUTOTUNE)
+        parts = self.batches_from(start // size)
+        if rows.are_encoded:
+            parts = parts.map(tf.autograph.experimental.do_not_convert(rows.taken_apart))
         return parts.rebatch(tf.concat([start[None] % size, sizes], 0)).skip(1)
 
 
@@ -104,7 +105,7 @@ def stream(
     complete = completer(source.name, form, mix)
 
     def completed(batches: Dataset) -> Dataset:
-        return batches.map(complete, num_parallel_calls=tf.data.AUTOTUNE)
+        return batches.map(complete)  # So little work that handing it to other threads would cost more.
 
     whole, tail, orders = completed(dataset), find_tail(dataset), find_orders(dataset)
     settled = seed is None or source.batches is None or any(order.shuffles for order in orders)

@@ -98,8 +98,9 @@ def _filled(form: Form, rows: Any, value: Any, inputs: Mapping[str, Any], mix: M
         sizes.append(
             [1 if size is None else size] if name is None else tf.shape(inputs[name])[axis + 1 : axis + 2]
         )
-    filled = tf.fill(tf.concat(sizes, 0), tf.constant(value, form.dtype))
-    return tf.ensure_shape(filled, (None, *form.shape))
+    filled = tf.fill(tf.concat(sizes, 0) if form.shape else rows, tf.constant(value, form.dtype))
+    filled.set_shape((None, *form.shape))
+    return filled
 
 
 def batched(rows: Dataset, batch_size: int, mix: MixForm) -> Dataset:
@@ -158,23 +159,30 @@ class Rows:
         # The last axis whose size varies, the batch being axis 0.
         self._ragged = [max((i for i, n in enumerate(s.shape) if n is None), default=0) for s in self._specs]
 
+    @property
+    def are_encoded(self) -> bool:
+        """Whether some tensor travels as one value a row, so that batches must be taken apart."""
+        return any(self._ragged)
+
     def taken_apart(self, *batch: Any) -> tuple[Any, ...]:
-        """Returns the tensors of a batch, each with one entry a row."""
+        """Returns the tensors of a batch, each with one entry a row, in its structure."""
         import tensorflow as tf
 
-        return tuple(map(self._encoded, tf.nest.flatten(batch), self._ragged))
+        return tf.nest.map_structure(self._encoded, batch, tf.nest.pack_sequence_as(batch, self._ragged))
 
     def joined(self, places: Any, *parts: tuple[Any, ...]) -> tuple[Any, ...]:
         """Returns the batch of the rows of several parts, the i-th of all of them at `places[i]`."""
         import tensorflow as tf
 
-        sizes = tf.stack([tf.shape(part[0])[0] for part in parts])
+        flat = [tf.nest.flatten(part) for part in parts]
+        sizes = tf.stack([tf.shape(part[0])[0] for part in flat])
         placed = tf.split(tf.cast(places, tf.int32), sizes, num=len(parts))
         found = []
         for number, (spec, rank, fill) in enumerate(zip(self._specs, self._ragged, self._fills, strict=True)):
-            rows = tf.dynamic_stitch(placed, [part[number] for part in parts])
+            rows = tf.dynamic_stitch(placed, [part[number] for part in flat])
             value = rows if not rank else self._decoded(rows, rank, spec, fill)
-            found.append(tf.ensure_shape(value, (None, *spec.shape[1:])))
+            value.set_shape((None, *spec.shape[1:]))
+            found.append(value)
         return tf.nest.pack_sequence_as(self._element, found)
 
     def _encoded(self, tensor: Any, rank: int) -> Any:
