@@ -204,6 +204,19 @@ def worker_dies(tmp_path: Path, times: int = 1):
     return said[-1]
 
 
+def mixed(schedule=None, a=None, b=None, **options):
+    """Two data sets of arrays, of tasks `a` and `b`."""
+    x, y = np.ones((6, 2), "float32"), np.arange(6)
+    return mtlkeras.data.mix({"a": a or (x, {"a": y}), "b": b or (x, {"b": y})}, schedule, **options)
+
+
+def mixed_without_end():
+    import tensorflow as tf
+
+    x, y = tf.zeros((4, 2)), {"a": tf.zeros(4)}
+    return mtlkeras.data.mix({"a": tf.data.Dataset.from_tensors((x, y)).repeat()})
+
+
 def metrics_collide():
     heads = {"a": Classification(2), "a_b": Classification(2)}
     metrics = {"a": [keras.metrics.SparseCategoricalAccuracy(name="b_accuracy")]}
@@ -365,6 +378,39 @@ CASES: dict[str, Callable] = {
         {"a": Classification(2)}, text_trunk(vocabulary_size=9), (7,)
     ),
     "Vectors without an encoder": lambda: text_trunk(vocabulary_size=9, vectors="glove.txt"),
+    "Temperature of 0": lambda: mtlkeras.data.Temperature(0.0),
+    "Unknown source in weights": lambda: mixed(mtlkeras.data.Weighted({"a": 1.0, "bb": 1.0})),
+    "Source without a weight": lambda: mixed(mtlkeras.data.Weighted({"a": 1.0})),
+    "Mix of no sources": lambda: mtlkeras.data.mix({}),
+    "Something else than a schedule": lambda: mixed("proportional"),
+    "Source without an end in an epoch that needs one": mixed_without_end,
+    "Source without examples": lambda: mixed(b=(np.ones((0, 2), "float32"), {"b": np.ones(0)})),
+    "Source without labels for the task of its name": lambda: mixed(
+        a=(X, {"c": Y["kind"]}), b=(X, {"a": Y["kind"], "b": Y["kind"]})
+    ),
+    "Source with an input of another shape": lambda: mixed(b=(np.ones((6, 3), "f4"), {"b": np.arange(6)})),
+    "Source with an input of another type": lambda: mixed(b=(np.ones((6, 2), "uint8"), {"b": np.arange(6)})),
+    "Labels of one task in two types": lambda: mixed(
+        b=(np.ones((6, 2), "float32"), {"a": np.ones(6), "b": np.arange(6)})
+    ),
+    "Head that would train on a filled input": lambda: mtlkeras.data.mix(
+        {"one": ({"x": X, "z": X}, {"kind": Y["kind"]}), "two": ({"x": X}, {"kind": Y["kind"]})}
+    ),
+    "Unknown input to fill": lambda: mixed(
+        a=({"left": X}, {"a": Y["kind"]}), b=({"right": X}, {"b": Y["kind"]}), fill={"rigth": 1.0}
+    ),
+    "Sources in turn within batches": lambda: mixed(mtlkeras.data.Alternating(), within="batch"),
+    "Unknown place to mix": lambda: mixed(within="batches"),
+    "Unknown end of an epoch": lambda: mixed(stop="last"),
+    "Source read twice without shuffling": lambda: mixed(
+        mtlkeras.data.Weighted({"a": 3, "b": 1}), shuffle=False
+    ),
+    "Schedule that cannot be annealed": lambda: mtlkeras.data.Annealed(
+        mtlkeras.data.Alternating(), mtlkeras.data.Proportional(), epochs=2
+    ),
+    "Unknown task in the labels of a mix": lambda: tiny_model().fit(
+        mixed(a=(X, {"kinds": Y["kind"]}), b=(X, {"size": Y["size"]})), verbose=0
+    ),
     "Missing file": lambda: mtlkeras.data.load("flowers.csv", {"a": "a"}, inputs=["x"]),
     "NaN in the inputs, checked on request": nan_input,
     "Export onto an existing folder": exported,

@@ -250,28 +250,6 @@ class EpochStart(keras.callbacks.Callback):
         self.model.begin_epoch()
 
 
-@contextlib.contextmanager
-def with_epoch_start(callbacks: Any, model: Any) -> Iterator[Any]:
-    """Gives a fit's callbacks, with one that tells the model's balancer about epochs if it has one.
-
-    What was passed to `fit` is afterwards as it was.
-    """
-    if model.balancing is None:
-        yield callbacks
-        return
-    start = EpochStart()
-    if not isinstance(callbacks, keras.callbacks.CallbackList):
-        given = callbacks if isinstance(callbacks, (list, tuple)) else [callbacks] if callbacks else []
-        yield [*given, start]
-        return
-    start.set_model(model)
-    callbacks.callbacks.append(start)
-    try:
-        yield callbacks
-    finally:
-        callbacks.callbacks.remove(start)
-
-
 class _Values(keras.initializers.Initializer):
     """Gives a variable the values of an array."""
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import keras
 
-from mtlkeras._balancing.balancing import with_epoch_start
 from mtlkeras._errors import label_error
 from mtlkeras._keras_private import strategy_of
 from mtlkeras._model import checks, ways_in
 from mtlkeras._model.class_balance import balance_classes
+from mtlkeras._model.fit_callbacks import fit_callbacks, with_callbacks
 from mtlkeras._model.joint_objective import JointObjective, no_labels
 from mtlkeras._model.pixel_inputs import model_inputs
 from mtlkeras._types import ArrayLike, ClassWeights, Data, Labels, SampleWeights, TaskDict
@@ -55,18 +55,19 @@ class LabelledCalls(JointObjective):
             ValueError: If something names an unknown task, or a label is outside of what
                 its head knows.
         """
+        before, after = fit_callbacks(self, x, kwargs.get("steps_per_epoch"))
         x, y, sample_weight = self._checked_data("train", x, y, sample_weight)
         if isinstance(validation_data, (tuple, list)):
             validation_data = self._checked_data("test", *validation_data)
         elif validation_data is not None:
             validation_data = self._checked_data("test", validation_data)[0]
-        if hasattr(x, "element_spec"):
+        if hasattr(x, "element_spec") or before:
             shuffle = False  # A dataset shuffles itself; Keras would warn about its own default.
         with self._whole_after_errors():  # A data set checks its labels as it is passed over.
             class_weight = balance_classes(self, x, y, sample_weight, class_weight, validation_split)
         with (
             self._class_weights(class_weight),
-            with_epoch_start(callbacks, self) as callbacks,
+            with_callbacks(callbacks, self, before, after) as callbacks,
             self._whole_after_errors(),
         ):
             return super().fit(

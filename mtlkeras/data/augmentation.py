@@ -39,7 +39,7 @@ def augment(dataset: Dataset, function: Callable[[Any, Any, Any], tuple[Any, Any
     """
     import tensorflow as tf
 
-    order = EpochOrder(seed)
+    order = EpochOrder(seed, shuffles=False)
 
     def draw(_: Any) -> Any:
         return tf.ensure_shape(tf.numpy_function(order.draw_seeds, [], tf.int64), (2,))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from mtlkeras.data._sequences import grouped_by_length
 from mtlkeras.data.report import attach, find_all
 
 _ORDER = "_mtlkeras_order"
+_TAIL = "_mtlkeras_tail"
 
 
 class EpochOrder:
@@ -18,10 +20,15 @@ class EpochOrder:
 
     The epoch is the number of times that reading began, from 0, unless `set_epoch` says
     otherwise.
+
+    Args:
+        seed: Seed of all orders.
+        shuffles: Whether it orders the examples; else it draws other things anew in each epoch.
     """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, shuffles: bool = True) -> None:
         self.seed = seed
+        self.shuffles = shuffles
         self.epoch = 0
 
     def permutation(self, length: int) -> np.ndarray:
@@ -42,9 +49,24 @@ class EpochOrder:
         return [self.seed, epoch]
 
 
-def attach_order(dataset: Dataset, order: EpochOrder) -> Dataset:
-    """Puts an order on a data set, for `set_epoch` to find."""
+def attach_order(dataset: Any, order: Any) -> Dataset:
+    """Puts on a data set what has its `epoch`, for `set_epoch` to find."""
     return attach(dataset, _ORDER, order)
+
+
+def find_orders(dataset: Dataset) -> list[Any]:
+    """Returns what draws the orders of a data set and of those that it was made of."""
+    return find_all(dataset, _ORDER)
+
+
+def attach_tail(dataset: Dataset, tail: Callable[[Any], Dataset]) -> Dataset:
+    """Puts on a data set what gives the rest of an epoch from an example on, without reading those before."""
+    return attach(dataset, _TAIL, tail)
+
+
+def find_tail(dataset: Dataset) -> Callable[[Any], Dataset] | None:
+    """Returns what `attach_tail` put on this very data set; one made from it may have other batches."""
+    return getattr(dataset, _TAIL, None)
 
 
 def shuffled_range(
@@ -59,12 +81,13 @@ def shuffled_range(
     def draw_order() -> np.ndarray:
         return order.permutation(length) if lengths is None else order.grouped(lengths, batch_size)
 
-    def draw(_: Any) -> Any:
-        drawn = tf.numpy_function(draw_order, [], tf.int64)
-        return tf.ensure_shape(drawn, (length,))
+    def rest(start: Any) -> Dataset:
+        drawn = tf.ensure_shape(tf.numpy_function(draw_order, [], tf.int64), (length,))
+        return tf.data.Dataset.from_tensor_slices(drawn[start:])
 
-    numbers = tf.data.Dataset.from_tensors(0).map(draw).unbatch()
-    return attach_order(numbers.apply(tf.data.experimental.assert_cardinality(length)), order)
+    numbers = tf.data.Dataset.from_tensors(0).flat_map(lambda _: rest(0))
+    numbers = numbers.apply(tf.data.experimental.assert_cardinality(length))
+    return attach_tail(attach_order(numbers, order), rest)
 
 
 def shuffled_stream(stream: Dataset, buffer: int, order: EpochOrder) -> Dataset:
@@ -102,7 +125,7 @@ def set_epoch(dataset: Dataset, epoch: int) -> bool:
     data set counts from 0 how often reading began.
 
     Args:
-        dataset: A data set made by `mtlkeras.data.load` or `augment`, or one made from it.
+        dataset: A data set made by `mtlkeras.data.load`, `mix` or `augment`, or one made from it.
         epoch: Number of the epoch, from 0.
 
     Returns:
@@ -115,7 +138,7 @@ def set_epoch(dataset: Dataset, epoch: int) -> bool:
     mtlkeras.data.set_epoch(train, 7)  # before model.fit(train, initial_epoch=7, ...)
     ```
     """
-    orders = find_all(dataset, _ORDER)
+    orders = find_orders(dataset)
     for order in orders:
         order.epoch = epoch
     return bool(orders)

@@ -14,7 +14,7 @@ from mtlkeras.data._inputs import Inputs
 from mtlkeras.data._options import Options
 from mtlkeras.data._sequences import Sequences, joined
 from mtlkeras.data._sharding import shared_by_example
-from mtlkeras.data.order import EpochOrder, shuffled_range
+from mtlkeras.data.order import EpochOrder, attach_tail, find_tail, shuffled_range
 
 
 def batches_of_rows(
@@ -38,13 +38,6 @@ def batches_of_rows(
         else tf.data.Dataset.range(length)
     )
     files = {name: value for name, value in arrays.items() if isinstance(value, Pictures)}
-    elements = rows.map(lambda row: (row, {}))
-    if files:
-        elements = rows.map(
-            lambda row: (row, _decoded(files, row, options)), num_parallel_calls=parallel(options)
-        )
-    # Whole batches are gathered at once, which costs far less than one row at a time.
-    elements = elements.batch(options.batch_size, drop_remainder=options.drop_remainder)
     with tf.device("CPU:0"):
         held = {name: _Held(value, options) for name, value in arrays.items() if name not in files}
         answers = {task: _Held(value, options) for task, value in labels.items()}
@@ -53,7 +46,19 @@ def batches_of_rows(
         x = {name: decoded[name] if name in files else held[name].gather(batch) for name in arrays}
         return inputs.packed(x), {task: values.gather(batch) for task, values in answers.items()}
 
-    return prefetched(elements.map(gather, num_parallel_calls=parallel(options)), options)
+    def batches(rows: Dataset) -> Dataset:
+        elements = rows.map(lambda row: (row, {}))
+        if files:
+            elements = rows.map(
+                lambda row: (row, _decoded(files, row, options)), num_parallel_calls=parallel(options)
+            )
+        # Whole batches are gathered at once, which costs far less than one row at a time.
+        elements = elements.batch(options.batch_size, drop_remainder=options.drop_remainder)
+        return prefetched(elements.map(gather, num_parallel_calls=parallel(options)), options)
+
+    rest = find_tail(rows)
+    dataset = batches(rows)
+    return attach_tail(dataset, lambda start: batches(rest(start))) if rest else dataset
 
 
 class _Held:

@@ -38,7 +38,7 @@ class Backup(keras.callbacks.Callback):
         path: The file to keep the state in. It is replaced in one step after each epoch.
         callbacks: The other callbacks of the fit, whose memory is kept. Pass the backup to `fit`
             after them.
-        dataset: The training data set, if it was made by `mtlkeras.data.load`.
+        dataset: The training data set, if it was made by `mtlkeras.data.load` or `mix`.
         seed: Seeds `random` and `numpy.random` at the start of each epoch; `None` leaves them.
 
     Attributes:
@@ -115,6 +115,7 @@ class Backup(keras.callbacks.Callback):
             "notes": self.notes,
             "variables": [_described(v) for v in state_of(self.model)],
             "logs": self._logs,
+            "mixtures": [mixture.state() for mixture in self._mixtures()],
             "callbacks": [_memory(c, f"callback_{i}", arrays) for i, c in enumerate(self._callbacks)],
         }
         arrays[_INFO] = np.array(json.dumps(info))
@@ -152,7 +153,17 @@ class Backup(keras.callbacks.Callback):
         for callback, memory in zip(self._callbacks, info["callbacks"], strict=True):
             for name, value in memory.items():
                 setattr(callback, name, _revived(value, arrays))
+        for mixture, state in zip(self._mixtures(), info.get("mixtures", ()), strict=False):
+            mixture.restore(state)
         self._logs = info["logs"]
+
+    def _mixtures(self) -> list[Any]:
+        """Returns what remembers losses in the data set: mixes of several."""
+        if self._dataset is None:
+            return []
+        from mtlkeras.data._mix.mixture import find_mixtures
+
+        return find_mixtures(self._dataset)
 
 
 def state_of(model: keras.Model) -> list[Any]:

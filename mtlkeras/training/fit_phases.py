@@ -138,16 +138,14 @@ class _Kept:
 
     def __init__(self, path: PathLike, plan: Plan) -> None:
         self._path = path
-        self._phases = [described(phase) for phase in plan.phases]
+        self._phases = [[described(phase), repr(phase)] for phase in plan.phases]
         notes = Backup(path).notes
         self.step = notes.get("step", 0)
         self._resumed = bool(notes)
         for mine, theirs in itertools.zip_longest(self._phases, notes.get("phases", self._phases)):
-            if mine != theirs:
-                raise ValueError(
-                    f"{path} holds the state of other phases: {theirs or 'no further phase'} there, "
-                    f"{mine or 'no further phase'} here."
-                )
+            if (mine or [None])[0] != (theirs or [None])[0]:
+                there, here = (phase[1] if phase else "no further phase" for phase in (theirs, mine))
+                raise ValueError(f"{path} holds the state of other phases: {there} there, {here} here.")
 
     def keeper(
         self, number: int, first: int, callbacks: Sequence[Any], data: Any, seed: int | None

@@ -155,4 +155,8 @@ def _written(value: Any) -> str:
 
 def described(phase: Phase) -> str:
     """Returns a phase as text, in which tuples and lists are the same; equal for equal phases."""
-    return json.dumps(keras.saving.serialize_keras_object(phase), sort_keys=True, default=str)
+    config = keras.saving.serialize_keras_object(phase)
+    if isinstance(phase.optimizer, keras.optimizers.Optimizer):
+        # Keras counts them: the same line of code makes another name the next time.
+        config["config"]["optimizer"]["config"].pop("name", None)
+    return json.dumps(config, sort_keys=True, default=str)

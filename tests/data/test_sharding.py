@@ -43,6 +43,14 @@ def test_memory_is_shared_by_example(shuffle):
     assert_shared(mtlkeras.data.load(arrays, {"y": "y"}, "x", batch_size=BATCH, shuffle=shuffle, seed=3))
 
 
+def test_a_mix_is_shared_by_example():
+    def source(name, first):
+        arrays = {"x": np.arange(first, first + 9.0), name: np.arange(9)}
+        return mtlkeras.data.load(arrays, {name: name}, "x", batch_size=BATCH, shuffle=True)
+
+    assert_shared(mtlkeras.data.mix({"a": source("a", 0), "b": source("b", 100)}, within="batch"))
+
+
 @pytest.fixture(scope="module")
 def builder(tmp_path_factory):
     import tensorflow_datasets as tfds

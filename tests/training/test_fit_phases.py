@@ -259,5 +259,5 @@ def test_a_phase_is_a_value():
     assert again == phase and hash(again) == hash(phase)
     assert again.parts == ("heads", "stage_*") and again.optimizer is not phase.optimizer
     assert eval(repr(phase), {"Phase": Phase, "keras": keras}) == phase
-    assert phase != phase.replace(optimizer=SGD(0.4))
+    assert phase != phase.replace(optimizer=SGD(0.4)) and phase == phase.replace(optimizer=SGD(0.5))
     assert Phase("heads", epochs=np.int64(2)) == Phase("heads", epochs=2)

@@ -1,0 +1,130 @@
+"""What mixing costs: examples a second of a mixed pipeline, against those of its sources read one by one.
+
+    python benchmarks/mix.py [--examples 8000 4000 2000] [--width 128] [--batch 64] [--repeats 9] [--fit]
+
+Three data sets in memory, each with labels of one task. "Plain" reads all of them, one after the other;
+"mixed" reads `mtlkeras.data.mix` of them, which gives the same examples. With `--fit` both also train a
+small model, plain being one data set of all rows that has the labels of all tasks. The two take turns, each
+repeat in the other order, so that what else the machine does hits both; the ratio is that of the medians.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+def sources(sizes: list[int], width: int, batch: int) -> dict[str, Any]:
+    """Returns shuffled data sets of vectors, each with labels of a task of its own."""
+    import numpy as np
+
+    import mtlkeras
+
+    rng = np.random.default_rng(0)
+    made = {}
+    for number, size in enumerate(sizes):
+        x, y = rng.normal(size=(size, width)).astype("float32"), rng.integers(0, 10, size)
+        task = f"task_{number}"
+        made[f"source_{number}"] = mtlkeras.data.load(
+            (x, {task: y}), {task: task}, batch_size=batch, shuffle=True
+        )
+    return made
+
+
+def together(sizes: list[int], width: int, batch: int) -> Any:
+    """Returns one data set of all rows, whose missing labels are in the arrays."""
+    import numpy as np
+
+    import mtlkeras
+
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(sum(sizes), width)).astype("float32")
+    owner = np.repeat(np.arange(len(sizes)), sizes)
+    labels = {f"task_{i}": np.where(owner == i, rng.integers(0, 10, len(x)), -1) for i in range(len(sizes))}
+    tasks = {task: task for task in labels}
+    return mtlkeras.data.load((x, labels), tasks, batch_size=batch, shuffle=True)
+
+
+def reader(dataset: Any) -> Callable[[], None]:
+    def read() -> None:
+        for _ in dataset:
+            pass
+
+    return read
+
+
+def fitter(dataset: Any, tasks: list[str], width: int) -> Callable[[], None]:
+    import mtlkeras
+
+    heads = {task: mtlkeras.heads.Classification(10) for task in tasks}
+    model = mtlkeras.build_model((width,), mtlkeras.trunks.MLP(), heads)
+    model.compile("adam")
+
+    def fit() -> None:
+        model.fit(dataset, verbose=0)
+
+    return fit
+
+
+def rates(runs: Mapping[str, Callable[[], None]], examples: int, repeats: int) -> dict[str, float]:
+    """Returns the median number of examples a second by name; the runs take turns."""
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    for run in runs.values():
+        run()  # What the first reading sets up.
+    for repeat in range(repeats):
+        for name in list(runs)[:: 1 if repeat % 2 == 0 else -1]:
+            start = time.perf_counter()
+            runs[name]()
+            times[name].append(time.perf_counter() - start)
+    return {name: examples / statistics.median(values) for name, values in times.items()}
+
+
+def show(found: Mapping[str, float], what: str) -> None:
+    plain = found["plain"]
+    for name, rate in found.items():
+        print(f"| {what}, {name} | {rate:,.0f} | {rate / plain:.3f} |")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--examples", type=int, nargs="+", default=[8000, 4000, 2000])
+    parser.add_argument("--width", type=int, default=128)
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--repeats", type=int, default=9)
+    parser.add_argument("--fit", action="store_true")
+    options = parser.parse_args()
+
+    import mtlkeras
+
+    sizes, width, batch = options.examples, options.width, options.batch
+    parts = sources(sizes, width, batch)
+    mixed = {
+        "mixed": mtlkeras.data.mix(parts),
+        'mixed within="batch"': mtlkeras.data.mix(parts, within="batch"),
+    }
+
+    def one_by_one() -> None:
+        for part in parts.values():
+            reader(part)()
+
+    print(f"python {' '.join(sys.argv)}\n\n| run | examples a second | ratio |\n| --- | ---: | ---: |")
+    whole = together(sizes, width, batch)
+    runs = {"plain": one_by_one, "one data set": reader(whole)}
+    runs |= {name: reader(dataset) for name, dataset in mixed.items()}
+    show(rates(runs, sum(sizes), options.repeats), "reading")
+    if options.fit:
+        tasks = [f"task_{i}" for i in range(len(sizes))]
+        runs = {"plain": fitter(whole, tasks, width)}
+        runs |= {name: fitter(dataset, tasks, width) for name, dataset in mixed.items()}
+        show(rates(runs, sum(sizes), options.repeats), "training")
+
+
+if __name__ == "__main__":
+    main()

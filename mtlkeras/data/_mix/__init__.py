@@ -1,0 +1,1 @@
+"""Parts of `mtlkeras.data.mix`."""
