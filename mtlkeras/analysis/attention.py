@@ -22,9 +22,9 @@ def attention_weights(model: keras.Model, x: Inputs) -> dict[str, np.ndarray]:
 
     Returns:
         By the layer's name, `expert_1/...` within a mixture of experts, `<task>_end/...` within the end of
-        a task's own trunk, and `.2` after a part that is called for a second time: of an `AttentionPooling` layer the
-        weights of the steps, shape `(batch, time)`; of a `SelfAttention` layer how much each step looks at
-        each other, shape `(batch, heads, from, to)`.
+        a task's own trunk, and `.2` after a part that is called for a second time: of an
+        `AttentionPooling` layer the weights of the steps, shape `(batch, time)`; of a `SelfAttention` layer
+        how much each step looks at each other, shape `(batch, heads, from, to)`.
 
     Raises:
         ValueError: If there is no such layer.
