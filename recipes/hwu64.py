@@ -15,7 +15,7 @@ from mtlkeras.data import Label, TagEncoder, TextEncoder
 from mtlkeras.heads import Classification, CRFTagging
 from mtlkeras.trunks import BiLSTM
 
-EPOCHS = 20
+EPOCHS = 15
 BATCH_SIZE = 32
 SEED = 0
 MONITOR = "val_intent_accuracy"
@@ -83,6 +83,7 @@ def build(hp):
             units=hp.Choice("units", [200, 100, 300]),
             depth=hp.Choice("depth", [1, 2]),
             dropout=hp.Choice("dropout", [0.5, 0.3, 0.4, 0.6]),
+            recurrent_dropout=hp.Choice("recurrent_dropout", [0.3, 0.0, 0.2]),
             pooling=hp.Choice("pooling", ["attention", "max", "mean", "last"]),
             encoder=encoder,
         ),
