@@ -203,12 +203,12 @@ def variable_key(optimizer: Any, variable: Any) -> Any:
 
 def decay_in_groups(optimizer: Any, rates: Mapping[Any, float]) -> None:
     """Makes an optimizer multiply the decoupled decay of variables by rates, by `variable_key`; else by 1."""
-    decay = optimizer._apply_weight_decay
+    # Here and not at each call: replicas take turns in one, in which another may have set it.
+    decay, whole = optimizer._apply_weight_decay, optimizer.weight_decay
+    if whole is None:
+        return
 
     def by_rate(variables: list[Any]) -> None:
-        whole = optimizer.weight_decay
-        if whole is None:
-            return
         groups: dict[float, list[Any]] = {}
         for variable in variables:
             groups.setdefault(rates.get(variable_key(optimizer, variable), 1.0), []).append(variable)
