@@ -139,7 +139,7 @@ def test_there_are_specs_of_every_kind():
 @pytest.mark.parametrize("cls", SPECS, ids=lambda c: c.__name__)
 def test_every_form_of_a_value_makes_the_same_spec(cls):
     plain = example(cls)
-    names = {**vars(mtlkeras.balancers), cls.__name__: cls, "network": NETWORK}
+    names = {**vars(mtlkeras.data), **vars(mtlkeras.balancers), cls.__name__: cls, "network": NETWORK}
     for field in cls.field_names():
         value = getattr(plain, field)
         written = forms(value)

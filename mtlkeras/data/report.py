@@ -177,6 +177,11 @@ def with_report(dataset: Dataset, report: LoadReport) -> Dataset:
     return attach(dataset, _REPORT, report)
 
 
+def find_report(dataset: Dataset) -> LoadReport | None:
+    """Returns the report of a data set that `load` made, also after `map` and the like; `None` of others."""
+    return find(dataset, _REPORT)
+
+
 def describe(dataset: Dataset) -> LoadReport:
     """Returns what `load` found in a data set: examples, classes, labels and missing labels.
 
@@ -195,7 +200,7 @@ def describe(dataset: Dataset) -> LoadReport:
     mtlkeras.data.describe(train).tasks["pet"].missing  # 1
     ```
     """
-    report = find(dataset, _REPORT)
+    report = find_report(dataset)
     if report is None:
         raise ValueError("This data set was not made by mtlkeras.data.load, so there is no report on it.")
     return report

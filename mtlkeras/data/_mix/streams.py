@@ -15,7 +15,7 @@ from mtlkeras.data._mix.mixture import Mixture, Source, attach_mixture
 from mtlkeras.data._mix.tensors import Rows, batched, completer
 from mtlkeras.data._sharding import shared_by_example
 from mtlkeras.data.order import EpochOrder, attach_order, find_orders, find_tail, shuffled_stream
-from mtlkeras.data.report import find
+from mtlkeras.data.report import find_report
 
 _BUFFER_BYTES = 256 * 2**20
 _LONG = 64  # What stands for the size of an axis that has none of its own.
@@ -38,7 +38,7 @@ def measured(name: str, dataset: Dataset, tasks: tuple[str, ...]) -> tuple[Sourc
     first = int(next(iter(sizes.take(1).as_numpy_iterator()), 0))
     if not first:
         raise ValueError(f"mix: source '{name}' has no examples.")
-    known = getattr(find(dataset, "_mtlkeras_report"), "examples", None)
+    known = getattr(find_report(dataset), "examples", None)
     if batches == tf.data.INFINITE_CARDINALITY:
         found, even = Source(name, tasks, None, first, None), True
     elif known is not None and (batches - 1) * first < known <= batches * first:
