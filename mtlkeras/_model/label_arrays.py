@@ -109,7 +109,7 @@ def arranged_weights(task: str, head: Head, weights: Any, label_shape: Any) -> A
         by_label and len(shape) == rank and all(a == b or None in (a, b) for a, b in pairs)
     )
     if not fits:
-        names = ("time",) if rank == 2 else ("height", "width")
+        names = ("time",) if rank == 2 else ("height", "width", "masks")
         sizes = [name if n is None else str(n) for name, n in zip(names, label_shape[1:], strict=False)]
         or_label = f" or (one a label) (batch, {', '.join(sizes)})" if by_label else ""
         raise ValueError(
