@@ -8,6 +8,7 @@ from mtlkeras.data.idx import find_idx, read_idx
 from mtlkeras.data.keep_tasks import keep_tasks
 from mtlkeras.data.labels import Label
 from mtlkeras.data.load import load
+from mtlkeras.data.moving import move_together
 from mtlkeras.data.order import set_epoch
 from mtlkeras.data.picture import read_pictures
 from mtlkeras.data.pipeline import to_arrays
@@ -37,6 +38,7 @@ __all__ = [
     "find_idx",
     "keep_tasks",
     "load",
+    "move_together",
     "read_idx",
     "read_pictures",
     "next_sentence_pairs",
