@@ -73,12 +73,9 @@ def _numbers(head: DenseHead, answers: np.ndarray) -> np.ndarray:
 def _panels(task: str, head: DenseHead, truth: np.ndarray, answer: np.ndarray) -> list[Panel]:
     """Returns a panel for each class map, mask or number of a head."""
     if not head.scores_are_labels:
-        colours = {
-            "cmap": "tab10" if head.units <= 10 else "tab20",
-            "vmin": 0,
-            "vmax": max(9, head.units - 1),
-        }
-        return [Panel(task, truth, answer, {**classes, "interpolation": "nearest"})]
+        largest, cmap = max(9, head.units - 1), "tab10" if head.units <= 10 else "tab20"
+        classes = {"cmap": cmap, "vmin": 0, "vmax": largest, "interpolation": "nearest"}
+        return [Panel(task, truth, answer, classes)]
     names = getattr(head, "class_names", None) or range(head.units)
     found = []
     for i, name in enumerate(list(names)[:_CHANNELS]):
