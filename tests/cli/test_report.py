@@ -75,7 +75,8 @@ def test_pictures_of_answers_show_input_truth_and_answer(tmp_path, monkeypatch):
         "kind": mtlkeras.heads.Classification(2),
     }
     model = mtlkeras.build_model((6, 8, 1), TinyTrunk(), heads)
-    x = np.random.default_rng(0).random((5, 6, 8, 1), "float32")
+    x = np.random.default_rng(0).integers(0, 256, (5, 6, 8, 1)) / np.float32(255)
+    x[:, 0, 0], x[:, 0, 1] = 0.0, 1.0  # What is shown goes from the darkest to the lightest pixel.
     leaf = np.zeros((5, 6, 8), int)
     leaf[0, :3] = mtlkeras.MISSING
     leaf[1] = mtlkeras.MISSING
@@ -92,7 +93,7 @@ def test_pictures_of_answers_show_input_truth_and_answer(tmp_path, monkeypatch):
     assert (
         shown.mask[:3].all() and not shown.mask[3:].any()
     )  # The second picture, without labels, is left out.
-    np.testing.assert_array_equal(drawn[0].axes[7].images[0].get_array(), x[2, ..., 0])
+    np.testing.assert_allclose(drawn[0].axes[7].images[0].get_array(), x[2, ..., 0], atol=1e-6)
     assert draw_answers(tmp_path / "x.png", model, x, {"kind": y["kind"]}) is None
 
 

@@ -203,7 +203,7 @@ def test_pictures_of_any_size(decoder):
     [
         pytest.param(CAGrad(), marks=pytest.mark.slow),
         pytest.param(CAGrad(at="parameters"), marks=pytest.mark.slow),
-        Uncertainty(),
+        pytest.param(Uncertainty(), marks=pytest.mark.slow),
     ],
     ids=repr,
 )
@@ -216,6 +216,7 @@ def test_with_balancers_and_batches_without_labels(balancer):
     assert all(np.isfinite(values).all() for values in logs.values()), logs
 
 
+@pytest.mark.slow_on_jax
 def test_generators_may_leave_masks_out():
     x, y = data((5, 6))
     model = built(TinyStages(), (5, 6))
@@ -228,6 +229,11 @@ def test_a_head_saved_without_the_newer_fields_is_as_it_was():
     head = Segmentation(3, width=8)
     config = {name: head.get_config()[name] for name in ("num_classes", "width", "taps", "size", "hidden")}
     assert Segmentation.from_config(config) == head
+
+
+@pytest.mark.slow_on_jax
+def test_the_layers_of_the_first_decoder_keep_their_names():
+    head = Segmentation(3, width=8)
     model = mtlkeras.build_model((8, 8, 1), ResNet(depth=8, width=4), {"pixel": head})
     names = {layer.name for layer in model.layers if layer.name.startswith("pixel")}
     taps = [f"pixel_stage_{i}_{part}" for i in (1, 2) for part in ("lateral", "resize", "sum")]
