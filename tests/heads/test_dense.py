@@ -273,6 +273,8 @@ def test_labels_that_do_not_fit():
         model.fit(x, {**y, "marks": np.full_like(y["marks"], 2)}, verbose=0)
     with pytest.raises(ValueError, match="Labels of task 'depth': the labels have 20 pixels, the outputs 30"):
         model.fit(x, {**y, "depth": y["depth"][:, 1:, 1:]}, verbose=0)
+    with pytest.raises(ValueError, match="class_weight of task 'marks': Segmentation has no classes"):
+        model.fit(x, y, class_weight={"marks": "balanced"}, verbose=0)
     with pytest.raises(ValueError, match="no one picture among its inputs"):
         two = {"a": (None, None, 1), "b": (None, None, 1)}
         joined = keras.layers.Add()([keras.Input(shape, name=name) for name, shape in two.items()])
