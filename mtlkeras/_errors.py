@@ -30,7 +30,7 @@ def unknown_name(what: str, name: object, known: Iterable[str], where: str) -> V
     known = list(known)
     return ValueError(
         f"Unknown {what} '{name}' in {where}.{near_match(name, known)} "
-        f"Known {what}s: {', '.join(map(repr, known)) or 'none'}."
+        f"Known {what}{'es' if what.endswith('s') else 's'}: {', '.join(map(repr, known)) or 'none'}."
     )
 
 

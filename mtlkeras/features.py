@@ -30,6 +30,7 @@ class Features:
             `sequence`, so that the one mask holds for it too.
         source: The trunk, for error messages.
         picture: Height and width of the model's picture, where it has one of a known size.
+        image: The picture itself, where there is one and its size is not known.
         scores: Of other tasks what this one reads, their scores or probabilities, by task.
         cuts: Tensors of the trunk between which the backward pass computes activations again; none where it
             keeps them.
@@ -50,6 +51,7 @@ class Features:
     taps: Mapping[str, Tensor] = dataclasses.field(default_factory=dict)
     source: Any = "the trunk"
     picture: tuple[int, int] | None = None
+    image: Tensor | None = None
     scores: Mapping[str, Tensor] = dataclasses.field(default_factory=dict)
     cuts: tuple[Any, ...] = ()
 

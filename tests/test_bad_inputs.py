@@ -12,6 +12,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 
 import mtlkeras
 from mtlkeras import balancers
@@ -142,6 +143,17 @@ def phases_resumed_with_others(tmp_path: Path):
 def phases_resumed_on_another_model(tmp_path: Path):
     phased(Phase("trunk"), backup=tmp_path / "state.npz")
     return phased(Phase("trunk"), backup=tmp_path / "state.npz", trunk=TinyStages(width=8))
+
+
+def masked(tmp_path: Path, mask, classes=("ground", "leaf")):
+    """A black picture of 6 x 4 pixels with a file of its mask."""
+    folder = tmp_path / "leaves"
+    (folder / "masks").mkdir(parents=True)
+    for name, pixels in (("a.png", np.zeros((6, 4, 3), "uint8")), ("masks/m.png", mask)):
+        Image.fromarray(np.asarray(pixels, "uint8")).save(folder / name)
+    (folder / "labels.csv").write_text("image,mask\na.png,m.png\n")
+    label = mtlkeras.data.Label("mask", kind="mask", classes=classes, files="masks")
+    return mtlkeras.data.load(folder, {"leaf": label}, cache=True)
 
 
 SEARCHED = '''"""Numbers."""
@@ -359,6 +371,21 @@ CASES: dict[str, Callable] = {
     "Unknown column of a table": lambda tmp_path: loaded(tmp_path, {"colour": "color"}),
     "Class that a table's label does not have": unknown_class,
     "Feature that a TFDS data set lacks": tfds_feature,
+    "Mask of another size than its picture": lambda tmp_path: masked(tmp_path, np.zeros((5, 4))),
+    "Value in a mask that is no class": lambda tmp_path: masked(
+        tmp_path, np.arange(24).reshape(6, 4) // 12 * 7
+    ),
+    "Colour in a mask that is no class": lambda tmp_path: masked(
+        tmp_path, np.full((6, 4, 3), (0, 9, 0)), {"ground": (0, 0, 0), "leaf": (0, 200, 0)}
+    ),
+    "Masks without classes": lambda tmp_path: masked(tmp_path, np.zeros((6, 4)), None),
+    "Unknown loss of pixels": lambda: mtlkeras.heads.Segmentation(3, loss_kind=("crossentropy", "dise")),
+    "Metric of an unknown class of pixels": lambda: mtlkeras.heads.Segmentation(
+        2, class_names=("ground", "leaf"), metrics=("iou_leav",)
+    ),
+    "Pixels of another number than the outputs": lambda: tiny_model(
+        {"leaf": mtlkeras.heads.DenseRegression(width=4)}
+    ).fit(X, {"leaf": np.zeros((6, 5, 6))}, verbose=0),
     "Tags and tokens of different number": unequal,
     "Tag that is none of the classes": lambda tmp_path: conll(tmp_path, b"Rome B-ctiy\n", tags=TAGS),
     "Tag unknown to a `TagEncoder`": lambda: mtlkeras.data.TagEncoder(TAGS).encode([["O", "B-ciy"]]),

@@ -33,6 +33,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "Ordinal": {"num_classes": 3, "class_names": ("a", "b", "c"), "class_weight": {2: 2.0}},
     "Regression": {"num_targets": 2, "mean": (1.0, 2.0), "scale": (3.0, 0.5), "hidden": (8, 4)},
     "Segmentation": {"num_classes": 3, "class_names": ("a", "b", "c"), "taps": ("conv",), "size": (4, 6)},
+    "DenseRegression": {"num_targets": 2, "mean": (1.0, 2.0), "taps": ("conv",)},
     "Tagging": {"tags": ("O", "B-a", "I-a"), "scheme": "BIO", "class_weight": {"O": 0.5}},
     "CRFTagging": {"tags": ("O", "B-a", "I-a"), "scheme": "BIO"},
     "HMMTagging": {"tags": ("O", "B-a", "I-a"), "final": True},

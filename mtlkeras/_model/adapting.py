@@ -24,7 +24,8 @@ def adapt(model: Any, y: Any) -> None:
             if batch.get(task) is not None:
                 labels = label_array(task, layer.head, batch[task])
                 gone = labels == MISSING if labels.dtype.kind == "i" else np.isnan(labels)
-                seen[task].append(np.where(gone, np.nan, labels.astype("float64")))
+                values = np.where(gone, np.nan, labels.astype("float64"))
+                seen[task].append(values.reshape(-1, values.shape[-1]))  # Of pictures each pixel.
     for task, layer in layers.items():
         layer.adapt(*_moments(task, seen[task]))
     set_class_weights(model, balance.weights())

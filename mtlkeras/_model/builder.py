@@ -68,8 +68,8 @@ def build_model(
     _check_spec("sharing", "a scheme", sharing, Sharing)
     _check_spec("dependence", "a dependence", dependence, Dependence)
     shared = _checked_shared(sharing or HardSharing(), trunk, inputs, heads)
-    picture = _picture_size(inputs)
-    features = {task: dataclasses.replace(shared.features[task], picture=picture) for task in heads}
+    picture = _picture(inputs)
+    features = {task: dataclasses.replace(shared.features[task], **picture) for task in heads}
     outputs = Wiring(heads, features, dependence).outputs()
     try:
         return MultiTaskModel(inputs, outputs, name=name)
@@ -98,10 +98,13 @@ def _as_input(value: Any, name: str) -> Any:
     )
 
 
-def _picture_size(inputs: Any) -> tuple[int, int] | None:
-    """Returns height and width of the one picture among the inputs, if they are known."""
-    sizes = [tuple(x.shape[1:3]) for x in keras.tree.flatten(inputs) if len(x.shape) == 4]
-    return sizes[0] if len(sizes) == 1 and None not in sizes[0] else None
+def _picture(inputs: Any) -> dict[str, Any]:
+    """Returns what `Features` say of the one picture among the inputs: its size, or else the picture."""
+    pictures = [x for x in keras.tree.flatten(inputs) if len(x.shape) == 4]
+    if len(pictures) != 1:
+        return {}
+    size = tuple(pictures[0].shape[1:3])
+    return {"image": pictures[0]} if None in size else {"picture": size}
 
 
 def _name_taken(heads: Mapping[str, Head], error: ValueError) -> ValueError:

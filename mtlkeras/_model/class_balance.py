@@ -120,7 +120,8 @@ def _asked(class_weight: Any, heads: Mapping[str, Any]) -> list[str]:
                 f"weigh them twice."
             )
         if not can_balance(head) or head.label_form.by_entry:
-            hint = " Give the head positive_weight='balanced'." if can_balance(head) else ""
+            weighs_yes = hasattr(head, "positive_weight")
+            hint = " Give the head positive_weight='balanced'." if weighs_yes else ""
             raise ValueError(
                 f"class_weight of task '{task}': {kind} has no classes, so it takes no class_weight.{hint}"
             )

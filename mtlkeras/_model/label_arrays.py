@@ -104,12 +104,14 @@ def arranged_weights(task: str, head: Head, weights: Any, label_shape: Any) -> A
         weights, shape = weights[..., 0], shape[:-1]
     if len(shape) == 2 and shape[1] == 1 and not (by_label and rank == 2 and label_shape[1] == 1):
         weights, shape = weights[:, 0], shape[:1]
+    if by_label and len(shape) == 3 and rank == 4 and label_shape[-1] == 1:  # Of one number a pixel.
+        weights, shape = weights[..., None], (*shape, 1)
     pairs = zip(shape[1:], label_shape[1:], strict=False)
     fits = len(shape) == 1 or (
         by_label and len(shape) == rank and all(a == b or None in (a, b) for a, b in pairs)
     )
     if not fits:
-        names = ("time",) if rank == 2 else ("height", "width")
+        names = ("time",) if rank == 2 else ("height", "width", "masks")
         sizes = [name if n is None else str(n) for name, n in zip(names, label_shape[1:], strict=False)]
         or_label = f" or (one a label) (batch, {', '.join(sizes)})" if by_label else ""
         raise ValueError(

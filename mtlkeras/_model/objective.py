@@ -7,7 +7,6 @@ from typing import Any
 from keras import ops
 
 from mtlkeras._backends import check_same_length
-from mtlkeras._missing import MISSING
 from mtlkeras._model.given_functions import GivenLoss, TaskView
 from mtlkeras._model.label_arrays import arranged_weights
 from mtlkeras._model.outputs import Answer
@@ -57,7 +56,8 @@ class TaskObjective:
     def _of_one_length(self, y: Any, outputs: Any) -> Any:
         """Returns labels as a tensor, those of sequences only if they have as many steps as the outputs."""
         y = self.head.in_a_row(ops.convert_to_tensor(y))
-        if self.view.of_steps and len(y.shape) > 1 and None in (y.shape[1], outputs.shape[1]):
+        by_place = self.view.of_steps or self.head.kind == "map"
+        if by_place and len(y.shape) > 1 and None in (y.shape[1], outputs.shape[1]):
             expected = "they have not as many steps as the outputs: pad both alike."
             return check_same_length(y, outputs, f"Labels of task '{self.task}': {expected}")
         return y
@@ -116,8 +116,9 @@ class TaskObjective:
         by_label = None if weights is None or len(weights.shape) == 1 else weights
         if by_label is not None:
             mask = ops.logical_and(mask, ops.not_equal(by_label, 0.0))
-            if self.view.of_steps:
-                targets = ops.where(mask, targets, MISSING)
+            if self.head.label_form.unknown is not None:
+                unknown = ops.cast(self.head.label_form.unknown, targets.dtype)
+                targets = ops.where(mask, targets, unknown)
         legal = self.head.label_form.legal(targets)
         if legal is not None:
             targets = ops.where(legal, targets, ops.zeros_like(targets))

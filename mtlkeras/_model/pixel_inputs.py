@@ -11,6 +11,7 @@ import numpy as np
 from mtlkeras._keras_private import functional_within, has_graph, nodes_of
 from mtlkeras._model.text_inputs import text_inputs
 from mtlkeras.layers.preprocessing import ImagePreprocessing
+from mtlkeras.layers.resize_like import ResizeLike
 
 # Keras' layers that multiply pixels by their weights.
 _KERNELS = (
@@ -85,8 +86,12 @@ def is_unscaled(model: Any, tensor: Any) -> bool:
 
 def rescales(model: Any, tensor: Any) -> bool:
     """Whether the first layers on a model's input are known to scale pixels 0..255."""
-    found = [_first(operation, place) for operation, place in _readers(model, tensor)]
+    found = [_first(step, place) for step, place in _readers(model, tensor) if not _looks_at_size(step)]
     return bool(found) and all(map(_scales, found))
+
+
+def _looks_at_size(step: _Step) -> bool:
+    return isinstance(step.operation, ResizeLike)
 
 
 def _scales(layer: Any) -> bool:

@@ -331,7 +331,10 @@ class TaskMetrics(CompileMetrics):
                 continue
             if task not in answers:  # Which may be the result of a search, and is made once.
                 answers[task] = objective.head.metric_outputs(outputs, objective.layer)
-            update_with_weights(entry.metric, objective.head.metric_targets(targets), answers[task], weights)
+            given = [objective.head.metric_targets(targets), answers[task], weights]
+            if getattr(entry.metric, "of_pictures", False):
+                given = [objective.head.in_pictures(values, y_pred[task]) for values in given]
+            update_with_weights(entry.metric, *given)
         joint = JointAnswers(self._objectives, self._dependence, y_true, y_pred)
         # What Keras builds metrics with on JAX has no scores; those that take them have their variables.
         scores = self.built or isinstance(y_pred, Outputs)

@@ -16,6 +16,7 @@ import numpy as np
 from mtlkeras._missing import MISSING
 from mtlkeras._model import checks
 from mtlkeras._model.label_arrays import label_array, weight_array, weights_by_task
+from mtlkeras.heads._dense import DenseHead
 from mtlkeras.heads.base import Head
 
 
@@ -145,11 +146,11 @@ def check_batch(batch: Any, heads: Mapping[str, Head]) -> Any:
 
 def _no_labels(head: Head, rows: int, x: Any) -> np.ndarray:
     shape: tuple[int, ...] = (rows,)
-    if head.label_form.by_entry:
+    if isinstance(head, DenseHead):
+        shape = rows, *head.label_shape([np.shape(a) for a in keras.tree.flatten(x)])
+    elif head.label_form.by_entry:
         shape = rows, head.label_form.count  # type: ignore[attr-defined]
     elif head.kind == "sequence":
         shape = rows, next((a.shape[1] for a in keras.tree.flatten(x) if len(np.shape(a)) > 1), 1)
-    elif head.label_form.by_step:
-        shape = rows, *next((a.shape[1:3] for a in keras.tree.flatten(x) if len(np.shape(a)) == 4), (1, 1))
     numbers = head.label_form.are_numbers
     return np.full(shape, np.nan, "float32") if numbers else np.full(shape, MISSING, "int32")

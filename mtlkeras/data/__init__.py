@@ -10,6 +10,7 @@ from mtlkeras.data.keep_tasks import keep_tasks
 from mtlkeras.data.labels import Label
 from mtlkeras.data.load import load
 from mtlkeras.data.mix import mix
+from mtlkeras.data.moving import move_together
 from mtlkeras.data.order import set_epoch
 from mtlkeras.data.picture import read_pictures
 from mtlkeras.data.pipeline import to_arrays
@@ -58,6 +59,7 @@ __all__ = [
     "load",
     "mix",
     "mixture",
+    "move_together",
     "read_idx",
     "read_pictures",
     "next_sentence_pairs",

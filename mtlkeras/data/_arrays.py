@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+import zipfile
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,6 +34,20 @@ def from_arrays(source: Any) -> Rows:
     if twice:
         raise ValueError(f"'{twice[0]}' names an array in x and one in y; names must differ.")
     return _rows({**x, **y}, inputs=tuple(x))
+
+
+def open_arrays(path: Path) -> Rows:
+    """Takes the arrays of an `.npz` file by name.
+
+    Raises:
+        ValueError: If it cannot be read, or the arrays differ in their number of rows.
+    """
+    try:
+        with np.load(path) as file:
+            arrays = {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"Cannot read {path.name}: {error}.") from error
+    return dataclasses.replace(from_arrays(arrays), name=path.name)
 
 
 def _rows(arrays: dict[str, Any], inputs: tuple[str, ...]) -> Rows:

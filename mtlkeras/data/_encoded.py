@@ -21,18 +21,21 @@ class Encoded:
     """The labels of one task as an array with one entry a row.
 
     Args:
-        values: `int32` for classes, multi-labels and tags, `float32` for numbers.
+        values: `int32` for classes, multi-labels, tags and masks, `float32` for numbers; or the files of
+            masks (`mtlkeras.data._masks.MaskFiles`).
         kind: One of `mtlkeras.data.labels.LABEL_KINDS`.
         classes: Names of the classes, tags or yes/no labels; empty for the other kinds.
     """
 
-    values: np.ndarray | Sequences
+    values: Any
     kind: str
     classes: tuple[str, ...] = ()
 
     @property
     def entries(self) -> np.ndarray:
         """The labels as one array; the tags of all tokens one after the other."""
+        if hasattr(self.values, "there"):  # Masks in files, of which is known whether they are there.
+            return self.values.there
         return self.values.flat if isinstance(self.values, Sequences) else self.values
 
     @property

@@ -24,6 +24,7 @@ from mtlkeras.data._inputs import (
     plain_columns,
 )
 from mtlkeras.data._label_encoding import encode
+from mtlkeras.data._masks import encode_masks, settled
 from mtlkeras.data._options import Options
 from mtlkeras.data._rows import Rows
 from mtlkeras.data._sequences import Sequences
@@ -58,7 +59,7 @@ def load_rows(
     # All rows are encoded, whatever the split, so that class ids do not depend on it.
     labels = {task: _with_kind(rows, label) for task, label in labels.items()}
     columns = {task: _columns(rows, task, label) for task, label in labels.items()}
-    encoded = {task: encode(task, label, columns[task], rows.row_name) for task, label in labels.items()}
+    encoded = {task: _encoded(rows, task, label, columns[task]) for task, label in labels.items()}
     specs = inputs if isinstance(inputs, Inputs) else _input_specs(rows, labels, inputs, options)
     if chosen is None:
         chosen = choose_rows(
@@ -86,6 +87,7 @@ def load_rows(
     check_lengths(part.arrays, part.labels, part.rows.row_name)
     part = _bounded(part, options, notes)
     part, unreadable = _with_pictures(part, options)
+    part = _with_masks(part, options)
     if options.check_finite:
         held = {name: value for name, value in part.arrays.items() if isinstance(value, np.ndarray)}
         check_finite_arrays(held, part.rows.row_name)
@@ -154,6 +156,21 @@ def _with_kind(rows: Rows, label: Label) -> Label:
     """Returns the label of a column with one entry a token as one of tags."""
     is_tags = label.kind is None and len(label.columns) == 1 and label.columns[0] in rows.sequences
     return label.replace(kind="tags") if is_tags else label
+
+
+def _encoded(rows: Rows, task: str, label: Label, columns: list[Column]) -> Encoded:
+    if label.kind == "mask":
+        return encode_masks(rows, task, label, columns)
+    return encode(task, label, columns, rows.row_name)
+
+
+def _with_masks(part: _Part, options: Options) -> _Part:
+    """Brings masks to the size of the pictures."""
+    labels = {
+        task: settled(task, found, part.arrays, options) if found.kind == "mask" else found
+        for task, found in part.labels.items()
+    }
+    return dataclasses.replace(part, labels=labels)
 
 
 def _columns(rows: Rows, task: str, label: Label) -> list[Column]:

@@ -159,6 +159,11 @@ def _encoder(
     """Returns what turns a batch of features into the labels of a task."""
     import tensorflow as tf
 
+    if label.kind == "mask":
+        raise ValueError(
+            f"Task '{task}': masks are read from arrays and from files beside pictures; of TFDS take "
+            "kind='array'."
+        )
     is_float = label.kind == "number" or (label.kind == "array" and spec[label.columns[0]].dtype.is_floating)
     dtype = tf.float32 if is_float else tf.int32
     plain = label.classes is None and not label.missing and len(label.columns) == 1 and label.kind != "multi"

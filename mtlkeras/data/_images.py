@@ -36,10 +36,10 @@ def open_pictures(path: Path, labels: Any, image_column: str | None, on_error: s
             `None` for the first of image, file, filename, file_name, path, id.
         on_error: `"raise"`, or `"skip"` to leave out rows whose file is not there.
     """
-    files, read, state = _zip_files(path) if path.is_file() else _folder_files(path)
+    files, read, state = files_of(path)
     table = read_table(_label_file(path, labels), on_error)
     column = table.column(image_column or _image_column(table), "image_column=")
-    files_by_name = _by_any_name(files)
+    files_by_name = by_any_name(files)
     found = [files_by_name.get(name) for name in words(column)]
     rows, names, skipped = [], [], list(table.skipped)
     for row, name in enumerate(found):
@@ -52,7 +52,7 @@ def open_pictures(path: Path, labels: Any, image_column: str | None, on_error: s
     unlisted = len(set(files) - set(names))
     notes = [f"{unlisted} pictures have no row in {table.name} and are not used"] if unlisted else []
     kept = table.take(np.array(rows, np.int64))
-    pictures = Pictures(names, read, state)
+    pictures = Pictures(names, read, state, folder=path)
     name = f"{table.name} ({path.name})"
     return dataclasses.replace(
         kept, name=name, pictures=pictures, default_inputs=(PICTURE,), skipped=skipped, notes=notes
@@ -101,6 +101,11 @@ def _image_column(table: Rows) -> str:
 _Files = tuple[list[str], Callable[[str], bytes], Callable[[], Any]]
 
 
+def files_of(path: Path) -> _Files:
+    """Returns the names of the picture files in a folder or zip file, what reads one, and their state."""
+    return _zip_files(path) if path.is_file() else _folder_files(path)
+
+
 def _folder_files(folder: Path) -> _Files:
     paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
     names = [p.relative_to(folder).as_posix() for p in paths]
@@ -116,7 +121,7 @@ def _zip_files(path: Path) -> _Files:
     return names, archive.read, lambda: file_state(path)
 
 
-def _by_any_name(files: Sequence[str]) -> dict[str, str]:
+def by_any_name(files: Sequence[str]) -> dict[str, str]:
     """Maps each way to write a file's name to it: with or without folder and ending.
 
     The longer way wins; a way that fits several files equally fits none.

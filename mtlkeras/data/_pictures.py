@@ -6,6 +6,7 @@ import dataclasses
 import zipfile
 import zlib
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ class Pictures:
         size: `(height, width)` that each picture is brought to, or `None` for the size of
             the first one, which all others must then have.
         channels: 1, 3 or 4, or `None` for those of the first one.
+        folder: The folder or zip file that they lie in.
     """
 
     names: Sequence[str]
@@ -31,6 +33,7 @@ class Pictures:
     state: Callable[[], Any]
     size: tuple[int, int] | None = None
     channels: int | None = None
+    folder: Path | None = None
 
     def take(self, rows: np.ndarray) -> Pictures:
         """Returns the pictures of some rows."""

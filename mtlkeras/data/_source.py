@@ -11,7 +11,7 @@ import numpy as np
 
 from mtlkeras._errors import near_match
 from mtlkeras._types import ArrayLike, PathLike
-from mtlkeras.data._arrays import from_arrays
+from mtlkeras.data._arrays import from_arrays, open_arrays
 from mtlkeras.data._images import has_labels, open_pictures
 from mtlkeras.data._options import Options
 from mtlkeras.data._table import SUFFIXES, from_frame, is_table, read_table
@@ -66,7 +66,7 @@ def _open_named(source: Any, options: Options) -> Any:
     name = os.fspath(source)
     if (
         isinstance(source, os.PathLike)
-        or Path(name).suffix.lower() in (".zip", ".gz")
+        or Path(name).suffix.lower() in (".zip", ".gz", ".npz")
         or is_table(Path(name))
     ):
         raise FileNotFoundError(f"No file or folder '{name}'.{_near_file(Path(name))}")
@@ -89,11 +89,14 @@ def _open_path(path: Path, options: Options) -> Any:
         return open_idx(path.name.replace("-", "_"), files)
     if path.is_dir() or path.suffix.lower() == ".zip":
         return open_pictures(path, options.labels, options.image_column, options.on_error)
+    if path.suffix.lower() == ".npz":
+        _refuse_labels(options, "files of arrays")
+        return open_arrays(path)
     _refuse_labels(options, "tables")
     if is_table(path) or options.columns is not None:
         return read_table(path, options.on_error, options.columns, options.quotes)
     raise ValueError(
-        f"Cannot tell what {path.name} is: expected a folder, .zip or one of {', '.join(SUFFIXES)}; "
+        f"Cannot tell what {path.name} is: expected a folder, .zip, .npz or one of {', '.join(SUFFIXES)}; "
         "a file of any name with one token a line is read with columns=."
     )
 

@@ -221,7 +221,7 @@ def split_doubts(
     if is_training and not encoded.labelled[chosen].any():
         part = "the source" if split is None else f"split '{split}'"
         found.append(f"Task '{task}' has no label in the {len(chosen):,} examples of {part}.")
-    if splits is None or not encoded.classes:
+    if splits is None or not encoded.classes or encoded.kind == "mask":
         return found
     training = np.array([str(name).startswith("train") for name in splits], bool)
     if not training.any():

@@ -9,7 +9,7 @@ from typing import Any
 from mtlkeras._errors import unknown_name
 from mtlkeras.specs import Spec, spec
 
-LABEL_KINDS = ("class", "number", "multi", "tags", "array")
+LABEL_KINDS = ("class", "number", "multi", "tags", "mask", "array")
 UNSEEN_VALUES = ("error", "missing", "wrong")
 
 
@@ -23,13 +23,16 @@ class Label(Spec):
     Args:
         column: Name of a column or feature; or several names, which make one vector label.
         kind: `"class"` (one class id), `"number"` (float32), `"multi"` (a 0 or 1 for each of
-            several yes/no labels), `"tags"` (a class id for each token of a sentence) or
-            `"array"` (passed on as it is). `None` finds out: words, booleans and whole numbers
-            are classes, other numbers are numbers, several columns and lists are multi-labels,
-            columns of a file with one token a line are tags, arrays of higher rank are arrays.
+            several yes/no labels), `"tags"` (a class id for each token of a sentence), `"mask"` (a
+            class id for each pixel, from files beside the pictures or an array) or `"array"` (passed
+            on as it is). `None` finds out: words, booleans and whole numbers are classes, other numbers
+            are numbers, several columns and lists are multi-labels, columns of a file with
+            one token a line are tags, arrays of higher rank are arrays.
         classes: Names of the classes in the order of their ids; or a mapping from a class
             name to the list of values that mean it. `None` takes all words found in the
-            whole source, sorted; whole numbers are then ids already.
+            whole source, sorted; whole numbers are then ids already. Of a mask they are the names of the
+            values 0, 1, ...; or a mapping from a name to its value, its colour (red, green, blue), or
+            several of these.
         missing: Values that stand for a missing label, besides empty cells, `None` and NaN.
         separator: For a multi-label or tags in one column of words: what stands between the
             words; for tags, `None` means blanks.
@@ -38,11 +41,20 @@ class Label(Spec):
         unseen: What becomes of a value that is none of `classes`, as data to predict may have:
             `"error"`; `"missing"`, the label counts as not known (in a multi-label the value alone is
             left out); or `"wrong"`, `mtlkeras.data.UNSEEN`, which no answer is right for: it counts in
-            metrics and in no loss. `"wrong"` is for classes and tags.
+            metrics and in no loss. `"wrong"` is for classes, tags and masks. With `"missing"` a mask's
+            file may be missing, too.
+        files: For masks of files: the folder or .zip that they lie in, within or beside the source; `None`
+            for the source itself.
 
     A missing label becomes `-1` (`mtlkeras.MISSING`) in whole-number labels and NaN in
     float labels; in multi-labels of several columns, each entry for itself. Tags
     come as `(batch, time)`, padded with -1.
+
+    Masks come as `(batch, height, width)`. Their column names the files, with or without folder and ending;
+    an empty cell is a mask that is missing. A file has the size of its picture and is resized with it, by
+    nearest neighbour; it has a number for each pixel (of a palette the index), or colours. Several columns
+    are one file a class: yes/no masks that may overlap, `(batch, height, width, masks)`, 1 where the file is
+    not 0. An array of that shape is taken for such masks.
 
     Example:
 
@@ -53,6 +65,8 @@ class Label(Spec):
     mtlkeras.data.Label("slots", kind="tags", classes=("O", "B-city", "I-city"))
     mtlkeras.data.Label("sent_id", pattern="^([a-z]+)-")
     mtlkeras.data.Label("colour", classes=("red", "blue"), unseen="missing")
+    mtlkeras.data.Label("mask", kind="mask", classes=("background", "leaf"), missing=[255])
+    mtlkeras.data.Label("id", kind="mask", classes={"road": (128, 64, 128), "sky": (0, 0, 9)}, files="m.zip")
     ```
     """
 
@@ -63,6 +77,7 @@ class Label(Spec):
     separator: str | None = None
     pattern: str | None = None
     unseen: str = "error"
+    files: str | None = None
 
     def validate(self) -> None:
         if self.kind is not None and self.kind not in LABEL_KINDS:
@@ -71,6 +86,8 @@ class Label(Spec):
             raise ValueError(
                 f"Label(column=...) must be a column name or a list of them; received {self.column!r}."
             )
+        if self.files is not None and self.kind != "mask":
+            raise ValueError(f"Label({self.column!r}): files= is for kind='mask'; received {self.kind!r}.")
         if isinstance(self.missing, str):
             object.__setattr__(self, "missing", (self.missing,))
         if self.unseen not in UNSEEN_VALUES:

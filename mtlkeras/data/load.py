@@ -66,7 +66,7 @@ def load(
             a table, `.csv`, `.tsv`, `.json`, `.jsonl` (each also `.gz`) or `.parquet`;
             a file with one token a line, `.conllu`, or of any name with `columns` (also `.gz`);
             a pandas data frame;
-            NumPy arrays, as a dict by name or a pair `(x, y)` of arrays or dicts.
+            NumPy arrays, as a dict by name, an `.npz` file, or a pair `(x, y)` of arrays or dicts.
         tasks: For each task the name of its label's column or feature, a list of columns
             for a multi-label, or a `Label`.
         inputs: Name of the one input; a list of names for a dict of inputs; or a dict that
@@ -131,7 +131,8 @@ def load(
 
     Returns:
         A `tf.data.Dataset`. Class and multi-labels are `int32`, with `-1` where missing, tags
-        `int32` `(batch, time)`, with `-1` where missing and after the end; numbers are
+        `int32` `(batch, time)`, with `-1` where missing and after the end, masks `int32` `(batch, height,
+        width)`; numbers are
         `float32`, with NaN where missing. `describe(dataset)` tells what was
         found, and which kinds of label were guessed from what.
 

@@ -16,6 +16,7 @@ from mtlkeras._types import PathLike, Tensor
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP")
 _CHANNELS = {1, 3, 4}
+_ORIENTATION = 0x0112  # The tag of EXIF.
 
 
 def read_picture(data: bytes, size: tuple[int, int] | None = None, channels: int | None = None) -> np.ndarray:
@@ -90,6 +91,16 @@ def read_pictures(
             )
         found.append(picture)
     return np.stack(found)
+
+
+def picture_size(data: bytes) -> tuple[int, int]:
+    """Returns height and width of a picture, turned as its EXIF says, without decoding it."""
+    from PIL import Image
+
+    with Image.open(io.BytesIO(data)) as image:
+        width, height = image.size
+        turned = image.getexif().get(_ORIENTATION, 1) > 4  # Those by a quarter.
+    return (width, height) if turned else (height, width)
 
 
 def decode_picture(data: bytes) -> np.ndarray:

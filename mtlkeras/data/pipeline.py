@@ -11,6 +11,7 @@ from mtlkeras._missing import MISSING
 from mtlkeras._types import Dataset
 from mtlkeras.data._images import Pictures
 from mtlkeras.data._inputs import Inputs
+from mtlkeras.data._masks import MaskFiles
 from mtlkeras.data._options import Options
 from mtlkeras.data._sequences import Sequences, joined
 from mtlkeras.data._sharding import shared_by_example
@@ -18,13 +19,13 @@ from mtlkeras.data.order import EpochOrder, attach_tail, find_tail, shuffled_ran
 
 
 def batches_of_rows(
-    arrays: Mapping[str, Any], labels: Mapping[str, np.ndarray | Sequences], inputs: Inputs, options: Options
+    arrays: Mapping[str, Any], labels: Mapping[str, Any], inputs: Inputs, options: Options
 ) -> Dataset:
     """Makes the data set of rows that are at hand.
 
     Args:
         arrays: An array with one entry a row, `Sequences`, or settled `Pictures`, by input name.
-        labels: The label arrays or `Sequences` by task.
+        labels: The label arrays, `Sequences` or `MaskFiles` by task.
         inputs: How the inputs are packed.
         options: Arguments of `load`.
     """
@@ -38,19 +39,22 @@ def batches_of_rows(
         else tf.data.Dataset.range(length)
     )
     files = {name: value for name, value in arrays.items() if isinstance(value, Pictures)}
+    masks = {task: value for task, value in labels.items() if isinstance(value, MaskFiles)}
     with tf.device("CPU:0"):
         held = {name: _Held(value, options) for name, value in arrays.items() if name not in files}
-        answers = {task: _Held(value, options) for task, value in labels.items()}
+        answers = {task: _Held(value, options) for task, value in labels.items() if task not in masks}
 
-    def gather(batch: Any, decoded: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    def gather(batch: Any, decoded: dict[str, Any], found: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         x = {name: decoded[name] if name in files else held[name].gather(batch) for name in arrays}
-        return inputs.packed(x), {task: values.gather(batch) for task, values in answers.items()}
+        y = {task: found[task] if task in masks else answers[task].gather(batch) for task in labels}
+        return inputs.packed(x), y
 
     def batches(rows: Dataset) -> Dataset:
-        elements = rows.map(lambda row: (row, {}))
-        if files:
+        elements = rows.map(lambda row: (row, {}, {}))
+        if files or masks:
             elements = rows.map(
-                lambda row: (row, _decoded(files, row, options)), num_parallel_calls=parallel(options)
+                lambda row: (row, _decoded(files, row, options), _decoded_masks(masks, row)),
+                num_parallel_calls=parallel(options),
             )
         # Whole batches are gathered at once, which costs far less than one row at a time.
         elements = elements.batch(options.batch_size, drop_remainder=options.drop_remainder)
@@ -96,6 +100,16 @@ def _decoded(files: Mapping[str, Pictures], row: Any, options: Options) -> dict[
         return tf.ensure_shape(picture, pictures.shape)
 
     return {name: decode(pictures) for name, pictures in files.items()}
+
+
+def _decoded_masks(masks: Mapping[str, MaskFiles], row: Any) -> dict[str, Any]:
+    import tensorflow as tf
+
+    def decode(files: MaskFiles) -> Any:
+        mask = tf.numpy_function(lambda r: files.decode(int(r)), [row], tf.int32)
+        return tf.ensure_shape(mask, files.shape[1:])
+
+    return {task: decode(files) for task, files in masks.items()}
 
 
 def parallel(options: Options) -> int:

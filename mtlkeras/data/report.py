@@ -20,7 +20,7 @@ class TaskReport:
     """The labels of one task in one split.
 
     Args:
-        kind: `"class"`, `"number"`, `"multi"`, `"tags"` or `"array"`.
+        kind: `"class"`, `"number"`, `"multi"`, `"tags"`, `"mask"` or `"array"`.
         classes: Names of the classes or tags in the order of their ids, or of the yes/no labels;
             empty for the other kinds.
         labelled: Examples with a label; for multi-labels and tags with at least one known entry.

@@ -3,6 +3,7 @@
 from mtlkeras.heads.base import Head
 from mtlkeras.heads.classification import Classification
 from mtlkeras.heads.crf_tagging import CRFTagging
+from mtlkeras.heads.dense_regression import DenseRegression
 from mtlkeras.heads.hmm_tagging import HMMTagging
 from mtlkeras.heads.masked_token import MaskedToken
 from mtlkeras.heads.multi_label import MultiLabel
@@ -19,6 +20,7 @@ __all__ = [
     "StepHead",
     "CRFTagging",
     "Classification",
+    "DenseRegression",
     "HMMTagging",
     "Head",
     "MaskedToken",

@@ -40,6 +40,8 @@ class LabelForm:
     by_step: ClassVar[bool] = False
     # Whether labels are numbers to come close to, and not classes.
     are_numbers: ClassVar[bool] = False
+    # What targets are where no label is, if the loss looks there; else any valid value.
+    unknown: ClassVar[float | None] = None
     # What the labels are, for messages.
     expected: str
     # Number of classes, of yes/no labels, or of numbers.
@@ -231,6 +233,7 @@ class StepLabels(LabelForm):
 
     count: int
     by_step: ClassVar = True
+    unknown: ClassVar = MISSING
 
     @property
     def expected(self) -> str:  # type: ignore[override]
@@ -281,6 +284,64 @@ class PixelLabels(StepLabels):
                 f"label; received shape {tuple(y.shape)}."
             )
         return y
+
+
+@dataclasses.dataclass(frozen=True)
+class MaskLabels(LabelForm):
+    """A 0 or 1 for each pixel of each of `count` masks; in a row, pixel after pixel, they are entries.
+
+    Args:
+        count: Number of masks.
+    """
+
+    count: int
+    by_entry: ClassVar = True
+    unknown: ClassVar = MISSING
+    expected = "the classes 0 to 1"
+
+    def arranged(self, y: Tensor) -> Any:
+        """Returns labels of shape `(batch, height, width, masks)`, or in a row as they are."""
+        return _with_channels(y, self.count, "0/1 masks", MISSING)
+
+    def targets(self, y: Tensor, mask: Tensor) -> Tensor:
+        """Returns zeros and ones, with `MISSING` where the label is not known."""
+        return ops.where(mask, ops.cast(y, "float32"), float(MISSING))
+
+    def wrong(self, y: Tensor, xp: Any = np) -> Tensor:
+        return outside(y, 2)
+
+    def legal(self, targets: Tensor) -> Tensor | None:
+        known = ops.logical_or(targets == 0.0, targets == 1.0)
+        return ops.logical_or(known, targets == float(MISSING))
+
+
+@dataclasses.dataclass(frozen=True)
+class PixelNumbers(NumberLabels):
+    """`count` numbers for each pixel of a picture; in a row, pixel after pixel, they are entries.
+
+    Args:
+        count: How many numbers a pixel has.
+    """
+
+    def arranged(self, y: Tensor) -> Any:
+        """Returns labels of shape `(batch, height, width, count)`, or in a row as they are."""
+        return _with_channels(y, self.count, "numbers", "NaN")
+
+
+def _with_channels(y: Tensor, count: int, what: str, gap: Any) -> Any:
+    """Returns labels with an axis for the channels of a pixel, or in a row as they are.
+
+    Raises:
+        ValueError: If the shape does not fit.
+    """
+    if len(y.shape) == 3 and count == 1:
+        y = y[..., None]
+    if len(y.shape) == 2 or (len(y.shape) == 4 and y.shape[-1] == count):
+        return y
+    raise ValueError(
+        f"expected {what} of shape (batch, height, width, {count}), with {gap} where there is no label; "
+        f"received shape {tuple(y.shape)}."
+    )
 
 
 def _unseen(y: Tensor) -> Tensor | None:

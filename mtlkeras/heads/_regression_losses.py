@@ -1,20 +1,49 @@
-"""Losses of an error: squared, absolute, and what lies between and beside them."""
+"""What heads of numbers have in common: losses of an error, metrics, and the fields that say which."""
 
 from __future__ import annotations
 
 import math
 from typing import Any
 
+import keras
 import numpy as np
 from keras import ops
 
+from mtlkeras._errors import unknown_name
 from mtlkeras._types import Tensor
 
 LOSSES = ("mse", "mae", "huber", "log_cosh", "quantile")
 
 
-def check_quantile(quantile: Any, num_targets: int) -> None:
-    """Raises `ValueError` unless it is a number between 0 and 1, or one a target."""
+METRICS = {
+    "mae": keras.metrics.MeanAbsoluteError,
+    "rmse": keras.metrics.RootMeanSquaredError,
+    "mse": keras.metrics.MeanSquaredError,
+    "mape": keras.metrics.MeanAbsolutePercentageError,
+}
+"""Metrics of each number by itself, by name."""
+
+
+def check_numbers(head: Any, num_targets: int) -> None:
+    """Raises `ValueError` unless mean, scale and the fields of the loss fit so many targets."""
+    name = type(head).__name__
+    for field in ("mean", "scale"):
+        values = np.atleast_1d(np.asarray(getattr(head, field), "float64"))
+        if values.shape not in ((1,), (num_targets,)) or not np.isfinite(values).all():
+            raise ValueError(
+                f"{name}: {field} must be a finite number or {num_targets} of them; "
+                f"received {getattr(head, field)}."
+            )
+    if (np.asarray(head.scale) <= 0).any():
+        raise ValueError(f"{name}: scale must be above zero; received {head.scale}.")
+    if head.loss_kind not in LOSSES:
+        raise unknown_name("loss", head.loss_kind, LOSSES, f"loss_kind= of {name}")
+    if not (np.isfinite(head.huber_delta) and head.huber_delta > 0):
+        raise ValueError(f"{name}: huber_delta must be finite and above zero; received {head.huber_delta}.")
+    _check_quantile(name, head.quantile, num_targets)
+
+
+def _check_quantile(name: str, quantile: Any, num_targets: int) -> None:
     values = np.atleast_1d(np.asarray(quantile))
     if (
         values.dtype.kind not in "fiu"
@@ -22,17 +51,22 @@ def check_quantile(quantile: Any, num_targets: int) -> None:
         or not ((values > 0) & (values < 1)).all()
     ):
         raise ValueError(
-            f"Regression: quantile must be between 0 and 1, a number or {num_targets} of them; "
+            f"{name}: quantile must be between 0 and 1, a number or {num_targets} of them; "
             f"received {quantile!r}."
         )
+
+
+def noise_of(head: Any) -> str:
+    """Returns what a learned noise does to the loss; see `Head.noise`."""
+    return "variance" if head.loss_kind == "mse" else "scale"
 
 
 def regression_loss(head: Any, error: Any) -> Tensor:
     """Returns the loss of each entry.
 
     Args:
-        head: A `mtlkeras.heads.Regression`, whose fields say which loss.
-        error: Prediction less label, standardised, shape `(batch, targets)`.
+        head: A head of numbers, whose fields say which loss.
+        error: Prediction less label, standardised, shape `(..., targets)`.
     """
     if head.loss_kind == "mse":
         return ops.square(error)

@@ -248,6 +248,17 @@ class Head(Spec, abc.ABC):
         """
         return values
 
+    def in_pictures(self, values: Tensor, outputs: Tensor) -> Tensor:
+        """Returns what `in_a_row` made of labels or weights with the axes of pictures again.
+
+        What has no pixels is passed on.
+
+        Args:
+            values: Labels, weights or answers, all pixels on one axis.
+            outputs: Outputs of the model, with the axes of pictures.
+        """
+        return values
+
     def within(self, mask: Tensor, outputs: Tensor) -> Tensor:
         """Returns the mask of labels without those that the outputs have no place for."""
         return mask

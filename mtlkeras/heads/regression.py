@@ -5,24 +5,15 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import keras
-import numpy as np
 
-from mtlkeras._errors import unknown_name
 from mtlkeras._fields import whole_number
 from mtlkeras._types import Tensor
 from mtlkeras.heads._labels import NumberLabels
-from mtlkeras.heads._regression_losses import LOSSES, check_quantile, regression_loss
+from mtlkeras.heads._regression_losses import METRICS, check_numbers, noise_of, regression_loss
 from mtlkeras.heads.base import Head
 from mtlkeras.layers.output import RegressionOutput
 from mtlkeras.metrics import R2
 from mtlkeras.specs import spec
-
-METRICS = {
-    "mae": keras.metrics.MeanAbsoluteError,
-    "rmse": keras.metrics.RootMeanSquaredError,
-    "mse": keras.metrics.MeanSquaredError,
-    "mape": keras.metrics.MeanAbsolutePercentageError,
-}
 
 
 @spec
@@ -73,26 +64,11 @@ class Regression(Head):
     def validate(self) -> None:
         super().validate()
         whole_number("Regression", "num_targets", self.num_targets)
-        for field in ("mean", "scale"):
-            values = np.atleast_1d(np.asarray(getattr(self, field), "float64"))
-            if values.shape not in ((1,), (self.num_targets,)) or not np.isfinite(values).all():
-                raise ValueError(
-                    f"Regression: {field} must be a finite number or {self.num_targets} of them; "
-                    f"received {getattr(self, field)}."
-                )
-        if (np.asarray(self.scale) <= 0).any():
-            raise ValueError(f"Regression: scale must be above zero; received {self.scale}.")
-        if self.loss_kind not in LOSSES:
-            raise unknown_name("loss", self.loss_kind, LOSSES, "loss_kind= of Regression")
-        if not (np.isfinite(self.huber_delta) and self.huber_delta > 0):
-            raise ValueError(
-                f"Regression: huber_delta must be finite and above zero; received {self.huber_delta}."
-            )
-        check_quantile(self.quantile, self.num_targets)
+        check_numbers(self, self.num_targets)
 
     @property
     def noise(self) -> str:
-        return "variance" if self.loss_kind == "mse" else "scale"
+        return noise_of(self)
 
     @property
     def units(self) -> int:

@@ -18,6 +18,7 @@ from mtlkeras.layers.ordinal_classes import OrdinalClasses, OrdinalMarginals
 from mtlkeras.layers.output import OrdinalOutput, RegressionOutput, TaskOutput
 from mtlkeras.layers.pooling import AttentionPooling, LastState, MaskedMax, MaskedMean
 from mtlkeras.layers.preprocessing import CategoryIndex, ImagePreprocessing
+from mtlkeras.layers.resize_like import ResizeLike
 from mtlkeras.layers.self_attention import SelfAttention
 from mtlkeras.layers.sequence_mask import MaskedMaxPooling1D, MaskSteps
 from mtlkeras.layers.sequence_output import ChainOutput, CRFOutput, HMMOutput, SequenceOutput
@@ -62,6 +63,7 @@ __all__ = [
     "OrdinalOutput",
     "RegressionOutput",
     "ResidualAdapter",
+    "ResizeLike",
     "SelfAttention",
     "SequenceOutput",
     "SoftmaxGate",

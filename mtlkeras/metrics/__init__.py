@@ -1,6 +1,7 @@
 """Metrics that Keras lacks in a form for class indices, sequences, missing labels and several heads."""
 
 from mtlkeras.metrics.auc import BinaryAUC
+from mtlkeras.metrics.boundary import BoundaryF1
 from mtlkeras.metrics.classes import ClassScore
 from mtlkeras.metrics.entities import EntityScore
 from mtlkeras.metrics.exact_match import ExactMatch
@@ -11,13 +12,15 @@ from mtlkeras.metrics.joint_log_likelihood import JointLogLikelihood
 from mtlkeras.metrics.labels import LabelMatch, LabelScore
 from mtlkeras.metrics.log_loss import LogLoss
 from mtlkeras.metrics.ordinal import OrdinalAccuracy, OrdinalError, OrdinalScore, QuadraticKappa
-from mtlkeras.metrics.r2 import R2
+from mtlkeras.metrics.overlap import MaskOverlap, Overlap
+from mtlkeras.metrics.r2 import R2, PixelR2
 from mtlkeras.metrics.ranking import RankScore
 from mtlkeras.metrics.tokens import TokenAccuracy
 
 __all__ = [
     "R2",
     "BinaryAUC",
+    "BoundaryF1",
     "ClassScore",
     "EntityScore",
     "ExactMatch",
@@ -27,10 +30,13 @@ __all__ = [
     "LabelScore",
     "LogLoss",
     "MacroF1",
+    "MaskOverlap",
     "MeanIoU",
     "OrdinalAccuracy",
     "OrdinalError",
     "OrdinalScore",
+    "Overlap",
+    "PixelR2",
     "QuadraticKappa",
     "RankScore",
     "TokenAccuracy",

@@ -81,6 +81,34 @@ class R2(keras.metrics.Metric):
         return {**super().get_config(), "num_targets": self.num_targets}
 
 
+@keras.saving.register_keras_serializable("mtlkeras")
+class PixelR2(R2):
+    """What `R2` is, of numbers of pixels: each pixel is an example.
+
+    Args:
+        num_targets: Number of targets.
+
+    Labels, predictions and weights are of one shape `(..., num_targets)`, or in a row, one target of a pixel
+    after the other.
+
+    Example:
+
+    >>> metric = mtlkeras.metrics.PixelR2()
+    >>> metric.update_state([[[1.0, 2.0, 3.0]]], [[[1.0, 2.0, 2.0]]])
+    >>> float(metric.result())
+    0.5
+    """
+
+    def update_state(
+        self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> None:
+        weights = None if sample_weight is None else self._rows(sample_weight)
+        super().update_state(self._rows(y_true), self._rows(y_pred), weights)
+
+    def _rows(self, values: ArrayLike) -> Tensor:
+        return ops.reshape(ops.cast(values, "float32"), (-1, self.num_targets))
+
+
 def _merged(before: Any, batch: tuple[Any, Any, Any, Any]) -> Any:
     """Returns the moments of what was seen before and of a batch."""
     weight, mean, squares, errors = ops.unstack(before, 4)

@@ -9,6 +9,7 @@ import pytest
 import mtlkeras
 from mtlkeras._app.report import markdown, task_table
 from mtlkeras._app.report.tables import split_name
+from tests.support import TinyTrunk
 
 RESULTS = {
     "valid": {"loss": 3.0, "a_loss": 1.0, "a_b_loss": 2.0, "a_accuracy": 0.5, "a_b_mae": 12345.678},
@@ -59,6 +60,41 @@ def test_curves_have_a_panel_per_task_and_show_both_splits(tmp_path, monkeypatch
     lines = [line for line in shown[1].lines if len(line.get_xdata()) == 3]
     assert [line.get_label() for line in lines] == ["train", "valid"]
     assert all(list(line.get_xdata()) == [1, 2, 3] for line in lines)
+
+
+def test_pictures_of_answers_show_input_truth_and_answer(tmp_path, monkeypatch):
+    figure = pytest.importorskip("matplotlib.figure")
+    from mtlkeras._app.report.answers import draw_answers
+
+    drawn = []
+    monkeypatch.setattr(figure.Figure, "savefig", lambda self, path, **_: drawn.append(self))
+    heads = {
+        "leaf": mtlkeras.heads.Segmentation(3, class_names=("a", "b", "c"), width=4),
+        "marks": mtlkeras.heads.Segmentation(1, exclusive=False, width=4),
+        "depth": mtlkeras.heads.DenseRegression(width=4),
+        "kind": mtlkeras.heads.Classification(2),
+    }
+    model = mtlkeras.build_model((6, 8, 1), TinyTrunk(), heads)
+    x = np.random.default_rng(0).integers(0, 256, (5, 6, 8, 1)) / np.float32(255)
+    x[:, 0, 0], x[:, 0, 1] = 0.0, 1.0  # What is shown goes from the darkest to the lightest pixel.
+    leaf = np.zeros((5, 6, 8), int)
+    leaf[0, :3] = mtlkeras.MISSING
+    leaf[1] = mtlkeras.MISSING
+    y = {"leaf": leaf, "marks": leaf, "depth": np.full((5, 6, 8), np.nan), "kind": np.zeros(5)}
+    said = draw_answers(tmp_path / "x.png", model, x, y)
+    right = (model.predict_labels(x, verbose=0)["leaf"] == "a")[[0, 2, 3, 4]]
+    share = right[leaf[[0, 2, 3, 4]] == 0].mean()
+    assert said.startswith("4 pictures of the validation split, one a row: the input, then truth and answer")
+    assert f"leaf ({share:.0%} of the pixels right)" in said and "depth (no label)" in said
+    titles = [axis.get_title() for axis in drawn[0].axes[:7]]
+    parts = [f"{task}, {what}" for task in ("leaf", "marks", "depth") for what in ("truth", "answer")]
+    assert titles == ["input", *parts] and len(drawn[0].axes) == 28
+    shown = drawn[0].axes[1].images[0].get_array()
+    assert (
+        shown.mask[:3].all() and not shown.mask[3:].any()
+    )  # The second picture, without labels, is left out.
+    np.testing.assert_allclose(drawn[0].axes[7].images[0].get_array(), x[2, ..., 0], atol=1e-6)
+    assert draw_answers(tmp_path / "x.png", model, x, {"kind": y["kind"]}) is None
 
 
 def test_picture_of_a_model_names_inputs_trunk_and_heads(tmp_path, monkeypatch):

@@ -250,8 +250,6 @@ def test_what_does_not_fit_is_told():
         built().fit(x, y, sample_weight={"pixel": np.ones((COUNT, 4, 4))}, verbose=0)
     with pytest.raises(ValueError, match="asks for a map, which MLP"):
         mtlkeras.build_model((4,), mtlkeras.trunks.MLP(), {"pixel": Segmentation(3)})
-    with pytest.raises(ValueError, match="Segmentation of task 'pixel': the size of the model's picture"):
-        mtlkeras.build_model((None, None, 1), TinyTrunk(), {"pixel": Segmentation(3)})
     with pytest.raises(ValueError, match="give at= or taps="):
         Segmentation(3, at="stem", taps=("stem",))
     assert Segmentation.tune(HyperParameters(), num_classes=3) == Segmentation(3)

@@ -25,7 +25,8 @@ TOX21 = {
 @pytest.fixture
 def recipe(request, data_dir, monkeypatch):
     """The recipe named by the test, with its data."""
-    if not (data_dir / request.param.replace("_", "-")).is_dir():
+    folder = {"nuclei": "nuclei-dsb2018"}.get(request.param, request.param.replace("_", "-"))
+    if not (data_dir / folder).is_dir():
         pytest.skip(f"needs the data of recipe {request.param} in {data_dir}")
     monkeypatch.setenv("MTLKERAS_DATA", str(data_dir))
     return Recipe(find_recipe(request.param))
@@ -44,7 +45,7 @@ def counts(labels, classes):
     [
         "adult",
         "coffee_leaf",
-        *(pytest.param(r, marks=pytest.mark.slow) for r in ("tox21", "clothing", "yeast")),
+        *(pytest.param(r, marks=pytest.mark.slow) for r in ("tox21", "clothing", "yeast", "nuclei")),
     ],
     indirect=True,
 )
@@ -146,6 +147,23 @@ def test_coffee_leaves_are_turned_over(recipe):
     turned = [image, image[::-1], image[:, ::-1], image[::-1, ::-1]]
     assert {tuple(row) for row in seen} == {tuple(t.ravel()) for t in turned}
     assert number.min() > 60
+
+
+@use("nuclei")
+def test_nuclei(recipe):
+    """Counts as in the data set's README; the boundary by another way."""
+    images, labels = recipe.module.arrays("test")
+    assert images.shape == (125, 128, 128, 3) and counts(labels["modality"], 3) == [108, 4, 13]
+    nuclei, boundary = labels["nuclei"].astype(bool), labels["boundary"].astype(bool)
+    touching = np.zeros_like(nuclei)  # Mask pixels against none at their right or lower side are on it.
+    touching[:, :, :-1] |= nuclei[:, :, :-1] != nuclei[:, :, 1:]
+    touching[:, :-1] |= nuclei[:, :-1] != nuclei[:, 1:]
+    assert (boundary | ~touching).all() and (nuclei | touching | ~boundary).all()
+    batch = np.arange(2 * 16 * 16).reshape(2, 16, 16, 1).astype("float32")
+    turned = recipe.module.turned(batch, 7).numpy()
+    for one, other in zip(turned, batch, strict=True):
+        ways = [t[::a, ::b] for t in (other, other.swapaxes(0, 1)) for a in (1, -1) for b in (1, -1)]
+        assert any((one == way).all() for way in ways)
 
 
 @use("clothing")

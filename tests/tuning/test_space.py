@@ -99,6 +99,7 @@ HEADS = {
     mtlkeras.heads.MultiLabel: {"num_labels": 2},
     mtlkeras.heads.Ordinal: {"num_classes": 4},
     mtlkeras.heads.Segmentation: {"num_classes": 3},
+    mtlkeras.heads.DenseRegression: {},
     mtlkeras.heads.Regression: {},
     mtlkeras.heads.Tagging: {"tags": ("O", "B-x", "I-x")},
     mtlkeras.heads.MaskedToken: {"vocabulary_size": 9},

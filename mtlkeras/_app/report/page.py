@@ -31,7 +31,8 @@ def write_report(
         config: What was run, as in the run's `config.json`.
         history: Values per epoch, as `fit` gives them.
         metrics: Results by split, as `evaluate` gives them.
-        data: Batches of inputs and labels, of the first of which gates are drawn.
+        data: Batches of inputs and labels, of the first of which gates and answers for pixels are
+            drawn.
     """
     pictures = _draw_all(folder, model, config, history, data)
     table = markdown(task_table(metrics, list(model.heads)))
@@ -44,6 +45,7 @@ def _draw_all(
     """Draws what the installed packages allow; returns the files' titles by name."""
     if importlib.util.find_spec("matplotlib") is None:
         return {}
+    from mtlkeras._app.report.answers import draw_answers
     from mtlkeras._app.report.curves import draw_curves
     from mtlkeras._app.report.diagram import draw_model
     from mtlkeras._app.report.gates import draw_gates
@@ -54,6 +56,9 @@ def _draw_all(
     batch = next(iter(data), None)
     if batch is not None and draw_gates(folder / "gates.png", model, batch[0]):
         pictures["gates.png"] = "Mean weights of the gates on a batch of the validation split"
+    answers = None if batch is None else draw_answers(folder / "answers.png", model, *batch[:2])
+    if answers is not None:
+        pictures["answers.png"] = answers
     if shutil.which("dot") and importlib.util.find_spec("pydot"):
         keras.utils.plot_model(model, str(folder / "layers.png"), show_shapes=True, expand_nested=True)
         pictures["layers.png"] = "All layers"
