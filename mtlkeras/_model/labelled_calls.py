@@ -13,6 +13,7 @@ from mtlkeras._balancing.balancing import with_epoch_start
 from mtlkeras._errors import label_error
 from mtlkeras._keras_private import strategy_of
 from mtlkeras._model import checks, ways_in
+from mtlkeras._model.batch_statistics import warn_of_batch_statistics
 from mtlkeras._model.class_balance import balance_classes
 from mtlkeras._model.joint_objective import JointObjective, no_labels
 from mtlkeras._model.pixel_inputs import model_inputs
@@ -55,6 +56,7 @@ class LabelledCalls(JointObjective):
             ValueError: If something names an unknown task, or a label is outside of what
                 its head knows.
         """
+        warn_of_batch_statistics(self, x)
         x, y, sample_weight = self._checked_data("train", x, y, sample_weight)
         if isinstance(validation_data, (tuple, list)):
             validation_data = self._checked_data("test", *validation_data)
