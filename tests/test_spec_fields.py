@@ -38,6 +38,8 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "HMMTagging": {"tags": ("O", "B-a", "I-a"), "final": True},
     "MaskedToken": {"vocabulary_size": 9},
     "MaskTokens": {"mask_id": 2, "vocabulary_size": 9},
+    "MixUp": {"heads": {"a": mtlkeras.heads.Classification(2)}},
+    "CutMix": {"heads": {"a": mtlkeras.heads.Classification(2)}},
     "Label": {"column": ("a", "b"), "missing": ("?",), "pattern": "(x)"},
     "TextEncoder": {"vocabulary": ("a", "b"), "counts": (3, 1), "alphabet": ("a",), "max_length": 4},
     "MLP": {
@@ -145,7 +147,13 @@ def test_there_are_specs_of_every_kind():
 @pytest.mark.parametrize("cls", SPECS, ids=lambda c: c.__name__)
 def test_every_form_of_a_value_makes_the_same_spec(cls):
     plain = example(cls)
-    names = {**vars(mtlkeras.balancers), **vars(mtlkeras.trunks), cls.__name__: cls, "network": NETWORK}
+    names = {
+        **vars(mtlkeras.balancers),
+        **vars(mtlkeras.trunks),
+        **vars(mtlkeras.heads),
+        cls.__name__: cls,
+        "network": NETWORK,
+    }
     for field in cls.field_names():
         value = getattr(plain, field)
         written = forms(value)

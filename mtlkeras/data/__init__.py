@@ -2,12 +2,14 @@
 
 from mtlkeras._missing import MISSING, UNSEEN
 from mtlkeras.data.augmentation import augment
+from mtlkeras.data.changes import CutOut, Flip, Shift
 from mtlkeras.data.doubts import DataWarning
 from mtlkeras.data.finite import check_finite
 from mtlkeras.data.idx import find_idx, read_idx
 from mtlkeras.data.keep_tasks import keep_tasks
 from mtlkeras.data.labels import Label
 from mtlkeras.data.load import load
+from mtlkeras.data.mixing import CutMix, MixUp
 from mtlkeras.data.order import set_epoch
 from mtlkeras.data.picture import read_pictures
 from mtlkeras.data.pipeline import to_arrays
@@ -21,10 +23,15 @@ from mtlkeras.text import TextEncoder
 __all__ = [
     "MISSING",
     "UNSEEN",
+    "CutMix",
+    "CutOut",
     "DataWarning",
+    "Flip",
     "Label",
     "LoadReport",
     "MaskTokens",
+    "MixUp",
+    "Shift",
     "Span",
     "TableStatistics",
     "TagEncoder",
