@@ -84,15 +84,18 @@ class _LayerChange:
         return on_pixels(x, y, lambda images: self._changed(images, seed), None)
 
     def _changed(self, images: Any, seed: Any) -> Any:
-        layer = self._layer
+        import tensorflow as tf
+
+        layer, kind = self._layer, images.dtype
         if not self._draws:
             return layer(images, training=True)
         layer.backend.set_backend("tensorflow")  # Of a pipeline, whatever the models' backend.
         try:
             drawn = layer.get_random_transformation(images, training=True, seed=_FromSeed(seed))
-            return layer.transform_images(images, drawn, training=True)
+            found = layer.transform_images(tf.cast(images, tf.float32), drawn, training=True)
         finally:
             layer.backend.reset()
+        return tf.cast(found, kind) if kind.is_floating else tf.saturate_cast(tf.round(found), kind)
 
 
 class _FromSeed(keras.random.SeedGenerator):
