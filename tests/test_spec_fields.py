@@ -39,11 +39,23 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "HMMTagging": {"tags": ("O", "B-a", "I-a"), "final": True},
     "MaskedToken": {"vocabulary_size": 9},
     "MaskTokens": {"mask_id": 2, "vocabulary_size": 9},
+    "MixUp": {"heads": {"a": mtlkeras.heads.Classification(2)}},
+    "CutMix": {"heads": {"a": mtlkeras.heads.Classification(2)}},
     "Label": {"column": ("a", "b"), "missing": ("?",), "pattern": "(x)"},
     "TextEncoder": {"vocabulary": ("a", "b"), "counts": (3, 1), "alphabet": ("a",), "max_length": 4},
     "MLP": {
         "categories": {"c": ("x", "y"), "d": 3},
         "mean": {"a": 2.0, "b": (1.0, 2.0)},
+        "scale": {"a": 2.0},
+        "embedding_units": 4,
+    },
+    "SharedProjection": {
+        "units": 8,
+        "trunk": mtlkeras.trunks.MLP(depth=1, width=4),
+        "encoders": {"photo": mtlkeras.trunks.ResNet(8)},
+        "present": {"photo": ("source", 1)},
+        "categories": {"c": ("x", "y"), "d": 3},
+        "mean": {"a": 2.0},
         "scale": {"a": 2.0},
         "embedding_units": 4,
     },
@@ -114,7 +126,8 @@ def forms(value: Any) -> list[Any]:
         return [np.str_(value), np.array(value)]
     if isinstance(value, dict):
         keys = {k: forms(k)[0] for k in value}
-        return [{keys[k]: forms(v)[0] for k, v in value.items()}, {k: forms(v)[-1] for k, v in value.items()}]
+        written = {k: forms(v) or [v] for k, v in value.items()}  # A spec within has one form only.
+        return [{keys[k]: w[0] for k, w in written.items()}, {k: w[-1] for k, w in written.items()}]
     if not isinstance(value, tuple):
         return []
     if all(isinstance(v, (str, int, float)) for v in value):
@@ -140,7 +153,14 @@ def test_there_are_specs_of_every_kind():
 @pytest.mark.parametrize("cls", SPECS, ids=lambda c: c.__name__)
 def test_every_form_of_a_value_makes_the_same_spec(cls):
     plain = example(cls)
-    names = {**vars(mtlkeras.data), **vars(mtlkeras.balancers), cls.__name__: cls, "network": NETWORK}
+    names = {
+        **vars(mtlkeras.data),
+        **vars(mtlkeras.balancers),
+        **vars(mtlkeras.trunks),
+        **vars(mtlkeras.heads),
+        cls.__name__: cls,
+        "network": NETWORK,
+    }
     for field in cls.field_names():
         value = getattr(plain, field)
         written = forms(value)

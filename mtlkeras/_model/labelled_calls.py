@@ -12,6 +12,7 @@ import keras
 from mtlkeras._errors import label_error
 from mtlkeras._keras_private import strategy_of
 from mtlkeras._model import checks, ways_in
+from mtlkeras._model.batch_statistics import warn_of_batch_statistics
 from mtlkeras._model.class_balance import balance_classes
 from mtlkeras._model.fit_callbacks import fit_callbacks, with_callbacks
 from mtlkeras._model.joint_objective import JointObjective, no_labels
@@ -56,6 +57,7 @@ class LabelledCalls(JointObjective):
                 its head knows.
         """
         before, after = fit_callbacks(self, x, kwargs.get("steps_per_epoch"))
+        warn_of_batch_statistics(self, x)
         x, y, sample_weight = self._checked_data("train", x, y, sample_weight)
         if isinstance(validation_data, (tuple, list)):
             validation_data = self._checked_data("test", *validation_data)

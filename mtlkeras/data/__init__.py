@@ -3,6 +3,7 @@
 from mtlkeras._missing import MISSING, UNSEEN
 from mtlkeras.data._mix.mixture import Mixture, mixture
 from mtlkeras.data.augmentation import augment
+from mtlkeras.data.changes import CutOut, Flip, Shift
 from mtlkeras.data.doubts import DataWarning
 from mtlkeras.data.finite import check_finite
 from mtlkeras.data.idx import find_idx, read_idx
@@ -10,6 +11,7 @@ from mtlkeras.data.keep_tasks import keep_tasks
 from mtlkeras.data.labels import Label
 from mtlkeras.data.load import load
 from mtlkeras.data.mix import mix
+from mtlkeras.data.mixing import CutMix, MixUp
 from mtlkeras.data.moving import move_together
 from mtlkeras.data.order import set_epoch
 from mtlkeras.data.picture import read_pictures
@@ -36,13 +38,18 @@ __all__ = [
     "Alternating",
     "Annealed",
     "ByLoss",
+    "CutMix",
+    "CutOut",
     "DataWarning",
+    "Flip",
     "Label",
     "LoadReport",
     "MaskTokens",
     "Mixture",
     "Proportional",
     "Schedule",
+    "MixUp",
+    "Shift",
     "Span",
     "TableStatistics",
     "TagEncoder",

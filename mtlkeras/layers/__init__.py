@@ -2,6 +2,7 @@
 
 from mtlkeras.layers.adapters import LowRankUpdate, ResidualAdapter
 from mtlkeras.layers.adaptive_pooling import AdaptivePooling
+from mtlkeras.layers.batch_norm_per_source import BatchNormalizationPerSource
 from mtlkeras.layers.beside import Beside
 from mtlkeras.layers.characters import CharacterBiLSTM, CharacterCNN
 from mtlkeras.layers.crf import CRF
@@ -18,6 +19,7 @@ from mtlkeras.layers.ordinal_classes import OrdinalClasses, OrdinalMarginals
 from mtlkeras.layers.output import OrdinalOutput, RegressionOutput, TaskOutput
 from mtlkeras.layers.pooling import AttentionPooling, LastState, MaskedMax, MaskedMean
 from mtlkeras.layers.preprocessing import CategoryIndex, ImagePreprocessing
+from mtlkeras.layers.presence import Presence, ZeroWhereMissing
 from mtlkeras.layers.resize_like import ResizeLike
 from mtlkeras.layers.self_attention import SelfAttention
 from mtlkeras.layers.sequence_mask import MaskedMaxPooling1D, MaskSteps
@@ -35,6 +37,7 @@ __all__ = [
     "AdaptivePooling",
     "AddSpecialTokens",
     "AttentionPooling",
+    "BatchNormalizationPerSource",
     "Beside",
     "CategoryIndex",
     "ChainOutput",
@@ -61,6 +64,7 @@ __all__ = [
     "OrdinalClasses",
     "OrdinalMarginals",
     "OrdinalOutput",
+    "Presence",
     "RegressionOutput",
     "ResidualAdapter",
     "ResizeLike",
@@ -73,4 +77,5 @@ __all__ = [
     "UnknownTokens",
     "WithoutSpecialTokens",
     "WordVectors",
+    "ZeroWhereMissing",
 ]

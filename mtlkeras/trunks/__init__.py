@@ -14,6 +14,7 @@ from mtlkeras.trunks.lstm import LSTM
 from mtlkeras.trunks.mlp import MLP
 from mtlkeras.trunks.pretrained import Pretrained
 from mtlkeras.trunks.resnet import ResNet
+from mtlkeras.trunks.shared_projection import SharedProjection
 from mtlkeras.trunks.staged import Staged
 from mtlkeras.trunks.stages import Flow, Stage
 from mtlkeras.trunks.vgg import VGG
@@ -32,6 +33,7 @@ __all__ = [
     "ImageTrunk",
     "Pretrained",
     "ResNet",
+    "SharedProjection",
     "Stage",
     "Staged",
     "TextTrunk",

@@ -10,7 +10,9 @@ from typing import Any
 import keras
 
 from mtlkeras._types import Tensor
+from mtlkeras.layers.batch_norm_per_source import BatchNormalizationPerSource
 from mtlkeras.layers.grouped import GroupedConv2D
+from mtlkeras.trunks._source import PER_SOURCE
 from mtlkeras.trunks.image import ImageTrunk, shorter_side
 from mtlkeras.trunks.stages import Flow, Stage
 
@@ -18,6 +20,8 @@ from mtlkeras.trunks.stages import Flow, Stage
 # a short training has, so that evaluation would lag behind training; 0.9 is also the papers'.
 BATCH_NORM_MOMENTUM = 0.9
 BATCH_NORM_EPSILON = 1e-5
+
+_SMALLEST_GROUP = 8
 
 SMALLEST_POOLED = 4
 """With the small stem, a map whose shorter side is under this is not pooled further."""
@@ -34,6 +38,7 @@ def conv(
     padding: str = "same",
     relu: bool = True,
     gamma: str = "ones",
+    source: Tensor | None = None,
 ) -> Any:
     """Applies a convolution, the trunk's normalisation, and a ReLU.
 
@@ -48,8 +53,9 @@ def conv(
         padding: `"same"` or `"valid"`.
         relu: Whether a ReLU comes last.
         gamma: Initialiser of the normalisation's scale.
+        source: The source of each example, where the trunk normalises by it.
     """
-    normalized = trunk.normalization in ("batch", "group", "layer")
+    normalized = trunk.normalization in ("batch", "batch_per_source", "group", "layer")
     layer = keras.layers.Conv2D if groups == 1 else GroupedConv2D
     x = layer(
         filters,
@@ -63,21 +69,44 @@ def conv(
         name=name,
     )(x)
     if normalized:
-        x = norm(trunk.normalization, x, f"{name}_norm", gamma)
+        x = norm(trunk, x, f"{name}_norm", gamma, source)
     return keras.layers.ReLU(name=f"{name}_relu")(x) if relu else x
 
 
-def norm(kind: str | None, x: Tensor, name: str, gamma: str = "ones") -> Any:
-    """Applies a normalisation layer by the name of its kind."""
+def norm(trunk: Any, x: Tensor, name: str, gamma: str = "ones", source: Tensor | None = None) -> Any:
+    """Applies a trunk's normalisation layer.
+
+    Args:
+        trunk: The trunk; `normalization` is the kind, `sources` the number of sources.
+        x: What to normalise, over the last axis.
+        name: Name of the layer.
+        gamma: Initialiser of the scale.
+        source: The source of each example, for `"batch_per_source"`.
+    """
+    kind = trunk.normalization
+    if kind == PER_SOURCE:
+        return BatchNormalizationPerSource(
+            trunk.sources, BATCH_NORM_MOMENTUM, BATCH_NORM_EPSILON, gamma_initializer=gamma, name=name
+        )([x, source])
     if kind == "batch":
         return keras.layers.BatchNormalization(
             momentum=BATCH_NORM_MOMENTUM, epsilon=BATCH_NORM_EPSILON, gamma_initializer=gamma, name=name
         )(x)
     if kind == "group":
-        # The most groups up to 32 (Wu and He 2018) that share the channels out evenly.
-        groups = math.gcd(32, x.shape[-1])
+        groups = _groups(x.shape[-1], over_pixels=len(x.shape) > 2)
         return keras.layers.GroupNormalization(groups, gamma_initializer=gamma, name=name)(x)
     return keras.layers.LayerNormalization(gamma_initializer=gamma, name=name)(x)
+
+
+def _groups(channels: int, over_pixels: bool) -> int:
+    """Returns the most groups up to 32 (Wu and He 2018) that share the channels out evenly.
+
+    Without pixels a group of one channel would be its own mean, and zero: there each has 8 channels, or all.
+    """
+    groups = math.gcd(32, channels)
+    while not over_pixels and groups > 1 and channels // groups < _SMALLEST_GROUP:
+        groups //= 2
+    return groups
 
 
 def max_pool(x: Tensor, name: str, stem: str, size: int = 3, padding: str = "same") -> Any:

@@ -14,6 +14,7 @@ from mtlkeras.features import Features
 from mtlkeras.layers.local_response import LocalResponseNormalization
 from mtlkeras.specs import spec, tunable
 from mtlkeras.trunks._blocks import conv, fully_connected, max_pool
+from mtlkeras.trunks._source import source_of
 from mtlkeras.trunks.image import ImageTrunk
 from mtlkeras.trunks.stages import Flow, Stage
 
@@ -65,7 +66,7 @@ class AlexNet(ImageTrunk):
     Convolutional Neural Networks.
     """
 
-    normalizations: ClassVar = ("local", "batch", "group", "layer", None)
+    normalizations: ClassVar = ("local", "batch", "batch_per_source", "group", "layer", None)
 
     _: dataclasses.KW_ONLY
     fc_units: int = tunable(4096, 256, 1024, 4096)
@@ -90,7 +91,7 @@ class AlexNet(ImageTrunk):
         return Features(vector=flow.x, map=flow.beside["map"], taps=flow.taps, source=self)
 
     def _stage(self, number: int, stem: str, flow: Flow) -> Flow:
-        return flow.to(self._conv(self._pooled(number - 1, stem, flow.x), number, stem))
+        return flow.to(self._conv(self._pooled(number - 1, stem, flow.x), number, stem, source_of(flow)))
 
     def _pooled(self, number: int, stem: str, x: Tensor) -> Any:
         """Normalises and pools what a convolution gave, where the paper does."""
@@ -100,7 +101,7 @@ class AlexNet(ImageTrunk):
             x = max_pool(x, f"pool_{number}", stem, padding="same" if stem == "small" else "valid")
         return x
 
-    def _conv(self, x: Tensor, number: int, stem: str) -> Any:
+    def _conv(self, x: Tensor, number: int, stem: str, source: Tensor | None) -> Any:
         groups = self.towers if number in (2, 4, 5) else 1
         kernel, strides, padding = _KERNELS[number - 1], 1, "same"
         if number == 1 and stem == "imagenet":
@@ -109,7 +110,17 @@ class AlexNet(ImageTrunk):
             strides, padding = 4, "valid"
         elif number == 1:
             kernel = 5
-        return conv(self, x, self._channels(number), kernel, f"conv_{number}", strides, groups, padding)
+        return conv(
+            self,
+            x,
+            self._channels(number),
+            kernel,
+            f"conv_{number}",
+            strides,
+            groups,
+            padding,
+            source=source,
+        )
 
     def _channels(self, number: int) -> int:
         channels = _CHANNELS[self.towers]

@@ -12,6 +12,7 @@ from mtlkeras._types import NamedTensors, Tensor
 from mtlkeras.features import Features
 from mtlkeras.specs import Spec
 from mtlkeras.trunks._apart import as_inner
+from mtlkeras.trunks._source import PER_SOURCE
 from mtlkeras.trunks.stages import Flow, Stage
 
 
@@ -58,6 +59,11 @@ class Trunk(Spec):
     """Whether each call makes weights of its own; else all calls share those of one model."""
 
     remat: bool = False
+
+    @property
+    def reads_source(self) -> bool:
+        """Whether the trunk reads the source of each example, from an input named `"source"`."""
+        return getattr(self, "normalization", None) == PER_SOURCE
 
     def __call__(self, inputs: Tensor | NamedTensors) -> Features:
         """Builds the trunk's layers on symbolic inputs.

@@ -14,6 +14,7 @@ from mtlkeras.features import Features
 from mtlkeras.layers.local_response import LocalResponseNormalization
 from mtlkeras.specs import spec, tunable
 from mtlkeras.trunks._blocks import conv, dropped, max_pool
+from mtlkeras.trunks._source import source_of
 from mtlkeras.trunks.image import ImageTrunk
 from mtlkeras.trunks.stages import Flow, Stage
 
@@ -76,7 +77,7 @@ class GoogLeNet(ImageTrunk):
     Reference: Szegedy, Liu, Jia et al. 2015, Going Deeper with Convolutions.
     """
 
-    normalizations: ClassVar = ("local", "batch", "group", "layer", None)
+    normalizations: ClassVar = ("local", "batch", "batch_per_source", "group", "layer", None)
 
     _: dataclasses.KW_ONLY
     branch_kernel: int = 5
@@ -104,33 +105,35 @@ class GoogLeNet(ImageTrunk):
     def _module(self, module: str, stem: str, flow: Flow) -> Flow:
         x = max_pool(flow.x, _POOLED_BEFORE[module], stem) if module in _POOLED_BEFORE else flow.x
         channels = [self._channels(c) for c in _INCEPTIONS[module]]
-        return flow.to(self._inception(x, channels, f"inception_{module}"))
+        return flow.to(self._inception(x, channels, f"inception_{module}", source_of(flow)))
 
     def _stem(self, stem: str, flow: Flow) -> Flow:
+        apply = partial(conv, self, source=source_of(flow))
         x = flow.x
         if stem == "imagenet":
-            x = conv(self, x, self._channels(64), 7, "conv_1", strides=2)
+            x = apply(x, self._channels(64), 7, "conv_1", strides=2)
             x = max_pool(x, "pool_1", stem)
         else:
-            x = conv(self, x, self._channels(64), 3, "conv_1")
+            x = apply(x, self._channels(64), 3, "conv_1")
         x = self._local_norm(x, "norm_1")
-        x = conv(self, x, self._channels(64), 1, "conv_2_reduce")
-        x = conv(self, x, self._channels(192), 3, "conv_2")
+        x = apply(x, self._channels(64), 1, "conv_2_reduce")
+        x = apply(x, self._channels(192), 3, "conv_2")
         return flow.to(max_pool(self._local_norm(x, "norm_2"), "pool_2", stem))
 
     def _local_norm(self, x: Tensor, name: str) -> Any:
         return LocalResponseNormalization(name=name)(x) if self.normalization == "local" else x
 
-    def _inception(self, x: Tensor, channels: list[int], name: str) -> Any:
+    def _inception(self, x: Tensor, channels: list[int], name: str, source: Tensor | None) -> Any:
+        apply = partial(conv, self, source=source)
         one, reduce_3, three, reduce_5, five, projection = channels
         pooled = keras.layers.MaxPooling2D(3, strides=1, padding="same", name=f"{name}_branch_4_max_pool")(x)
-        inner_3 = conv(self, x, reduce_3, 1, f"{name}_branch_2_reduce")
-        inner_5 = conv(self, x, reduce_5, 1, f"{name}_branch_3_reduce")
+        inner_3 = apply(x, reduce_3, 1, f"{name}_branch_2_reduce")
+        inner_5 = apply(x, reduce_5, 1, f"{name}_branch_3_reduce")
         branches = [
-            conv(self, x, one, 1, f"{name}_branch_1"),
-            conv(self, inner_3, three, 3, f"{name}_branch_2"),
-            conv(self, inner_5, five, self.branch_kernel, f"{name}_branch_3"),
-            conv(self, pooled, projection, 1, f"{name}_branch_4"),
+            apply(x, one, 1, f"{name}_branch_1"),
+            apply(inner_3, three, 3, f"{name}_branch_2"),
+            apply(inner_5, five, self.branch_kernel, f"{name}_branch_3"),
+            apply(pooled, projection, 1, f"{name}_branch_4"),
         ]
         return keras.layers.Concatenate(name=name)(branches)
 

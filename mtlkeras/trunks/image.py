@@ -9,6 +9,7 @@ from mtlkeras._fields import check_choice, check_positive
 from mtlkeras._types import NamedTensors, Tensor
 from mtlkeras.specs import tunable
 from mtlkeras.trunks._checks import check_regularization
+from mtlkeras.trunks._source import check_sources, split_source
 from mtlkeras.trunks.base import Trunk, scaled_image
 from mtlkeras.trunks.stages import Flow
 
@@ -30,7 +31,10 @@ class ImageTrunk(Trunk):
         l2: L2 penalty on every kernel of the trunk: `l2 * sum(kernel ** 2)`.
         dropout: Rate of dropout, in [0, 1).
         normalization: What follows each convolution: `"batch"`, `"group"` (up to 32
-            groups of channels), `"layer"` (over the channels of each pixel) or `None`.
+            groups of channels), `"layer"` (over the channels of each pixel) or `None`; or
+            `"batch_per_source"`, batch statistics of each data set apart, whose number the input
+            `"source"` tells beside the image (`mtlkeras.layers.BatchNormalizationPerSource`).
+        sources: How many data sets there are, for `"batch_per_source"`.
         use_bias: Whether convolutions have biases; `None` for only those that no
             normalisation follows, since it has a bias of its own.
         stem: `"imagenet"` for the paper's first layers, `"small"` for first layers that
@@ -41,18 +45,20 @@ class ImageTrunk(Trunk):
     """
 
     gives: ClassVar = ("vector", "map")
-    normalizations: ClassVar[tuple[str | None, ...]] = ("batch", "group", "layer", None)
+    normalizations: ClassVar[tuple[str | None, ...]] = ("batch", "batch_per_source", "group", "layer", None)
 
     width: int | None = tunable(None, None, 16, 32, 64)
     l1: float = tunable(0.0, 0.0, 1e-6, 1e-5, 1e-4)
     l2: float = tunable(0.0, 0.0, 1e-5, 1e-4, 5e-4)
     dropout: float = tunable(0.0, 0.0, 0.1, 0.2, 0.3, 0.5)
     normalization: str | None = tunable("batch", "batch", "group", "layer")
+    sources: int | None = None
     use_bias: bool | None = None
     stem: str = "auto"
 
     def validate(self) -> None:
         check_choice(self, "normalization", self.normalizations)
+        check_sources(self)
         check_choice(self, "stem", ("auto", "imagenet", "small"))
         check_regularization(self)
         if self.width is not None:
@@ -75,12 +81,13 @@ class ImageTrunk(Trunk):
 
     def start(self, inputs: Tensor | NamedTensors) -> Flow:
         """Returns the image, scaled, after a check of its size."""
+        inputs, beside = split_source(self, inputs)
         image = scaled_image(self, inputs)
         height, width = image.shape[1:3]
         stem = self.stem_for(height, width)
         if shorter_side(height, width) < self.minimum_size(stem):
             raise ValueError(self._too_small(height, width, stem))
-        return Flow(image)
+        return Flow(image, beside=beside)
 
     def _stem_of(self, flow: Flow) -> str:
         """Returns the stem for the image at the start."""

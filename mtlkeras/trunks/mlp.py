@@ -9,18 +9,16 @@ from typing import Any, ClassVar, cast
 
 import keras
 
-from mtlkeras._errors import unknown_name
 from mtlkeras._fields import check_activation, check_choice, check_positive
 from mtlkeras._types import NamedTensors, Tensor
 from mtlkeras.features import Features
-from mtlkeras.layers.preprocessing import CategoryIndex
 from mtlkeras.specs import spec, tunable
 from mtlkeras.trunks._blocks import dropped, norm, penalty
 from mtlkeras.trunks._checks import check_regularization
+from mtlkeras.trunks._columns import check_columns, check_names, column
+from mtlkeras.trunks._source import check_sources, source_of, split_source
 from mtlkeras.trunks.base import Trunk
 from mtlkeras.trunks.stages import Flow, Stage
-
-_LARGEST_EMBEDDING = 50
 
 
 @spec
@@ -48,8 +46,11 @@ class MLP(Trunk):
         l1: L1 penalty on every dense kernel of the trunk; embeddings have none.
         l2: L2 penalty on every dense kernel: `l2 * sum(kernel ** 2)`.
         dropout: Rate of dropout after each dense layer, in [0, 1).
-        normalization: `"batch"` or `"layer"` between each dense layer and its activation, or
-            `None`.
+        normalization: `"batch"`, `"group"` (up to 32 groups of at least 8 units) or `"layer"` between
+            each dense layer and its activation, or `None`; or `"batch_per_source"`, batch statistics of
+            each data set apart, whose number the input `"source"` tells beside the others
+            (`mtlkeras.layers.BatchNormalizationPerSource`).
+        sources: How many data sets there are, for `"batch_per_source"`.
 
     Gives `vector` of shape `(batch, width)` and the taps `hidden_1`, `hidden_2`, ...
 
@@ -82,28 +83,25 @@ class MLP(Trunk):
     l2: float = tunable(0.0, 0.0, 1e-5, 1e-4, 1e-3)
     dropout: float = tunable(0.0, 0.0, 0.1, 0.2, 0.3, 0.5)
     normalization: str | None = tunable(None, None, "batch", "layer")
+    sources: int | None = None
 
     def validate(self) -> None:
         check_positive(self, "depth")
         check_positive(self, "width")
-        check_choice(self, "normalization", ("batch", "layer", None))
+        check_choice(self, "normalization", ("batch", "batch_per_source", "group", "layer", None))
+        check_sources(self)
         check_regularization(self)
         check_activation("MLP", "activation", self.activation)
         if self.embedding_units is not None:
             check_positive(self, "embedding_units")
-        for name, known in (self.categories or {}).items():
-            _check_categories(name, known)
-        for name, scale in (self.scale or {}).items():
-            if not all(value > 0 for value in _numbers(scale)):
-                raise ValueError(
-                    f"MLP: scale of input '{name}' must be greater than zero; received {scale!r}."
-                )
+        check_columns(self)
 
     def start(self, inputs: Tensor | NamedTensors) -> Flow:
         """Returns the inputs by name, after a check of their names."""
+        inputs, beside = split_source(self, inputs)
         named = dict(inputs) if isinstance(inputs, Mapping) else {cast(Any, inputs).name: inputs}
-        self._check_names(named)
-        return Flow(named)
+        check_names(self, named, "categories", "mean", "scale")
+        return Flow(named, beside=beside)
 
     def stages(self, flow: Flow) -> list[Stage]:
         deeper = [f"hidden_{number}" for number in range(2, self.depth + 1)]
@@ -116,107 +114,15 @@ class MLP(Trunk):
         return Features(vector=flow.x, taps=flow.taps, source=self)
 
     def _first_hidden(self, flow: Flow) -> Flow:
-        columns = [self._column(name, tensor) for name, tensor in flow.x.items()]
+        columns = [column(self, name, tensor) for name, tensor in flow.x.items()]
         x = keras.layers.Concatenate(name="columns")(columns) if len(columns) > 1 else columns[0]
         return self._hidden("hidden_1", flow.to(x))
-
-    def _check_names(self, inputs: Mapping[str, Any]) -> None:
-        for field in ("categories", "mean", "scale"):
-            for name in getattr(self, field) or {}:
-                if name not in inputs:
-                    raise unknown_name("input", name, inputs, f"MLP: {field}")
 
     def _hidden(self, name: str, flow: Flow) -> Flow:
         x = keras.layers.Dense(
             self.width, kernel_initializer="he_normal", kernel_regularizer=penalty(self), name=name
         )(flow.x)
         if self.normalization:
-            x = norm(self.normalization, x, f"{name}_norm")
+            x = norm(self, x, f"{name}_norm", source=source_of(flow))
         x = keras.layers.Activation(self.activation, name=f"{name}_{self.activation}")(x)
         return flow.to(dropped(self, x, f"{name}_dropout"))
-
-    def _column(self, name: str, tensor: Tensor) -> Any:
-        """Returns one input as floats of shape `(batch, n)`."""
-        if len(tensor.shape) > 2:
-            raise ValueError(
-                f"MLP: input '{name}' must have the shape (n,) or (); received {tuple(tensor.shape[1:])}."
-            )
-        if name in (self.categories or {}):
-            return self._embedded(name, tensor)
-        if keras.backend.is_float_dtype(tensor.dtype) or tensor.dtype == "bool":
-            return self._number(name, tensor)
-        raise ValueError(
-            f"MLP: input '{name}' of dtype {tensor.dtype} holds categories, so it needs an entry in "
-            f"categories: the number of categories or their names, such as categories={{'{name}': 10}}. "
-            f"If it holds amounts, make it a float input."
-        )
-
-    def _number(self, name: str, tensor: Tensor) -> Any:
-        x = _column_of(tensor, name)
-        if tensor.dtype == "bool":
-            x = keras.layers.Rescaling(1.0, name=f"{name}_number")(x)
-        mean, scale = (self.mean or {}).get(name, 0.0), (self.scale or {}).get(name, 1.0)
-        for field, value in (("mean", mean), ("scale", scale)):
-            if isinstance(value, tuple) and len(value) != x.shape[-1]:
-                raise ValueError(
-                    f"MLP: {field} of input '{name}' needs one number or {x.shape[-1]}; "
-                    f"received {len(value)}."
-                )
-        if name not in (self.mean or {}) and name not in (self.scale or {}):
-            return x
-        count = x.shape[-1]
-        return keras.layers.Normalization(
-            mean=_numbers(mean, count),
-            variance=[s**2 for s in _numbers(scale, count)],
-            name=f"{name}_standardized",
-        )(x)
-
-    def _embedded(self, name: str, tensor: Tensor) -> Any:
-        known = self.categories[name]  # type: ignore[index]
-        size = known if isinstance(known, int) else len(known)
-        index = (
-            self._lookup(name, known, tensor) if tensor.dtype == "string" else self._codes(name, size, tensor)
-        )
-        units = self.embedding_units or min(_LARGEST_EMBEDDING, (size + 1) // 2)
-        x = keras.layers.Embedding(size + 1, units, name=f"{name}_embedding")(_column_of(index, name))
-        return keras.layers.Flatten(name=f"{name}_flat")(x)
-
-    def _codes(self, name: str, size: int, tensor: Tensor) -> Any:
-        if keras.backend.is_float_dtype(tensor.dtype):
-            raise ValueError(
-                f"MLP: input '{name}' is in categories, so it must have a whole-number or string dtype; "
-                f"received {tensor.dtype}."
-            )
-        return CategoryIndex(size, name=f"{name}_index")(tensor)
-
-    def _lookup(self, name: str, known: Any, tensor: Tensor) -> Any:
-        if isinstance(known, int):
-            raise ValueError(
-                f"MLP: the string input '{name}' needs its categories' names, not their number ({known})."
-            )
-        if keras.backend.backend() != "tensorflow":
-            raise ValueError(
-                f"MLP: the input '{name}' holds strings, which only the TensorFlow backend can look up "
-                f"inside a model. Make it a whole-number input of positions in categories['{name}']."
-            )
-        return keras.layers.StringLookup(vocabulary=list(known), name=f"{name}_index")(tensor)
-
-
-def _column_of(tensor: Tensor, name: str) -> Any:
-    return tensor if len(tensor.shape) == 2 else keras.layers.Reshape((1,), name=f"{name}_column")(tensor)
-
-
-def _numbers(value: Any, count: int = 1) -> list[float]:
-    return [float(v) for v in value] if isinstance(value, tuple) else [float(value)] * count
-
-
-def _check_categories(name: str, known: Any) -> None:
-    if isinstance(known, int) and not isinstance(known, bool) and known >= 1:
-        return
-    if not isinstance(known, tuple) or not known or not all(isinstance(k, str) for k in known):
-        raise ValueError(
-            f"MLP: categories of input '{name}' must be their number or a tuple of their names; "
-            f"received {known!r}."
-        )
-    if len(set(known)) != len(known):
-        raise ValueError(f"MLP: categories of input '{name}' must be distinct; received {known!r}.")

@@ -9,10 +9,10 @@ from typing import Any
 import keras
 
 from mtlkeras._fields import check_choice
-from mtlkeras._types import Tensor
 from mtlkeras.features import Features
 from mtlkeras.specs import spec, tunable
 from mtlkeras.trunks._blocks import conv, dropped, max_pool
+from mtlkeras.trunks._source import source_of
 from mtlkeras.trunks.image import ImageTrunk
 from mtlkeras.trunks.stages import Flow, Stage
 
@@ -43,7 +43,7 @@ class ResNet(ImageTrunk):
             CIFAR networks.
         zero_last_gamma: Whether the last normalisation of each block starts with a scale of
             zero, so that the block starts as its shortcut (Goyal et al. 2017).
-        normalization: `"batch"`, `"group"`, `"layer"` or `None`.
+        normalization: `"batch"`, `"batch_per_source"`, `"group"`, `"layer"` or `None`.
         dropout: Rate of dropout on the vector.
         l1: As for every image trunk, like `l2`, `use_bias` and `stem`.
 
@@ -117,8 +117,8 @@ class ResNet(ImageTrunk):
 
     def _stem(self, stem: str, flow: Flow) -> Flow:
         if stem == "small":
-            return flow.to(conv(self, flow.x, self._width, 3, "stem_conv"))
-        x = conv(self, flow.x, self._width, 7, "stem_conv", strides=2)
+            return flow.to(conv(self, flow.x, self._width, 3, "stem_conv", source=source_of(flow)))
+        x = conv(self, flow.x, self._width, 7, "stem_conv", strides=2, source=source_of(flow))
         return flow.to(max_pool(x, "stem_max_pool", stem))
 
     def _stage(self, stage: int, flow: Flow) -> Flow:
@@ -126,28 +126,30 @@ class ResNet(ImageTrunk):
         for block in range(1, self.blocks[stage - 1] + 1):
             strides = 2 if stage > 1 and block == 1 else 1
             # What a deep stage computes again, it does block by block.
-            flow = flow.to(self._block(flow.x, filters, strides, f"stage_{stage}_block_{block}")).cut()
+            flow = flow.to(self._block(flow, filters, strides, f"stage_{stage}_block_{block}")).cut()
         return flow
 
-    def _block(self, x: Tensor, filters: int, strides: int, name: str) -> Any:
+    def _block(self, flow: Flow, filters: int, strides: int, name: str) -> Any:
+        x, apply = flow.x, partial(conv, self, source=source_of(flow))
         gamma = "zeros" if self.zero_last_gamma else "ones"
         if self._bottleneck:
             # The stride is on the first 1x1 convolution, as in the paper.
-            y = conv(self, x, filters, 1, f"{name}_conv_1", strides)
-            y = conv(self, y, filters, 3, f"{name}_conv_2")
-            y = conv(self, y, 4 * filters, 1, f"{name}_conv_3", relu=False, gamma=gamma)
+            y = apply(x, filters, 1, f"{name}_conv_1", strides)
+            y = apply(y, filters, 3, f"{name}_conv_2")
+            y = apply(y, 4 * filters, 1, f"{name}_conv_3", relu=False, gamma=gamma)
         else:
-            y = conv(self, x, filters, 3, f"{name}_conv_1", strides)
-            y = conv(self, y, filters, 3, f"{name}_conv_2", relu=False, gamma=gamma)
-        y = keras.layers.Add(name=f"{name}_add")([self._shortcut(x, y.shape[-1], strides, name), y])
+            y = apply(x, filters, 3, f"{name}_conv_1", strides)
+            y = apply(y, filters, 3, f"{name}_conv_2", relu=False, gamma=gamma)
+        y = keras.layers.Add(name=f"{name}_add")([self._shortcut(flow, y.shape[-1], strides, name), y])
         return keras.layers.ReLU(name=f"{name}_out")(y)
 
-    def _shortcut(self, x: Tensor, channels: int, strides: int, name: str) -> Any:
+    def _shortcut(self, flow: Flow, channels: int, strides: int, name: str) -> Any:
+        x = flow.x
         if strides == 1 and x.shape[-1] == channels:
             return x
         padding = "padding" if self.depth not in _IMAGENET else "projection"
         if (padding if self.shortcut == "auto" else self.shortcut) == "projection":
-            return conv(self, x, channels, 1, f"{name}_shortcut", strides, relu=False)
+            return conv(self, x, channels, 1, f"{name}_shortcut", strides, relu=False, source=source_of(flow))
         if strides > 1:
             x = keras.layers.MaxPooling2D(1, strides=strides, name=f"{name}_shortcut_stride")(x)
         extra = ((0, 0), (0, channels - x.shape[-1]))

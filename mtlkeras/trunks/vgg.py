@@ -11,6 +11,7 @@ from mtlkeras._types import Tensor
 from mtlkeras.features import Features
 from mtlkeras.specs import spec, tunable
 from mtlkeras.trunks._blocks import conv, fully_connected, max_pool
+from mtlkeras.trunks._source import source_of
 from mtlkeras.trunks.image import ImageTrunk
 from mtlkeras.trunks.stages import Flow, Stage
 
@@ -83,7 +84,9 @@ class VGG(ImageTrunk):
     def _block(self, block: int, stem: str, flow: Flow) -> Flow:
         x = self._pooled(block - 1, stem, flow.x)
         for number in range(1, _BLOCKS[self.depth][block - 1] + 1):
-            x = conv(self, x, self._channels(block), 3, f"block_{block}_conv_{number}")
+            x = conv(
+                self, x, self._channels(block), 3, f"block_{block}_conv_{number}", source=source_of(flow)
+            )
         return flow.to(x)
 
     def _pooled(self, block: int, stem: str, x: Tensor) -> Any:

@@ -171,7 +171,7 @@ def inputs_of(shape=(2,), dtype="float32"):
         (lambda: MLP(categories={"age": ("a", "a")}), "must be distinct"),
         (lambda: MLP()(inputs_of((2, 3))), r"'age' must have the shape \(n,\) or \(\); received \(2, 3\)"),
         (lambda: MLP(depth=0), "depth must be a whole number of at least 1"),
-        (lambda: MLP(normalization="group"), "normalization must be one of 'batch', 'layer', None"),
+        (lambda: MLP(normalization="grup"), "normalization must be one of 'batch', .*Did you mean 'group'"),
         (lambda: MLP(activation="rellu"), "rellu"),
     ],
 )

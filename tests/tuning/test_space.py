@@ -24,6 +24,7 @@ from mtlkeras.trunks import (
     ImageTrunk,
     Pretrained,
     ResNet,
+    SharedProjection,
     Stage,
     Staged,
     TextTrunk,
@@ -116,6 +117,7 @@ SPACES = {
     AlexNet: IMAGE | {"fc_units"},  # Its depth is that of the paper, as is GoogLeNet's.
     GoogLeNet: IMAGE,
     MLP: {"depth", "width", "activation", "l1", "l2", "dropout", "normalization"},
+    SharedProjection: {"units", "activation", "l1", "l2", "dropout"},
     LSTM: TEXT | {"units", "pooling"},
     BiLSTM: TEXT | {"units", "pooling"},
     CNNAttention: TEXT | {"width", "kernel_size", "attention_depth", "heads"},
