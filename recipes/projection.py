@@ -2,16 +2,12 @@
 
 The data sets share no example, no input and no task: each has inputs of its own, which the others lack, and
 the merged inputs are projected to a common base (`mtlkeras.trunks.SharedProjection`). A batch is of one data
-set. Age and sex, which with so few patients tell who speaks, are left out.
+set (`mtlkeras.data.mix`). Age and sex, which with so few patients tell who speaks, are left out.
 """
 
 from __future__ import annotations
 
-import functools
-
 import keras
-import numpy as np
-import tensorflow as tf
 
 import mtlkeras
 from mtlkeras.heads import Regression
@@ -47,6 +43,8 @@ NUMBERS = {
     ),
 }
 CATEGORIES = {"orientation": (2, 3, 4, 5), "glazing_distribution": (0, 1, 2, 3, 4, 5)}  # Of the buildings.
+# What stands for the inputs that a table lacks, so that the projection leaves them out.
+MISSING = {**dict.fromkeys(NUMBERS, float("nan")), **dict.fromkeys(CATEGORIES, mtlkeras.MISSING)}
 TASKS = {
     "turbine": {"co": "CO", "nox": "NOX"},
     "building": {"heating": "heating_load", "cooling": "cooling_load"},
@@ -65,18 +63,14 @@ def rows(name, split):
 
 
 def data(split, batch_size, data_dir=None):
-    tables = [table(name, split, batch_size, data_dir) for name in FILES]
-    # Each table once, a batch of it at a time, in an order drawn once.
-    turns = np.repeat(np.arange(len(tables)), [len(found) for found in tables])
-    order = tf.data.Dataset.from_tensor_slices(np.random.default_rng(SEED).permutation(turns))
-    batches = tf.data.Dataset.choose_from_datasets(tables, order, stop_on_empty_dataset=False)
-    return batches.apply(tf.data.experimental.assert_cardinality(len(turns)))
+    tables = {name: table(name, split, batch_size, data_dir) for name in FILES}
+    return mtlkeras.data.mix(tables, shuffle=split == "train", fill=MISSING, seed=SEED)
 
 
 def table(name, split, batch_size, data_dir=None):
-    """Returns the batches of one table, with all inputs and labels: those that it lacks are missing."""
+    """Returns the batches of one table, with its own inputs and labels."""
     own = name == "building"
-    dataset = mtlkeras.data.load(
+    return mtlkeras.data.load(
         FILES[name],
         tasks=TASKS[name],
         inputs={name: NUMBERS[name], **(dict(zip(CATEGORIES, CATEGORIES, strict=True)) if own else {})},
@@ -86,18 +80,6 @@ def table(name, split, batch_size, data_dir=None):
         data_dir=data_dir,
         **{"seed": SEED, **rows(name, split)},
     )
-    return dataset.map(functools.partial(completed, name))
-
-
-def completed(name, x, y):
-    """Returns a batch with NaN or `mtlkeras.MISSING` for all that other tables have."""
-    count = tf.shape(x[name])[0]
-    inputs = {
-        **{other: tf.fill((count, len(columns)), np.nan) for other, columns in NUMBERS.items()},
-        **{other: tf.fill((count, 1), mtlkeras.MISSING) for other in CATEGORIES},
-    }
-    missing = tf.fill((count,), np.nan)
-    return {**inputs, **x}, {**{task: missing for tasks in TASKS.values() for task in tasks}, **y}
 
 
 def build(hp):

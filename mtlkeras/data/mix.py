@@ -13,6 +13,7 @@ from mtlkeras._fields import whole_number
 from mtlkeras.data._mix.batches import ArraySource, BatchSource, MixedBatches, with_free_times
 from mtlkeras.data._mix.forms import merged
 from mtlkeras.data._mix.mixture import Mixture, Source
+from mtlkeras.data.alternation import mark_alternating
 from mtlkeras.data.schedules import Proportional, Schedule
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def mix(
     batch_size: int | None = None,
     shuffle: bool = True,
     fill: Mapping[str, Any] | None = None,
+    source_input: str | None = None,
     seed: int = 0,
 ) -> tf.data.Dataset | keras.utils.PyDataset:
     """Makes one data set of several, which may label other tasks and have other inputs.
@@ -63,6 +65,9 @@ def mix(
             epoch, at most once.
         fill: By input, what stands for it where a source lacks it. By default that is 0, or `""`: padding in
             sequences, which is masked there, and nothing in a sum or a linear projection.
+        source_input: Name of a further input, int32 `(batch,)`: the number of each example's source, in the
+            order of `sources`. It is what `normalization="batch_per_source"` of trunks and `present=` of
+            `SharedProjection` go by. Other inputs must have names too.
         seed: Seed of all orders.
 
     Returns:
@@ -87,14 +92,23 @@ def mix(
     schedule = Proportional() if schedule is None else schedule
     sources = _checked(sources, schedule, stop, within, batch_size, seed)
     if all(hasattr(source, "element_spec") for source in sources.values()):
-        return _mixed_pipelines(sources, schedule, stop, within, batch_size, shuffle, fill, seed)
+        mixed = _mixed_pipelines(
+            sources, schedule, stop, within, batch_size, shuffle, fill, source_input, seed
+        )
+        return _marked(mixed, sources, within)
     for name, source in sources.items():
         if hasattr(source, "element_spec"):
             raise ValueError(
                 f"mix: source '{name}' is a tf.data.Dataset and others are not. mtlkeras.data.load makes "
                 "one of arrays."
             )
-    return _mixed_arrays(sources, schedule, stop, within, batch_size, shuffle, fill, seed)
+    mixed = _mixed_arrays(sources, schedule, stop, within, batch_size, shuffle, fill, source_input, seed)
+    return _marked(mixed, sources, within)
+
+
+def _marked(mixed: Any, sources: Mapping[str, Any], within: str) -> Any:
+    """Marks a data set in whose batches sources take turns, of which `fit` warns some models."""
+    return mark_alternating(mixed, list(sources)) if within == "epoch" else mixed
 
 
 def _mixed_pipelines(
@@ -105,13 +119,14 @@ def _mixed_pipelines(
     batch_size: int | None,
     shuffle: bool,
     fill: Mapping[str, Any] | None,
+    source_input: str | None,
     seed: int,
 ) -> Any:
     from mtlkeras.data._mix.streams import measured, mixed_stream, stream
     from mtlkeras.data._mix.tensors import source_form
 
     forms = {name: source_form(name, dataset) for name, dataset in sources.items()}
-    form = merged(forms, fill)
+    form = merged(forms, fill, source_input)
     found = {name: measured(name, dataset, tuple(forms[name].labels)) for name, dataset in sources.items()}
     sizes = {name: source for name, (source, _) in found.items()}
     of_batch = _size_of_batches(sizes, within, batch_size)
@@ -131,6 +146,7 @@ def _mixed_arrays(
     batch_size: int | None,
     shuffle: bool,
     fill: Mapping[str, Any] | None,
+    source_input: str | None,
     seed: int,
 ) -> Any:
     opened: dict[str, ArraySource | BatchSource] = {}
@@ -141,7 +157,7 @@ def _mixed_arrays(
             if isinstance(source, keras.utils.PyDataset)
             else ArraySource(name, source, batch_size or _BATCH_SIZE, drawn)
         )
-    form = merged(with_free_times({name: one.form for name, one in opened.items()}), fill)
+    form = merged(with_free_times({name: one.form for name, one in opened.items()}), fill, source_input)
     sizes = {name: one.source for name, one in opened.items()}
     of_batch = _size_of_batches(sizes, within, batch_size)
     mixture = _mixture(sizes, schedule, stop, of_batch, shuffle, seed)

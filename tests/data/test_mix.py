@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import keras
 import numpy as np
 import pytest
@@ -297,6 +299,43 @@ def test_inputs_that_a_source_lacks_are_filled_and_train_no_head(within):
     model.compile("sgd")
     logs = model.fit(data, verbose=0).history
     assert np.isfinite(logs["loss"]).all()
+
+
+@pytest.mark.parametrize("within", ["epoch", "batch"])
+def test_the_source_of_each_example_is_an_input(within):
+    x = np.arange(8, dtype="float32").reshape(4, 2)
+    sources = {name: ({"x": x + 10 * k}, {"y": np.arange(4.0)}) for k, name in enumerate(("a", "b"))}
+    data = mix(sources, within=within, batch_size=4, source_input="source")
+    seen = [data[i][0] for i in range(data.num_batches)]
+    for batch in seen:
+        np.testing.assert_array_equal(batch["source"], batch["x"][:, 0] >= 10)
+        assert batch["source"].dtype == "int32"
+    assert sum(len(batch["source"]) for batch in seen) == 8
+    with pytest.raises(ValueError, match="'x' is the name of an input"):
+        mix(sources, source_input="x")
+    with pytest.raises(ValueError, match="give all sources dicts"):
+        mix({"a": (x, {"y": np.arange(4.0)})}, source_input="source")
+
+
+@pytest.mark.tensorflow
+def test_a_pipeline_tells_the_source_and_fit_warns_of_shared_batch_statistics():
+    x = np.arange(8, dtype="float32").reshape(4, 2)
+    sources = {
+        name: load(({"x": x}, {"y": np.arange(4.0)}), {"y": "y"}, ["x"], batch_size=4) for name in "ab"
+    }
+    data = mix(sources, source_input="source")
+    assert sorted(set(batch["source"][0]) for batch, _ in data.as_numpy_iterator()) == [{0}, {1}]
+    inputs = {"x": keras.Input((2,), name="x"), "source": keras.Input((), dtype="int32", name="source")}
+    heads = {"y": Regression()}
+    for normalization, warns in (("batch", True), ("batch_per_source", False)):
+        options = {"sources": 2} if normalization == "batch_per_source" else {}
+        given = inputs if options else {"x": inputs["x"]}
+        trunk = mtlkeras.trunks.MLP(depth=1, width=2, normalization=normalization, **options)
+        model = mtlkeras.build_model(given, trunk, heads)
+        model.compile("sgd", run_eagerly=True)
+        context = pytest.warns(UserWarning, match="batch_per_source") if warns else contextlib.nullcontext()
+        with context:
+            model.fit(mix(sources, source_input="source" if options else None), verbose=0)
 
 
 def test_sample_weights_are_one_where_a_source_has_none():

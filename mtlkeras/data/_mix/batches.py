@@ -166,7 +166,7 @@ class MixedBatches(keras.utils.PyDataset):
         batches, size = one.source.batches, one.source.batch_size
         more, index = (0, unit) if batches is None else divmod(unit, batches)
         (parts,) = one.rows(int(plan.reading.passes[source]) + more, index * size, size)
-        return completed(parts, self._form)
+        return completed(one.source.name, parts, self._form)
 
     def _rows(self, source: int, first: int, count: int, plan: _Plan) -> list[Parts]:
         one, found = self._sources[source], []
@@ -175,7 +175,7 @@ class MixedBatches(keras.utils.PyDataset):
             more, place = (0, first) if examples is None else divmod(first, examples)
             number = count if examples is None else min(count, examples - place)
             parts = one.rows(int(plan.reading.passes[source]) + more, place, number)
-            found += [completed(part, self._form) for part in parts]
+            found += [completed(one.source.name, part, self._form) for part in parts]
             first, count = first + number, count - number
         return found
 
@@ -217,13 +217,14 @@ class _Plan:
         return cls(epoch, reading, np.cumsum(counts, 0) - counts, counts, places)
 
 
-def completed(parts: Parts, form: MixForm) -> Parts:
+def completed(source: str, parts: Parts, form: MixForm) -> Parts:
     """Returns a batch with the inputs and labels that its source lacks, filled."""
     x, y, weights = parts
     rows = len(next(iter(x.values())))
     inputs: dict[str, np.ndarray] = {}
     for name, wanted in form.inputs.items():
-        inputs[name] = x[name] if name in x else _filled(wanted, rows, form.input_fill(name), {}, form)
+        fill = form.input_fill(name, source)
+        inputs[name] = x[name] if name in x else _filled(wanted, rows, fill, {}, form)
     labels = {
         task: y[task].astype(wanted.dtype, copy=False)
         if task in y

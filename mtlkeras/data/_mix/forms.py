@@ -53,12 +53,18 @@ class MixForm(SourceForm):
 
     Args:
         fill: What stands for an input where a source lacks it, by name.
+        numbers: The numbers of the sources.
+        source_input: Name of the input that is the number of an example's source, if there is one.
     """
 
     fill: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    numbers: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    source_input: str | None = None
 
-    def input_fill(self, name: str) -> Any:
-        """What stands for an input that is not there, and fills up shorter rows: padding."""
+    def input_fill(self, name: str, source: str | None = None) -> Any:
+        """What stands for an input that a source lacks, and fills up shorter rows: padding."""
+        if source is not None and name == self.source_input:
+            return self.numbers[source]
         return self.fill.get(name, "" if self.inputs[name].dtype == "string" else 0)
 
     def label_fill(self, task: str) -> Any:
@@ -98,7 +104,9 @@ def named_labels(source: str, y: Any) -> Mapping[str, Any]:
     return {source: y}
 
 
-def merged(forms: Mapping[str, SourceForm], fill: Mapping[str, Any] | None) -> MixForm:
+def merged(
+    forms: Mapping[str, SourceForm], fill: Mapping[str, Any] | None, source_input: str | None = None
+) -> MixForm:
     """Returns what all batches of a mix have in common.
 
     Raises:
@@ -122,7 +130,22 @@ def merged(forms: Mapping[str, SourceForm], fill: Mapping[str, Any] | None) -> M
         task: _label_form(task, _common("labels of task", task, found), len(found) < len(forms))
         for task, found in gathered.items()
     }
-    return MixForm(inputs, next(iter(forms.values())).single, labels, _weights(forms), fill)
+    unnamed = next(iter(forms.values())).single
+    if source_input is not None:
+        _check_source_input(source_input, inputs, unnamed)
+        inputs[source_input] = Form((), "int32")
+    numbers = {source: number for number, source in enumerate(forms)}
+    return MixForm(inputs, unnamed, labels, _weights(forms), fill, numbers, source_input)
+
+
+def _check_source_input(name: str, inputs: Mapping[str, Form], unnamed: bool) -> None:
+    if unnamed:
+        raise ValueError(
+            f"mix: source_input='{name}' is an input beside others, which must have names: give all sources "
+            "dicts of inputs."
+        )
+    if name in inputs:
+        raise ValueError(f"mix: source_input='{name}' is the name of an input that the sources have.")
 
 
 def _gathered(forms: Mapping[str, SourceForm], part: str) -> dict[str, dict[str, Form]]:

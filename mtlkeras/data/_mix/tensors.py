@@ -66,7 +66,7 @@ def completer(source: str, form: SourceForm, mix: MixForm) -> Callable[..., tupl
         rows = tf.shape(next(iter(x.values())))[:1]
         inputs: dict[str, Any] = {}
         for name, one in mix.inputs.items():
-            inputs[name] = x[name] if name in x else _filled(one, rows, mix.input_fill(name), {}, mix)
+            inputs[name] = x[name] if name in x else _filled(one, rows, mix.input_fill(name, source), {}, mix)
         labels = dict(named_labels(source, y))
         completed = {
             task: tf.cast(labels[task], one.dtype)
