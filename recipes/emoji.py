@@ -22,7 +22,7 @@ EPOCHS = 8
 BATCH_SIZE = 64
 SEED = 0
 MONITOR = "val_subcategory_accuracy"
-RESULT = "after 2 epochs, test: category 0.66, subcategory 0.27, skin tone 0.62, vendor 0.76 (seed 0)"
+RESULT = "test: category 0.723, subcategory 0.484, skin tone 0.853, vendor 0.880 (seed 0)"
 DATA = "images32.npz and labels.csv, in a folder named emoji (9 MB)."
 
 VENDORS = ("twitter", "google")
