@@ -87,7 +87,9 @@ class Label(Spec):
                 f"Label(column=...) must be a column name or a list of them; received {self.column!r}."
             )
         if self.files is not None and self.kind != "mask":
-            raise ValueError(f"Label({self.column!r}): files= is for kind='mask'; received {self.kind!r}.")
+            raise ValueError(
+                f"Label({self.column!r}): files={self.files!r} is for kind='mask'; received kind={self.kind!r}."
+            )
         if isinstance(self.missing, str):
             object.__setattr__(self, "missing", (self.missing,))
         if self.unseen not in UNSEEN_VALUES:
