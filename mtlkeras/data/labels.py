@@ -88,7 +88,8 @@ class Label(Spec):
             )
         if self.files is not None and self.kind != "mask":
             raise ValueError(
-                f"Label({self.column!r}): files={self.files!r} is for kind='mask'; received kind={self.kind!r}."
+                f"Label({self.column!r}): files={self.files!r} is for kind='mask'; received "
+                f"kind={self.kind!r}."
             )
         if isinstance(self.missing, str):
             object.__setattr__(self, "missing", (self.missing,))
