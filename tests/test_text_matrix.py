@@ -78,7 +78,7 @@ def check_text_trunk(trunk, tasks, tmp_path):
     check_learns_and_travels(model, x, first, last, tmp_path)
 
 
-@pytest.mark.parametrize("name", TRUNKS)
+@pytest.mark.parametrize("name", slow_but("bilstm", "dpcnn"))
 def test_padding_changes_nothing(name):
     trunk, x = TRUNKS[name], sentences()
     model = mtlkeras.build_model(keras.Input((None,), dtype="int32"), trunk, heads_for(trunk))

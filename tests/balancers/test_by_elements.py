@@ -146,7 +146,15 @@ def test_crmogm_averages_the_weights_of_the_other_balancer():
 
 
 @pytest.mark.slow_on_jax
-@pytest.mark.parametrize("balancer", [GradDrop(), DBMTL(), CAGrad(at="parameters"), MoDo()], ids=repr)
+@pytest.mark.parametrize(
+    "balancer",
+    [
+        GradDrop(),
+        DBMTL(),
+        *(pytest.param(b, marks=pytest.mark.slow) for b in (CAGrad(at="parameters"), MoDo())),
+    ],
+    ids=repr,
+)
 def test_shared_layers_over_steps_of_batches_of_any_size(balancer):
     """Of whose gradients TensorFlow does not know the shape in a graph."""
     heads = {task: toys.heads()[task] for task in ("kind", "size")}

@@ -62,7 +62,7 @@ OPTIMIZERS["excluded from decay"] = excluded
 
 
 # Which differ in how they meet a balancer; the others are like one of them.
-QUICK = ("EMA", "AdamW", "global_clipnorm", "loss scaling", "several", "Adafactor", "schedule")
+QUICK = ("EMA", "AdamW", "loss scaling", "several")
 ON_JAX = ("loss scaling", "several")
 
 

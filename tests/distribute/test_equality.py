@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 # The others of their kind are slow for what they add.
-FAST = ("uneven", "GradVac_representation")
+FAST = ("uneven",)
 CASES = [pytest.param(c, marks=() if c in FAST else pytest.mark.slow) for c in cases.CASES]
 
 

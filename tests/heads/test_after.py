@@ -103,7 +103,9 @@ def test_steps_and_pixels_read_scores_of_the_whole():
     }
     trunk = BiLSTM(units=3, vocabulary_size=9, embedding_units=4, dropout=0.0)
     model = mtlkeras.build_model(keras.Input((None,), dtype="int32"), trunk, heads)
-    assert model.get_layer("tag_logits").kernel.shape[0] == 2 * 3 + 2 + 3
+    assert (
+        model.get_layer("tag_logits").kernel.shape[0] == 4 + 2 * 3 + 2 + 3
+    )  # The word, its states, both tasks.
     model.compile("sgd", run_eagerly=EAGERLY)
     x = np.array([[3, 4, 5], [6, 7, 0]], "int32")
     y = {"kind": np.array([0, 1]), "tag": np.array([[0, 1, 1], [1, 0, -1]])}

@@ -221,6 +221,7 @@ def test_mixed_precision_computes_in_float32():
 
 
 @pytest.mark.tensorflow
+@pytest.mark.slow
 def test_serves_names_with_any_length(tmp_path):
     import tensorflow as tf
 

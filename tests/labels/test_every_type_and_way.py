@@ -220,7 +220,7 @@ def test_bad_labels_are_told_whatever_the_way(made, way):
     np.testing.assert_allclose(WAYS[way](model, x, good)["kind_loss"], expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize("tasks", [("pair", "size"), ("crf", "hmm")])
+@pytest.mark.parametrize("tasks", [("pair", "size"), pytest.param(("crf", "hmm"), marks=pytest.mark.slow)])
 def test_labels_with_gaps_of_the_other_heads(tasks):
     model = toys.model({task: toys.heads()[task] for task in tasks}, run_eagerly=EAGERLY)
     x, y = toys.inputs(), {task: toys.labels(missing=True)[task] for task in tasks}

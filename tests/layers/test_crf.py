@@ -157,7 +157,7 @@ def test_probabilities_hold_up_to_the_range_they_are_used_for(seed):
     compare(run, potentials, x, mask, rng)
 
 
-@pytest.mark.parametrize("constrain_training", [False, True])
+@pytest.mark.parametrize("constrain_training", [pytest.param(False, marks=pytest.mark.slow), True])
 @pytest.mark.parametrize("kind", ["normal", pytest.param("gaps", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_is_exact_under_constraints(scheme, kind, constrain_training):

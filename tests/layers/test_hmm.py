@@ -226,7 +226,7 @@ def hmmlearn_problem(kind: str, states: int):
 
 @pytest.mark.eager
 @pytest.mark.slow_on_jax
-@pytest.mark.parametrize("kind", ["discrete", "gaussian"])
+@pytest.mark.parametrize("kind", ["discrete", pytest.param("gaussian", marks=pytest.mark.slow)])
 def test_agrees_with_hmmlearn_from_the_same_start(kind):
     from hmmlearn import hmm as peers
 

@@ -29,6 +29,7 @@ SCHEMES = [
 
 
 def marks_of(scheme):
-    """Returns a mark for further specs of a scheme, and for one of the parts of others: they are slow."""
+    """Returns a mark of what is slow: further specs of a scheme, one of the parts of others, one in all tests."""
     first = next(other for other in SCHEMES if type(other) is type(scheme))
-    return [] if scheme is first and not isinstance(scheme, Sluice) else [pytest.mark.slow]
+    seen_elsewhere = isinstance(scheme, (HardSharing, Sluice))
+    return [pytest.mark.slow] if scheme is not first or seen_elsewhere else []

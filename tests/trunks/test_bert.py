@@ -21,6 +21,7 @@ def pair_model():
 
 
 @pytest.mark.tensorflow  # As for all counts: nothing here depends on the backend.
+@pytest.mark.slow
 def test_bert_base_has_the_weights_of_the_papers_own():
     """109,482,240 with 30,522 word pieces, of which the trunk counts three marks itself.
 

@@ -52,7 +52,8 @@ def expected(plain):
     return numpy_of(call(plain, x))
 
 
-FILES = ["w.weights.h5", "model.h5", "with_top.keras", "nested.keras"]
+FILES = ["w.weights.h5", "with_top.keras"]
+FILES += [pytest.param(name, marks=pytest.mark.slow) for name in ("model.h5", "nested.keras")]
 
 
 # JAX takes long to make a network of this many layers.
