@@ -29,7 +29,7 @@ SCHEMES = [
 
 
 def marks_of(scheme):
-    """Returns a mark of what is slow: further specs of a scheme, one of the parts of others, one in all tests."""
+    """Returns a mark of what is slow: further specs of a scheme, one of parts of others, one in all tests."""
     first = next(other for other in SCHEMES if type(other) is type(scheme))
     seen_elsewhere = isinstance(scheme, (HardSharing, Sluice))
     return [pytest.mark.slow] if scheme is not first or seen_elsewhere else []
