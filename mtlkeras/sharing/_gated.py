@@ -36,8 +36,9 @@ class Gated(Sharing):
             1 less.
         gate_dropout: Rate at which a gate leaves experts out in training, the weights of the others scaled to
             add up to one (Zhao et al. 2019).
-        gate_sees: `"auto"`: the inputs where they are vectors of numbers, as in the papers, else the first
-            tap of the first shared expert, pooled. Or the name of a tap, which is pooled in place of that.
+        gate_sees: `"auto"`: the inputs where they are vectors of numbers that the trunk takes as they are,
+            as in the papers, else the first tap of the first shared expert, pooled. Or the name of a tap,
+            which is pooled in place of that.
         normalize_experts: Whether what an expert gives is layer-normalised, for each expert by itself.
         log_gates: Whether the mean entropy of each gate is logged, in nats, as `<gate>_entropy`: 0 where a
             gate gives all to one expert, the logarithm of their number where it gives each the same.
@@ -145,9 +146,14 @@ class Gates:
         """Returns what an expert gives, normalised if it is to be."""
         return keras.layers.LayerNormalization(name=name)(tensor) if self.scheme.normalize_experts else tensor
 
-    def seen(self, inputs: Any) -> Any:
-        """Returns the inputs in a row if gates see them, else `None`."""
-        if self.scheme.gate_sees != AUTO:
+    def seen(self, inputs: Any, trunk: Any) -> Any:
+        """Returns the inputs in a row if gates see them, else `None`.
+
+        Args:
+            inputs: The inputs.
+            trunk: The trunk that reads them.
+        """
+        if self.scheme.gate_sees != AUTO or getattr(trunk, "prepares_inputs", False):
             return None
         flat = keras.tree.flatten(inputs)
         if not all(len(x.shape) == 2 and is_float(x) for x in flat):

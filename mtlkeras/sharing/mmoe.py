@@ -76,7 +76,7 @@ class MMoE(Gated):
         check_copies("MMoE", trunk)
         inner = as_inner(inputs)
         gates = Gates(self)
-        seen = gates.seen(inner)
+        seen = gates.seen(inner, trunk)
         experts: list[dict[str, Any]] = []
         readings: dict[str, list[Reading]] = {}
         for number in range(self.experts):

@@ -142,7 +142,7 @@ class _Level:
             for lane in experts:
                 lane.run(place)
             self.passed.append(paths[_SHARED][0].flow)
-        seen = self._seen(before, type(experts[0].trunk).__name__, inputs)
+        seen = self._seen(before, experts[0].trunk, inputs)
         for path, own in paths.items():
             for lane in own:
                 self._normalize(lane, before[path])
@@ -161,17 +161,18 @@ class _Level:
         name = what if path is _SHARED else f"{path}_{what}"
         return name if self.single else f"{name}_{self.number}"
 
-    def _seen(self, before: Mapping[str | None, Flow], trunk: str, inputs: Any) -> dict[str | None, Any]:
+    def _seen(self, before: Mapping[str | None, Flow], trunk: Any, inputs: Any) -> dict[str | None, Any]:
         """Returns what the gate of each path sees."""
         if self.number > 1:
             return {
                 path: pooled(flow.x, self._name(path, "gate_pool"), _mask_beside(flow))
                 for path, flow in before.items()
             }
-        seen = self.gates.seen(inputs)
+        seen = self.gates.seen(inputs, trunk)
         if seen is None:
             taps = self.passed[-1].taps
-            tap = self.gates.tap(taps, trunk if self.single else f"level 1 of {trunk}")
+            name = type(trunk).__name__
+            tap = self.gates.tap(taps, name if self.single else f"level 1 of {name}")
             name = next(name for name, x in taps.items() if x is tap)
             # Later stages may have fewer steps, and another mask.
             flow = next(flow for flow in self.passed if name in flow.taps)

@@ -61,6 +61,11 @@ class Trunk(Spec):
     remat: bool = False
 
     @property
+    def prepares_inputs(self) -> bool:
+        """Whether the trunk scales its inputs or fills gaps in them, so that others should not read them."""
+        return False
+
+    @property
     def reads_source(self) -> bool:
         """Whether the trunk reads the source of each example, from an input named `"source"`."""
         return getattr(self, "normalization", None) == PER_SOURCE

@@ -85,6 +85,10 @@ class MLP(Trunk):
     normalization: str | None = tunable(None, None, "batch", "layer")
     sources: int | None = None
 
+    @property
+    def prepares_inputs(self) -> bool:
+        return bool(self.mean or self.scale)
+
     def validate(self) -> None:
         check_positive(self, "depth")
         check_positive(self, "width")

@@ -97,6 +97,10 @@ class SharedProjection(Trunk):
     l2: float = tunable(0.0, 0.0, 1e-5, 1e-4, 1e-3)
     dropout: float = tunable(0.0, 0.0, 0.1, 0.2, 0.3, 0.5)
 
+    @property
+    def prepares_inputs(self) -> bool:
+        return True
+
     def validate(self) -> None:
         for size in self.shape:
             whole_number("SharedProjection", "units", size)

@@ -268,3 +268,16 @@ def test_bad_fields_are_told(scheme, told):
 def test_what_the_trunk_has_not_is_told(scheme, told):
     with pytest.raises(ValueError, match=told):
         mtlkeras.build_model((4,), MLP(depth=2, width=5), HEADS, sharing=scheme)
+
+
+@pytest.mark.parametrize("scheme", [mtlkeras.sharing.MMoE(experts=2), mtlkeras.sharing.PLE()], ids=repr)
+def test_gates_do_not_see_gaps_or_unscaled_inputs(scheme):
+    x = {"left": np.full((2, 3), np.nan, "float32"), "right": np.ones((2, 3), "float32")}
+    inputs = {name: keras.Input((3,), name=name) for name in x}
+    trunks = [mtlkeras.trunks.SharedProjection(4, MLP(depth=1, width=4))]
+    trunks += [MLP(depth=1, width=4, mean={"left": 1e6}, scale={"left": 1e6})]
+    for trunk in trunks:
+        model = mtlkeras.build_model(inputs, trunk, HEADS, sharing=scheme)
+        assert not any(layer.name == "gate_inputs" for layer in model.trunk.layers)
+    model = mtlkeras.build_model(inputs, trunks[0], HEADS, sharing=scheme)
+    assert all(np.isfinite(values).all() for values in mtlkeras.analysis.gates(model, x).values())
