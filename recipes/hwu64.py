@@ -15,11 +15,11 @@ from mtlkeras.data import Label, TagEncoder, TextEncoder
 from mtlkeras.heads import Classification, CRFTagging
 from mtlkeras.trunks import BiLSTM
 
-EPOCHS = 15
+EPOCHS = 20
 BATCH_SIZE = 32
 SEED = 0
 MONITOR = "val_intent_accuracy"
-RESULT = "test, fold 10: scenario 0.905, action 0.871, intent 0.859, entities F1 0.763 (seed 0)"
+RESULT = "test, fold 10: scenario 0.921, action 0.888, intent 0.878, entities F1 0.776 (seed 0)"
 DATA = "The ten folds as JSON lines, all.jsonl.gz, in a folder named hwu64 (0.2 MB)."
 
 TEST_FOLD = 10
@@ -83,7 +83,6 @@ def build(hp):
             units=hp.Choice("units", [200, 100, 300]),
             depth=hp.Choice("depth", [1, 2]),
             dropout=hp.Choice("dropout", [0.5, 0.3, 0.4, 0.6]),
-            recurrent_dropout=hp.Choice("recurrent_dropout", [0.3, 0.0, 0.2]),
             pooling=hp.Choice("pooling", ["attention", "max", "mean", "last"]),
             encoder=encoder,
         ),
