@@ -112,6 +112,7 @@ def test_every_way_in_gives_the_same():
     np.testing.assert_allclose(logs["pixel_loss"], wanted[0], rtol=1e-5)
 
 
+@pytest.mark.slow_on_jax
 def test_it_learns_beside_another_task_and_comes_back_from_disk(tmp_path):
     x, y = data()
     model = built(
@@ -137,6 +138,7 @@ def test_with_balancers_and_batches_without_pixels(balancer):
     assert np.isfinite([logs["loss"], logs["pixel_loss"], logs["pixel_weight"]]).all()
 
 
+@pytest.mark.slow_on_jax
 def test_the_representation_is_all_that_a_task_reads():
     """Two tasks of the same loss and weights: their gradients are equal, and so is each weight."""
     x, y = data()
@@ -160,6 +162,7 @@ def test_the_representation_is_all_that_a_task_reads():
     np.testing.assert_allclose(factors, factors[0], rtol=1e-3)
 
 
+@pytest.mark.slow_on_jax
 def test_joint_metrics_and_class_weights_take_pictures_of_labels():
     (x, y), model = data(), built(joint_metrics=ExactMatch(("pixel", "kind")))
     logs = model.evaluate(x, y, verbose=0, return_dict=True)

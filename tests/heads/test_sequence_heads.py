@@ -98,6 +98,7 @@ def test_tagging_loss_is_the_mean_over_labelled_tokens():
     )
 
 
+@pytest.mark.slow_on_jax
 @pytest.mark.parametrize("kind, enumerated", [("crf", crf_losses), ("hmm", hmm_losses)])
 @pytest.mark.parametrize("loss_per", ["sequence", "token"])
 def test_loss_of_a_chain_is_the_mean_over_labelled_sequences_or_tokens(kind, enumerated, loss_per):
@@ -166,6 +167,7 @@ def test_learns(kind):
     assert history["y_accuracy"][-1] > 0.95 and history["exact_match"][-1] > 0.9
 
 
+@pytest.mark.slow_on_jax
 @pytest.mark.parametrize("head", EACH)
 def test_saves_loads_and_clones(head, tmp_path):
     joint = [ExactMatch(("y", "kind"))]

@@ -77,6 +77,7 @@ def cross_entropy_of_indices(y, p):
     return -ops.log(ops.take_along_axis(p, ops.expand_dims(ops.cast(y, "int32"), -1), axis=-1)[..., 0])
 
 
+@pytest.mark.slow_on_jax
 def test_losses_in_place_of_a_heads_own(made):
     _, _, y, p = made
     whole = ~np.isnan(y["v"]).any(-1)

@@ -131,6 +131,7 @@ def test_bad_weights_are_told_whatever_the_way(made):
         model.evaluate(x, y, sample_weight={"kin": ones}, verbose=0)
 
 
+@pytest.mark.slow_on_jax
 def test_class_weights_of_a_batch_and_of_a_fit(made):
     model, x, outputs = made
     y = toys.labels()

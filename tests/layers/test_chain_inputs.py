@@ -209,6 +209,7 @@ FORMS = {
 }
 
 
+@pytest.mark.slow_on_jax
 def test_logits_and_masks_of_every_dtype():
     crf = CRF(TAGS, initializer=keras.initializers.RandomNormal(seed=0))
     x = np.round(np.random.default_rng(0).normal(size=(2, 3, TAGS), scale=4.0)).astype("float32")
