@@ -94,6 +94,7 @@ print(json.dumps({{name: value.numpy().tolist() for name, value in answers.items
     assert "part_span_type" not in answers
 
 
+@pytest.mark.slow
 def test_serve_takes_tokens_as_they_were_split(token_model, served):
     import tensorflow as tf
 

@@ -25,6 +25,7 @@ def metrics(run):
     return json.loads((run / "metrics.json").read_text())
 
 
+@pytest.mark.slow
 def test_full_disk_leaves_the_epoch_before_and_the_run_goes_on(tiny, in_tmp, capsys, monkeypatch):
     assert train(tiny, "--epochs", 4, "--run-dir", "whole") == 0
     aside, left = mtlkeras.training.backup.written_aside, [2]

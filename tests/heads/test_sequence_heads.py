@@ -124,6 +124,7 @@ def test_a_chain_saved_before_there_was_a_choice_keeps_its_loss():
     assert CRFTagging.from_config(config).loss_per == "sequence"
 
 
+@pytest.mark.slow_on_jax
 @pytest.mark.parametrize("head", EACH)
 def test_labels_and_padding_outside_of_the_sequence_change_nothing(head):
     built = model({"y": head})
@@ -151,6 +152,7 @@ def test_no_labels_give_no_loss(head):
 
 
 # One is the length of the others' way, and on TensorFlow the graph takes ten times as long to make.
+@pytest.mark.slow_on_jax
 @pytest.mark.parametrize(
     "kind",
     [

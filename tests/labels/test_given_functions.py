@@ -231,6 +231,7 @@ def _mean_iou(y, p):
     return np.mean([v for v, c in zip(both, range(3), strict=True) if ((y == c) | (p == c)).any()])
 
 
+@pytest.mark.slow_on_jax
 def test_metrics_of_a_chain_see_its_marginals(made):
     model, x, y, p = made
     mask = np.ones((ROWS, toys.TIME), bool)

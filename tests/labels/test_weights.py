@@ -48,6 +48,7 @@ def expected(model, outputs, y, w):
     return toys.expected_losses(model, outputs, y, w)
 
 
+@pytest.mark.slow_on_jax
 @pytest.mark.parametrize("by_label", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_weights_through_any_way(made, by_label):
     model, x, outputs = made

@@ -319,6 +319,7 @@ def test_gaussians_of_known_states_are_their_means_and_variances():
     np.testing.assert_allclose(hmm.probabilities()["variances"], hmm.min_variance, rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.slow_on_jax
 def test_known_states_name_what_em_finds():
     rng = np.random.default_rng(5)
@@ -390,6 +391,7 @@ def test_survives_a_keras_file_and_mixed_precision(kind, tmp_path):
         np.testing.assert_array_equal(value, hmm.probabilities()[name])
 
 
+@pytest.mark.slow_on_jax
 @pytest.mark.tensorflow
 def test_survives_a_saved_model_of_any_size(tmp_path):
     import tensorflow as tf

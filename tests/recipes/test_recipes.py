@@ -134,6 +134,7 @@ def test_multifashion_pairs_nothing_with_itself(count):
     assert (partner != np.arange(count)).all()
 
 
+@pytest.mark.slow
 def test_multifashion_learns_from_both_corners(clothes):
     recipe = Recipe(find_recipe("multifashion"))
     model = recipe.build(

@@ -67,6 +67,7 @@ def values(model):
     return [keras.ops.convert_to_numpy(v) for v in model.variables]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("parts", [(2,), *(pytest.param(p, marks=pytest.mark.slow) for p in ((1,), (2, 5)))])
 def test_goes_on_to_the_same_weights_and_logs(tmp_path, parts):
     whole = Training(tmp_path / "whole.npz", 7, patience=99)

@@ -62,6 +62,7 @@ def encoder_of_the_paper(trunk, ids, segments):
     return x
 
 
+@pytest.mark.slow_on_jax
 def test_it_is_the_network_of_the_paper():
     keras.utils.set_random_seed(0)
     inputs = {name: keras.Input((None,), dtype="int32", name=name) for name in ("first", "second")}

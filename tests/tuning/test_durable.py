@@ -89,7 +89,7 @@ def snapshots(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "kind", ["bayesian", "hyperband", *(pytest.param(k, marks=pytest.mark.slow) for k in ("random", "grid"))]
+    "kind", ["hyperband", *(pytest.param(k, marks=pytest.mark.slow) for k in ("bayesian", "random", "grid"))]
 )
 def test_after_a_kill_at_any_write_no_ended_trial_is_run_again(kind, snapshots, monkeypatch):
     folder, copies = snapshots
