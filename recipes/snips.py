@@ -19,7 +19,7 @@ EPOCHS = 16
 BATCH_SIZE = 32
 SEED = 0
 MONITOR = "val_exact_match"
-RESULT = "test: intent 0.984, slots F1 0.960, both right 0.897 (mean of seeds 0, 1 and 2)"
+RESULT = "test: intent 0.988, slots F1 0.964, both right 0.906 (mean of seeds 0, 1 and 2)"
 DATA = "The split of Goo et al. 2018: JSON lines of tokens, slots, intent, in a folder named snips (0.3 MB)."
 
 
