@@ -14,8 +14,8 @@ from mtlkeras.heads._pixel_losses import dice_loss
 from mtlkeras.metrics import BoundaryF1, MaskOverlap, Overlap
 
 
-class PixelClasses:
-    """One of several classes: softmax, and class indices as labels.
+class _PixelLabels:
+    """What both have in common.
 
     Args:
         head: The `mtlkeras.heads.Segmentation`, whose fields say how many, and which losses.
@@ -23,6 +23,14 @@ class PixelClasses:
 
     def __init__(self, head: Any) -> None:
         self.head = head
+
+    def boundary(self, name: str) -> keras.metrics.Metric:
+        """Returns a metric of the boundaries."""
+        return BoundaryF1(self.head.num_classes, name=name)
+
+
+class PixelClasses(_PixelLabels):
+    """One of several classes: softmax, and class indices as labels."""
 
     @property
     def label_form(self) -> LabelForm:
@@ -67,20 +75,9 @@ class PixelClasses:
         """Returns a metric of the overlap, of one class or in the mean."""
         return Overlap(self.head.num_classes, measure, of, name=name)
 
-    def boundary(self, name: str) -> keras.metrics.Metric:
-        """Returns a metric of the boundaries."""
-        return BoundaryF1(self.head.num_classes, name=name)
 
-
-class PixelMasks:
-    """A yes or no for each of several masks: sigmoid, and zeros and ones as labels.
-
-    Args:
-        head: The `mtlkeras.heads.Segmentation`, whose fields say how many, and which losses.
-    """
-
-    def __init__(self, head: Any) -> None:
-        self.head = head
+class PixelMasks(_PixelLabels):
+    """A yes or no for each of several masks: sigmoid, and zeros and ones as labels."""
 
     @property
     def label_form(self) -> LabelForm:
@@ -126,7 +123,3 @@ class PixelMasks:
     def overlap(self, measure: str, of: int | None, name: str) -> keras.metrics.Metric:
         """Returns a metric of the overlap, of one mask or in the mean."""
         return MaskOverlap(self.head.num_classes, measure, of, name=name)
-
-    def boundary(self, name: str) -> keras.metrics.Metric:
-        """Returns a metric of the boundaries."""
-        return BoundaryF1(self.head.num_classes, name=name)

@@ -1,11 +1,10 @@
-"""What heads of numbers have in common: losses of an error, metrics, and the fields that say which."""
+"""Losses of an error, and the checks of the fields that say which."""
 
 from __future__ import annotations
 
 import math
 from typing import Any
 
-import keras
 import numpy as np
 from keras import ops
 
@@ -13,15 +12,6 @@ from mtlkeras._errors import unknown_name
 from mtlkeras._types import Tensor
 
 LOSSES = ("mse", "mae", "huber", "log_cosh", "quantile")
-
-
-METRICS = {
-    "mae": keras.metrics.MeanAbsoluteError,
-    "rmse": keras.metrics.RootMeanSquaredError,
-    "mse": keras.metrics.MeanSquaredError,
-    "mape": keras.metrics.MeanAbsolutePercentageError,
-}
-"""Metrics of each number by itself, by name."""
 
 
 def check_numbers(head: Any, num_targets: int) -> None:
@@ -54,11 +44,6 @@ def _check_quantile(name: str, quantile: Any, num_targets: int) -> None:
             f"{name}: quantile must be between 0 and 1, a number or {num_targets} of them; "
             f"received {quantile!r}."
         )
-
-
-def noise_of(head: Any) -> str:
-    """Returns what a learned noise does to the loss; see `Head.noise`."""
-    return "variance" if head.loss_kind == "mse" else "scale"
 
 
 def regression_loss(head: Any, error: Any) -> Tensor:

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import keras
 from keras import ops
 
-from mtlkeras._fields import whole_number
 from mtlkeras._types import Tensor
 from mtlkeras.heads._dense import DenseHead
 from mtlkeras.heads._labels import PixelNumbers
-from mtlkeras.heads._regression_losses import METRICS, check_numbers, noise_of, regression_loss
-from mtlkeras.layers.output import RegressionOutput
+from mtlkeras.heads._numbers import Numbers
+from mtlkeras.heads._regression_losses import regression_loss
 from mtlkeras.metrics import PixelR2
 from mtlkeras.specs import spec
 
 
 @spec
-class DenseRegression(DenseHead):
+class DenseRegression(Numbers, DenseHead):
     """Predicts one or several numbers for each pixel: a depth, a distance, a heat map (Eigen et al. 2014).
 
     Decoders are those of `mtlkeras.heads.Segmentation`, losses and scale those of
@@ -59,35 +57,7 @@ class DenseRegression(DenseHead):
     ```
     """
 
-    default_metrics: ClassVar = ("mae",)
-    metric_names: ClassVar = (*METRICS, "r2")
-
-    num_targets: int = 1
-    mean: float | tuple[float, ...] = 0.0
-    scale: float | tuple[float, ...] = 1.0
-    loss_kind: str = "mse"
-    huber_delta: float = 1.0
-    quantile: float | tuple[float, ...] = 0.5
-
-    def validate(self) -> None:
-        super().validate()
-        whole_number("DenseRegression", "num_targets", self.num_targets)
-        check_numbers(self, self.num_targets)
-
-    @property
-    def noise(self) -> str:
-        return noise_of(self)
-
-    @property
-    def units(self) -> int:
-        return self.num_targets
-
-    def output_layer(self, task: str) -> RegressionOutput:
-        return RegressionOutput(self, name=task)
-
-    def activate(self, scores: Tensor) -> Tensor:
-        """Returns the scores: mean and scale are the layer's."""
-        return scores
+    r_squared: ClassVar = PixelR2
 
     @property
     def label_form(self) -> PixelNumbers:
@@ -96,8 +66,3 @@ class DenseRegression(DenseHead):
     def loss(self, targets: Tensor, scores: Tensor, layer: Any) -> Tensor:
         error = self.by_pixel(scores) - layer.standardize(self.by_pixel(targets))
         return ops.reshape(regression_loss(self, error), ops.shape(targets))
-
-    def metric(self, name: str) -> keras.metrics.Metric:
-        if name == "r2":
-            return PixelR2(self.num_targets, name=name)
-        return METRICS[name](name=name, dtype="float32") if name in METRICS else super().metric(name)

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import keras
-
-from mtlkeras._fields import whole_number
 from mtlkeras._types import Tensor
 from mtlkeras.heads._labels import NumberLabels
-from mtlkeras.heads._regression_losses import METRICS, check_numbers, noise_of, regression_loss
+from mtlkeras.heads._numbers import Numbers
+from mtlkeras.heads._regression_losses import regression_loss
 from mtlkeras.heads.base import Head
-from mtlkeras.layers.output import RegressionOutput
 from mtlkeras.metrics import R2
 from mtlkeras.specs import spec
 
 
 @spec
-class Regression(Head):
+class Regression(Numbers, Head):
     """Predicts one or several numbers, learnt on a standardised scale.
 
     The network learns z = (label - mean) / scale; the output is `z * scale + mean`, in
@@ -51,35 +48,7 @@ class Regression(Head):
     ```
     """
 
-    default_metrics: ClassVar = ("mae",)
-    metric_names: ClassVar = (*METRICS, "r2")
-
-    num_targets: int = 1
-    mean: float | tuple[float, ...] = 0.0
-    scale: float | tuple[float, ...] = 1.0
-    loss_kind: str = "mse"
-    huber_delta: float = 1.0
-    quantile: float | tuple[float, ...] = 0.5
-
-    def validate(self) -> None:
-        super().validate()
-        whole_number("Regression", "num_targets", self.num_targets)
-        check_numbers(self, self.num_targets)
-
-    @property
-    def noise(self) -> str:
-        return noise_of(self)
-
-    @property
-    def units(self) -> int:
-        return self.num_targets
-
-    def output_layer(self, task: str) -> RegressionOutput:
-        return RegressionOutput(self, name=task)
-
-    def activate(self, scores: Tensor) -> Tensor:
-        """Returns the scores: mean and scale are the layer's."""
-        return scores
+    r_squared: ClassVar = R2
 
     @property
     def label_form(self) -> NumberLabels:
@@ -87,8 +56,3 @@ class Regression(Head):
 
     def loss(self, targets: Tensor, scores: Tensor, layer: Any) -> Tensor:
         return regression_loss(self, scores - layer.standardize(targets))
-
-    def metric(self, name: str) -> keras.metrics.Metric:
-        if name == "r2":
-            return R2(self.num_targets, name=name)
-        return METRICS[name](name=name, dtype="float32") if name in METRICS else super().metric(name)
