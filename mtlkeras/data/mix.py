@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -90,20 +91,31 @@ def mix(
     ```
     """
     schedule = Proportional() if schedule is None else schedule
-    sources = _checked(sources, schedule, stop, within, batch_size, seed)
+    arguments = _Arguments(schedule, stop, within, batch_size, shuffle, fill, source_input, seed)
+    sources = _checked(sources, arguments)
     if all(hasattr(source, "element_spec") for source in sources.values()):
-        mixed = _mixed_pipelines(
-            sources, schedule, stop, within, batch_size, shuffle, fill, source_input, seed
-        )
-        return _marked(mixed, sources, within)
+        return _marked(_mixed_pipelines(sources, arguments), sources, within)
     for name, source in sources.items():
         if hasattr(source, "element_spec"):
             raise ValueError(
                 f"mix: source '{name}' is a tf.data.Dataset and others are not. mtlkeras.data.load makes "
                 "one of arrays."
             )
-    mixed = _mixed_arrays(sources, schedule, stop, within, batch_size, shuffle, fill, source_input, seed)
-    return _marked(mixed, sources, within)
+    return _marked(_mixed_arrays(sources, arguments), sources, within)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Arguments:
+    """The arguments of `mix`, the sources left out."""
+
+    schedule: Schedule
+    stop: str | int
+    within: str
+    batch_size: int | None
+    shuffle: bool
+    fill: Mapping[str, Any] | None
+    source_input: str | None
+    seed: int
 
 
 def _marked(mixed: Any, sources: Mapping[str, Any], within: str) -> Any:
@@ -111,126 +123,103 @@ def _marked(mixed: Any, sources: Mapping[str, Any], within: str) -> Any:
     return mark_alternating(mixed, list(sources)) if within == "epoch" else mixed
 
 
-def _mixed_pipelines(
-    sources: Mapping[str, Any],
-    schedule: Schedule,
-    stop: str | int,
-    within: str,
-    batch_size: int | None,
-    shuffle: bool,
-    fill: Mapping[str, Any] | None,
-    source_input: str | None,
-    seed: int,
-) -> Any:
+def _mixed_pipelines(sources: Mapping[str, Any], given: _Arguments) -> Any:
     from mtlkeras.data._mix.streams import measured, mixed_stream, stream
     from mtlkeras.data._mix.tensors import source_form
 
     forms = {name: source_form(name, dataset) for name, dataset in sources.items()}
-    form = merged(forms, fill, source_input)
+    form = merged(forms, given.fill, given.source_input)
     found = {name: measured(name, dataset, tuple(forms[name].labels)) for name, dataset in sources.items()}
     sizes = {name: source for name, (source, _) in found.items()}
-    of_batch = _size_of_batches(sizes, within, batch_size)
-    mixture = _mixture(sizes, schedule, stop, of_batch, shuffle, seed)
-    streams = {
-        name: stream(dataset, *found[name], forms[name], form, _drawn_seed(seed, number) if shuffle else None)
-        for number, (name, dataset) in enumerate(sources.items())
-    }
+    of_batch = _size_of_batches(sizes, given)
+    mixture = _mixture(sizes, given, of_batch)
+    streams = {}
+    for number, (name, dataset) in enumerate(sources.items()):
+        drawn = _drawn_seed(given.seed, number) if given.shuffle else None
+        streams[name] = stream(dataset, *found[name], forms[name], form, drawn)
     return mixed_stream(streams, mixture, form, of_batch)
 
 
-def _mixed_arrays(
-    sources: Mapping[str, Any],
-    schedule: Schedule,
-    stop: str | int,
-    within: str,
-    batch_size: int | None,
-    shuffle: bool,
-    fill: Mapping[str, Any] | None,
-    source_input: str | None,
-    seed: int,
-) -> Any:
+def _mixed_arrays(sources: Mapping[str, Any], given: _Arguments) -> Any:
     opened: dict[str, ArraySource | BatchSource] = {}
     for number, (name, source) in enumerate(sources.items()):
-        drawn = (seed, number) if shuffle else None
+        drawn = (given.seed, number) if given.shuffle else None
         opened[name] = (
             BatchSource(name, source, drawn)
             if isinstance(source, keras.utils.PyDataset)
-            else ArraySource(name, source, batch_size or _BATCH_SIZE, drawn)
+            else ArraySource(name, source, given.batch_size or _BATCH_SIZE, drawn)
         )
-    form = merged(with_free_times({name: one.form for name, one in opened.items()}), fill, source_input)
+    forms = with_free_times({name: one.form for name, one in opened.items()})
+    form = merged(forms, given.fill, given.source_input)
     sizes = {name: one.source for name, one in opened.items()}
-    of_batch = _size_of_batches(sizes, within, batch_size)
-    mixture = _mixture(sizes, schedule, stop, of_batch, shuffle, seed)
+    of_batch = _size_of_batches(sizes, given)
+    mixture = _mixture(sizes, given, of_batch)
     return MixedBatches(list(opened.values()), mixture, form, of_batch)
 
 
-def _checked(
-    sources: Any, schedule: Any, stop: Any, within: Any, batch_size: Any, seed: Any
-) -> dict[str, Any]:
+def _checked(sources: Any, given: _Arguments) -> dict[str, Any]:
     """Returns the sources as a dict; raises `ValueError` for arguments that do not fit."""
     if not isinstance(sources, Mapping) or not sources:
         raise ValueError(f"mix: expected data sets by name, as in {{'a': dataset}}; received {sources!r}.")
     for name in sources:
         if not isinstance(name, str) or not name:
             raise ValueError(f"mix: a source's name must be a text; received {name!r}.")
-    if not isinstance(schedule, Schedule):
+    if not isinstance(given.schedule, Schedule):
         raise ValueError(
-            f"mix: schedule must be a schedule such as mtlkeras.data.Proportional(); received {schedule!r}."
+            "mix: schedule must be a schedule such as mtlkeras.data.Proportional(); "
+            f"received {given.schedule!r}."
         )
-    schedule.check_names(sources)
-    if isinstance(stop, str):
-        if stop not in ("all", "first"):
-            raise ValueError(f"mix: stop must be 'all', 'first' or a number of batches; received {stop!r}.")
+    given.schedule.check_names(sources)
+    if isinstance(given.stop, str):
+        if given.stop not in ("all", "first"):
+            raise ValueError(
+                f"mix: stop must be 'all', 'first' or a number of batches; received {given.stop!r}."
+            )
     else:
-        whole_number("mix", "stop", stop)
-    if within not in ("epoch", "batch"):
-        raise unknown_name("value", within, ("epoch", "batch"), "within= of mix")
-    if within == "batch" and schedule.in_turn:
+        whole_number("mix", "stop", given.stop)
+    if given.within not in ("epoch", "batch"):
+        raise unknown_name("value", given.within, ("epoch", "batch"), "within= of mix")
+    if given.within == "batch" and given.schedule.in_turn:
         raise ValueError(
-            f"mix: {schedule!r} takes whole batches in turn; within='batch' needs shares, such as "
+            f"mix: {given.schedule!r} takes whole batches in turn; within='batch' needs shares, such as "
             "Weighted with equal weights."
         )
-    if batch_size is not None:
-        whole_number("mix", "batch_size", batch_size)
-    whole_number("mix", "seed", seed, 0)
+    if given.batch_size is not None:
+        whole_number("mix", "batch_size", given.batch_size)
+    whole_number("mix", "seed", given.seed, 0)
+    if given.source_input is not None and not (isinstance(given.source_input, str) and given.source_input):
+        raise ValueError(f"mix: source_input must be a name for an input; received {given.source_input!r}.")
     return dict(sources)
 
 
-def _size_of_batches(sources: Mapping[str, Source], within: str, batch_size: int | None) -> int | None:
+def _size_of_batches(sources: Mapping[str, Source], given: _Arguments) -> int | None:
     """Returns the number of examples in a batch of several sources; `None` for batches of one each."""
-    if within == "epoch":
+    if given.within == "epoch":
         return None
     sizes = {source.batch_size for source in sources.values()}
-    if batch_size is None and len(sizes) > 1:
+    if given.batch_size is None and len(sizes) > 1:
         listed = ", ".join(f"'{name}' {source.batch_size}" for name, source in sources.items())
         raise ValueError(
             f"mix: within='batch' needs batch_size=, as the batches of the sources differ: {listed}."
         )
-    return batch_size or sizes.pop()
+    return given.batch_size or sizes.pop()
 
 
-def _mixture(
-    sources: Mapping[str, Source],
-    schedule: Schedule,
-    stop: str | int,
-    batch_size: int | None,
-    shuffle: bool,
-    seed: int,
-) -> Mixture:
+def _mixture(sources: Mapping[str, Source], given: _Arguments, batch_size: int | None) -> Mixture:
     for name, source in sources.items():
-        if source.examples is None and isinstance(stop, str):
+        if source.examples is None and isinstance(given.stop, str):
             raise ValueError(
-                f"mix: source '{name}' has no end, so stop={stop!r} never comes: give stop= a number of "
-                "batches, or leave out its repeat(), as a mix repeats by itself."
+                f"mix: source '{name}' has no end, so stop={given.stop!r} never comes: give stop= a number "
+                "of batches, or leave out its repeat(), as a mix repeats by itself."
             )
-    mixture = Mixture(sources, schedule, stop, batch_size, shuffle, seed)
-    if not shuffle:
+    mixture = Mixture(sources, given.schedule, given.stop, batch_size, given.shuffle, given.seed)
+    if not given.shuffle:
         for name, count in mixture.examples().items():
             most = sources[name].examples
             if most is not None and count > most:
                 raise ValueError(
-                    f"mix: shuffle=False reads no source twice, and {schedule!r} with stop={stop!r} takes "
-                    f"{count} examples of the {most} of '{name}'. Proportional() takes each once."
+                    f"mix: shuffle=False reads no source twice, and {given.schedule!r} with "
+                    f"stop={given.stop!r} takes {count} examples of the {most} of '{name}'. Proportional() takes each once."
                 )
     return mixture
 

@@ -313,6 +313,8 @@ def test_the_source_of_each_example_is_an_input(within):
     assert sum(len(batch["source"]) for batch in seen) == 8
     with pytest.raises(ValueError, match="'x' is the name of an input"):
         mix(sources, source_input="x")
+    with pytest.raises(ValueError, match="a name for an input; received 3"):
+        mix(sources, source_input=3)
     with pytest.raises(ValueError, match="give all sources dicts"):
         mix({"a": (x, {"y": np.arange(4.0)})}, source_input="source")
 
