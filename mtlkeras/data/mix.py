@@ -219,7 +219,8 @@ def _mixture(sources: Mapping[str, Source], given: _Arguments, batch_size: int |
             if most is not None and count > most:
                 raise ValueError(
                     f"mix: shuffle=False reads no source twice, and {given.schedule!r} with "
-                    f"stop={given.stop!r} takes {count} examples of the {most} of '{name}'. Proportional() takes each once."
+                    f"stop={given.stop!r} takes {count} examples of the {most} of '{name}'. "
+                    "Proportional() takes each once."
                 )
     return mixture
 
