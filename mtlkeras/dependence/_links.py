@@ -9,6 +9,7 @@ from keras import ops
 
 from mtlkeras._errors import unknown_name
 from mtlkeras._types import TaskDict, TensorsByTask
+from mtlkeras.dependence._tree import log_sum
 from mtlkeras.heads import Head
 
 # The log of a probability of zero, far from the end of float32 also where several are added.
@@ -133,8 +134,28 @@ def log_evidence(labels: TaskDict[tuple[Any, Any]], sizes: Mapping[str, int]) ->
             )
             found[task] = ops.where(ops.logical_or(fits, unknown), 0.0, NEVER)
         else:
-            rows = ops.cast(values, "float32")
-            possible = rows > 0
-            log = ops.where(possible, ops.log(ops.where(possible, rows, 1.0)), NEVER)
-            found[task] = ops.where(unknown, 0.0, log)
+            found[task] = ops.where(unknown, 0.0, _log(values))
     return found
+
+
+def surprise(scores: Any, values: Any, known: Any) -> Any:
+    """Returns -log of what a distribution gives to labels, or to rows of probabilities; 0 where not known.
+
+    Args:
+        scores: Logs of the distribution but for a constant, float32 with the classes on the last axis.
+        values: Labels of the mask's shape, or rows with an axis of classes behind it.
+        known: Bool mask of the labels that are known.
+    """
+    if len(values.shape) == len(known.shape):
+        classes = ops.where(known, ops.cast(values, "int32"), 0)
+        logs = ops.sparse_categorical_crossentropy(classes, scores, from_logits=True)
+    else:
+        logs = log_sum(scores, -1) - log_sum(scores + _log(values), -1)
+    return ops.where(known, logs, 0.0)
+
+
+def _log(rows: Any) -> Any:
+    """Returns logs of probabilities, float32; of zero one that is finite."""
+    rows = ops.cast(rows, "float32")
+    possible = rows > 0
+    return ops.where(possible, ops.log(ops.where(possible, rows, 1.0)), NEVER)

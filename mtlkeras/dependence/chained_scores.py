@@ -9,8 +9,8 @@ import keras
 from keras import ops
 
 from mtlkeras._types import TaskDict, Tensor, TensorsByTask
-from mtlkeras.dependence._links import Link, class_scores, log_evidence, merged, split
-from mtlkeras.dependence._tree import Tree, log_sum
+from mtlkeras.dependence._links import Link, class_scores, log_evidence, merged, split, surprise
+from mtlkeras.dependence._tree import Tree
 from mtlkeras.dependence.base import FEATURES, DependentScores
 
 
@@ -38,6 +38,7 @@ class ChainedScores(DependentScores):
         super().__init__(dependence, tasks, **kwargs)
         self.links = [Link(*link) for link in links or ((task, None) for task in self.tasks)]
         self.tree = Tree(parents or [None, *range(len(self.links) - 1)])
+        self.parents = {self.links[parent].task for parent in self.tree.parents if parent is not None}
 
     def build(self, input_shape: Any) -> None:
         self.sizes = {t: 2 if entry is not None else input_shape[t][-1] for t, entry in self.links}
@@ -62,35 +63,39 @@ class ChainedScores(DependentScores):
         return [ops.reshape(part, shape) for part, shape in zip(self._parts(), self.shapes, strict=True)]
 
     def call(self, inputs: TensorsByTask) -> dict[str, Tensor]:
-        return self.given(inputs, {})
+        # Of classes scores and no log-probabilities: the softmax behind them makes them so at no cost.
+        return {
+            task: belief if len(belief.shape) == 2 else belief[..., 1] - belief[..., 0]
+            for task, belief in self._marginal(inputs, {}).items()
+        }
 
     def given(self, scores: TensorsByTask, labels: TaskDict[tuple[Tensor, Tensor]]) -> dict[str, Any]:
         """Returns scores of p(y_k | known labels, x): log-probabilities of classes, log-odds of labels."""
+        return {
+            task: ops.log_softmax(belief) if len(belief.shape) == 2 else belief[..., 1] - belief[..., 0]
+            for task, belief in self._marginal(scores, labels).items()
+        }
+
+    def _marginal(self, scores: TensorsByTask, labels: TaskDict[tuple[Tensor, Tensor]]) -> dict[str, Any]:
         own, tables = self._potentials(scores)
         own = self._seen(own, log_evidence(labels, self.sizes))
         told = self.tree.upward(own, tables)
         heard = self.tree.downward(own, tables, told, told)
-        beliefs = self._beliefs(own, told, heard)
-        return {
-            task: ops.log_softmax(belief) if len(belief.shape) == 2 else belief[..., 1] - belief[..., 0]
-            for task, belief in beliefs.items()
-        }
+        return self._beliefs(own, told, heard)
 
     def losses_by_task(
         self, scores: TensorsByTask, labels: TaskDict[tuple[Tensor, Tensor]]
     ) -> dict[str, Any]:
         own, tables = self._potentials(scores)
-        evidence = log_evidence(labels, self.sizes)
-        seen = self._seen(own, evidence)
+        telling = {task: found for task, found in labels.items() if self.tree.forks or task in self.parents}
+        seen = self._seen(own, log_evidence(telling, self.sizes))
         # What comes before a link, its siblings' subtrees included, tells what is known there; the rest
         # does not.
         free = self.tree.upward(own, tables)
         known = self.tree.upward(seen, tables) if self.tree.forks else free
         heard = self.tree.downward(seen, tables, known, free)
         return {
-            task: log_sum(belief, -1) - log_sum(belief + evidence[task], -1)
-            if task in evidence
-            else ops.zeros_like(belief[..., 0])
+            task: surprise(belief, *labels[task]) if task in labels else ops.zeros_like(belief[..., 0])
             for task, belief in self._beliefs(own, free, heard).items()
         }
 
