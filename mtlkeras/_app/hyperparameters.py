@@ -45,6 +45,10 @@ class HyperParameters:
         self._given = dict(fixed or {})
         self._scopes: list[str] = []
 
+    def give(self, **fixed: Any) -> None:
+        """Adds values that whoever runs the recipe came to know."""
+        self._given |= fixed
+
     def Choice(
         self, name: str, values: Sequence[Any], ordered: Any = None, default: Any = None, **_: Any
     ) -> Any:

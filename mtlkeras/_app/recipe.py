@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from mtlkeras._app.hyperparameters import HyperParameters
 from mtlkeras._errors import near_match, unknown_name
 from mtlkeras.data.keep_tasks import of_model
 from mtlkeras.training import Phase
@@ -35,7 +36,8 @@ class Recipe:
     A recipe is one Python file. It defines
 
     - `data(split, batch_size, data_dir)`: a batched, finite `tf.data.Dataset` of inputs and
-      labels by task, for the splits "train", "valid" and "test";
+      labels by task, for the splits "train", "valid" and "test"; with a fourth argument `hp` it is told
+      the values that `build(hp)` gets;
     - `build(hp)`: a compiled `MultiTaskModel`; `hp` answers like a
       `keras_tuner.HyperParameters`, and `hp.Fixed("epochs", ...)` and
       `hp.Fixed("steps_per_epoch", ...)` are those of the run;
@@ -80,7 +82,14 @@ class Recipe:
         """Returns one of the recipe's functions, or `None` if it has none of that name."""
         return getattr(self.module, name, None)
 
-    def data(self, split: str, batch_size: int, data_dir: Any = None, model: Any = None) -> Any:
+    @property
+    def data_reads_settings(self) -> bool:
+        """Whether the data are other ones with other settings."""
+        return "hp" in inspect.signature(self.module.data).parameters
+
+    def data(
+        self, split: str, batch_size: int, data_dir: Any = None, model: Any = None, hp: Any = None
+    ) -> Any:
         """Loads a split.
 
         Args:
@@ -88,12 +97,14 @@ class Recipe:
             batch_size: Number of examples in a batch.
             data_dir: Folder of the data.
             model: A model of the recipe's, which may have some of its tasks only.
+            hp: The values that the model was built with; by default its own.
 
         Raises:
             FileNotFoundError: If its data are not there, with the places looked in.
         """
         try:
-            dataset = self.module.data(split, batch_size, data_dir)
+            told = {"hp": HyperParameters() if hp is None else hp} if self.data_reads_settings else {}
+            dataset = self.module.data(split, batch_size, data_dir, **told)
         except (FileNotFoundError, ConnectionError) as error:
             raise FileNotFoundError(_no_data(self, data_dir, error)) from error
         return dataset if model is None else of_model(dataset, model)
@@ -156,7 +167,9 @@ class Recipe:
 
     def _check_function(self, name: str, value: Any, arguments: tuple[str, ...]) -> None:
         try:
-            inspect.signature(value).bind(*arguments)
+            signature = inspect.signature(value)
+            told = {"hp": None} if name == "data" and "hp" in signature.parameters else {}
+            signature.bind(*arguments, **told)
         except TypeError:
             raise ValueError(
                 f"Recipe '{self.name}' must define a function {name}({', '.join(arguments)}); "

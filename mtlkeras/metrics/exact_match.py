@@ -16,10 +16,12 @@ class ExactMatch(keras.metrics.Metric):
     """Share of the examples whose answers are right in all of the tasks, in every token and label.
 
     Given to `compile(joint_metrics=...)`. An example counts if each of the tasks has a label
-    for it.
+    for it, or, with `known_only`, one of them has.
 
     Args:
         tasks: Names of the tasks, of heads that answer with classes or tags.
+        known_only: Whether an example is judged by those of its labels that are known, where others are
+            missing, as in a mix of data sets that label other tasks.
         joint: Whether the answers are the most probable ones together, for tasks of a
             `mtlkeras.dependence.TaskChain`, and not the best one to each. Those make the share largest.
 
@@ -31,11 +33,16 @@ class ExactMatch(keras.metrics.Metric):
     """
 
     def __init__(
-        self, tasks: Sequence[str], name: str | None = None, joint: bool = False, **kwargs: Any
+        self,
+        tasks: Sequence[str],
+        name: str | None = None,
+        joint: bool = False,
+        known_only: bool = False,
+        **kwargs: Any,
     ) -> None:
         super().__init__(name=name or ("joint_exact_match" if joint else "exact_match"), **kwargs)
         self._direction = "up"
-        self.tasks, self.joint = tuple(tasks), joint
+        self.tasks, self.joint, self.known_only = tuple(tasks), joint, known_only
         self.takes = "mode" if joint else "answers"
         self.counts = self.add_variable((2,), "zeros", dtype="float32", name="counts")
 
@@ -56,9 +63,9 @@ class ExactMatch(keras.metrics.Metric):
             has_label = known[task]
             if len(same.shape) == 2:
                 same, has_label = ops.all(same, axis=1), ops.any(has_label, axis=1)
-            right.append(same)
+            right.append(ops.logical_or(same, ops.logical_not(has_label)))
             counts.append(has_label)
-        counted = ops.all(ops.stack(counts), axis=0)
+        counted = (ops.any if self.known_only else ops.all)(ops.stack(counts), axis=0)
         right = ops.logical_and(counted, ops.all(ops.stack(right), axis=0))
         self.counts.assign_add(ops.stack([ops.sum(ops.cast(x, "float32")) for x in (right, counted)]))
 
@@ -66,4 +73,9 @@ class ExactMatch(keras.metrics.Metric):
         return ops.divide_no_nan(self.counts[0], self.counts[1])
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "tasks": list(self.tasks), "joint": self.joint}
+        return {
+            **super().get_config(),
+            "tasks": list(self.tasks),
+            "joint": self.joint,
+            "known_only": self.known_only,
+        }

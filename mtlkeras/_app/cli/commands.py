@@ -11,6 +11,7 @@ from typing import Any
 import keras
 
 from mtlkeras._app.cli.tune import tune as tune
+from mtlkeras._app.hyperparameters import HyperParameters
 from mtlkeras._app.recipe import Recipe, describe_recipe, find_recipe
 from mtlkeras._app.recipe import recipes as known_recipes
 from mtlkeras._app.report import print_table, task_table
@@ -111,7 +112,7 @@ def evaluate(args: argparse.Namespace) -> None:
     """Evaluates the model of a run on a split."""
     run, recipe, model = _open(args)
     config = run.config
-    data = recipe.data(args.split, config["batch_size"], _data_dir(args, config), model)
+    data = recipe.data(args.split, config["batch_size"], _data_dir(args, config), model, _values(config))
     logs = model.evaluate(data, verbose=0, return_dict=True)
     print_table(task_table({args.split: logs}, config["tasks"]), f"{run}")
 
@@ -123,7 +124,8 @@ def predict(args: argparse.Namespace) -> None:
     if args.input:
         inputs = head_of(_read(args, recipe, model, config), args.limit)
     else:
-        data = recipe.data(args.split or "test", config["batch_size"], _data_dir(args, config))
+        hp = _values(config)
+        data = recipe.data(args.split or "test", config["batch_size"], _data_dir(args, config), hp=hp)
         inputs = first_examples(data, args.limit)
     lines = json_lines(model.predict_labels(inputs, batch_size=config["batch_size"], verbose=0))
     if args.output is None:
@@ -178,6 +180,11 @@ def _open(args: argparse.Namespace) -> tuple[RunFolder, Recipe, Any]:
 
 def _data_dir(args: argparse.Namespace, config: dict[str, Any]) -> str | None:
     return args.data_dir or config["data_dir"]
+
+
+def _values(config: dict[str, Any]) -> HyperParameters:
+    """Returns the values that the model of a run was built with."""
+    return HyperParameters(config.get("settings"))
 
 
 def _check_data_dir(data_dir: str | None) -> None:

@@ -129,7 +129,7 @@ class RecipeHyperModel(keras_tuner.HyperModel):
     def __init__(self, recipe: Recipe, options: TrialOptions) -> None:
         super().__init__(recipe.name)
         self._recipe, self._options = recipe, options
-        self._steps: dict[int, int] = {}
+        self._steps: dict[tuple, int] = {}
         self.values: Mapping[str, Any] = {}
         """The values of the model that was built last."""
 
@@ -165,7 +165,7 @@ class RecipeHyperModel(keras_tuner.HyperModel):
         self._options.limits.check(model)
         start = time.monotonic()
         batch_size = self._batch_size(hp)
-        train, valid = (of_model(self._data(split, batch_size), model) for split in ("train", "valid"))
+        train, valid = (of_model(self._data(split, batch_size, hp), model) for split in ("train", "valid"))
         if self._recipe.adapt:
             model.adapt(train)
         if initial_epoch:
@@ -208,12 +208,15 @@ class RecipeHyperModel(keras_tuner.HyperModel):
 
     def _steps_of(self, hp: Any) -> int:
         batch_size = self._batch_size(hp)
-        if batch_size not in self._steps:
-            self._steps[batch_size] = count_batches(self._data("train", batch_size))
-        return self._steps[batch_size]
+        values = tuple(sorted(hp.values.items())) if self._recipe.data_reads_settings else ()
+        key = (batch_size, values)
+        if key not in self._steps:
+            self._steps[key] = count_batches(self._data("train", batch_size, hp))
+        return self._steps[key]
 
-    def _data(self, split: str, batch_size: int) -> Any:
-        dataset = self._recipe.data(split, batch_size, self._options.data_dir)
+    def _data(self, split: str, batch_size: int, hp: Any) -> Any:
+        values = HyperParameters({**hp.values, **self._options.settings})
+        dataset = self._recipe.data(split, batch_size, self._options.data_dir, hp=values)
         steps = self._options.steps_per_epoch
         # The order is new in each epoch, so that its beginning is another part of the split.
         return dataset.take(steps) if split == "train" and steps else dataset

@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mtlkeras._app.hyperparameters import HyperParameters
 from mtlkeras._app.recipe import Recipe, recipes
 from mtlkeras._app.report.search import write_search_report
 from mtlkeras._app.runs.folder import RunFolder
@@ -32,9 +33,12 @@ def keep_results(run: RunFolder, recipe: Recipe, tuner: Any, trials: Sequence[Tr
     with written_aside(run.model_file) as part:
         model.save(part)
     batch_size = best.values.get(BATCH_SIZE, config["batch_size"])
+    values = {**best.values, **config["options"]["settings"]}
     metrics = {
         split: model.evaluate(
-            recipe.data(split, batch_size, config["options"]["data_dir"], model), verbose=0, return_dict=True
+            recipe.data(split, batch_size, config["options"]["data_dir"], model, HyperParameters(values)),
+            verbose=0,
+            return_dict=True,
         )
         for split in ("valid", "test")
     }
@@ -42,7 +46,7 @@ def keep_results(run: RunFolder, recipe: Recipe, tuner: Any, trials: Sequence[Tr
     run.write_json("trials.json", [vars(trial) for trial in trials])
     run.write_text("trials.csv", trials_csv(trials))
     command = rebuild_command(config, best, _searched(trial.hyperparameters))
-    run.write_config(best_trial=best.trial, command=command, parameters=model.count_params())
+    run.write_config(best_trial=best.trial, settings=values, command=command, parameters=model.count_params())
     write_search_report(run.path, run.config, trials, metrics)
 
 

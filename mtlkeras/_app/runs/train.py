@@ -69,14 +69,14 @@ def prepare(recipe: Recipe, options: TrainOptions) -> Job:
     if options.dtype_policy is not None:
         keras.config.set_dtype_policy(options.dtype_policy)
     splits = (*SPLITS, *phases.names_of_data(own))
-    data = {split: recipe.data(split, batch_size, options.data_dir) for split in splits}
+    given = {"epochs": epochs, "batch_size": batch_size, "data_dir": str(options.data_dir or "")}
+    hp = HyperParameters(options.settings, given)
+    data = {split: recipe.data(split, batch_size, options.data_dir, hp=hp) for split in splits}
     if options.check_inputs:
         from mtlkeras.data import check_finite
 
         data = {split: check_finite(dataset) for split, dataset in data.items()}
-    steps = count_batches(data["train"])
-    given = {"epochs": epochs, "batch_size": batch_size, "steps_per_epoch": steps}
-    hp = HyperParameters(options.settings, fixed={**given, "data_dir": str(options.data_dir or "")})
+    hp.give(steps_per_epoch=count_batches(data["train"]))
     with devices.scope() if devices else contextlib.nullcontext():
         model = recipe.build(hp)
     hp.check()
