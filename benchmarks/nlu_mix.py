@@ -3,13 +3,14 @@
     python benchmarks/nlu_mix.py quarter --runs FOLDER [--data-dir DIR]
     python benchmarks/nlu_mix.py few --runs FOLDER [--data-dir DIR]
 
-Runs of the recipe `nlu_mix`, each a folder of `mtlkeras train`; one that is there goes on or is not run again.
-`quarter`: a quarter of the training splits of Snips and the alarms, the eight folds of HWU64, 12 epochs, seed 0;
-an epoch ends when each source was gone through, so that schedules other than the proportional one repeat the
-smaller ones and take more steps. Δm of a source is the mean of the relative changes of intent accuracy and slots
-F1 against its model alone. `few`: one fold of HWU64 (folds 1, 2 and 3, with seeds 0, 1 and 2), alone for 36
-epochs, as it has few steps, and mixed with quarters of the others, proportional, for 12. Everything is chosen on
-the validation splits: the epoch by the share of sentences with all labels right.
+Runs of the recipe `nlu_mix`, each a folder of `mtlkeras train`; one that is there goes on or is not run
+again. `quarter`: a quarter of the training splits of Snips and the alarms, the eight folds of HWU64, 12
+epochs, seed 0; an epoch ends when each source was gone through, so that schedules other than the
+proportional one repeat the smaller ones and take more steps. Δm of a source is the mean of the relative
+changes of intent accuracy and slots F1 against its model alone. `few`: one fold of HWU64 (folds 1, 2 and 3,
+with seeds 0, 1 and 2), alone for 36 epochs, as it has few steps, and mixed with quarters of the others,
+proportional, for 12. The epoch is chosen by the share of sentences of the validation splits that have all
+labels right.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def train(folder: Path, args: argparse.Namespace, *more: str, **settings: str) -
 
 
 def scores(found: dict[str, float], source: str) -> tuple[float, float]:
-    return found[f"{source}_intent_accuracy"], found[f"{source}_slots_span_f1"]
+    return found[f"{source}_intent_accuracy"], found[f"{source}_slots_f1"]
 
 
 def print_quarter(args: argparse.Namespace) -> None:

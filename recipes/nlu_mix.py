@@ -20,7 +20,7 @@ EPOCHS = 12
 BATCH_SIZE = 32
 SEED = 0
 MONITOR = "val_exact_match"
-RESULT = ""
+RESULT = "not trained yet"
 DATA = (
     "The folders snips, fb-multilingual and hwu64 of the recipes snips, fb_multilingual and hwu64 (1.4 MB)."
 )
