@@ -18,7 +18,7 @@ from mtlkeras.trunks import BiLSTM
 EPOCHS = 14
 BATCH_SIZE = 32
 SEED = 0
-MONITOR = "val_upos_accuracy"
+MONITOR = ("val_upos_accuracy", "val_loss")
 RESULT = "test accuracy of UPOS 0.953, XPOS 0.949, FEATS 0.961, genre 0.613 (seed 0)"
 DATA = (
     "Version 2.16 as train.tsv.gz, dev.tsv.gz and test.tsv.gz with the columns FORM to DEPREL of CoNLL-U, in "

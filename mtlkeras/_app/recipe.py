@@ -19,10 +19,10 @@ from mtlkeras.training import Phase
 SPLITS = ("train", "valid", "test")
 
 # What a recipe must define, and of which type.
-_CONSTANTS: dict[str, type] = {
+_CONSTANTS: dict[str, type | tuple[type, ...]] = {
     "EPOCHS": int,
     "BATCH_SIZE": int,
-    "MONITOR": str,
+    "MONITOR": (str, tuple),
     "SEED": int,
     "RESULT": str,
 }
@@ -42,7 +42,8 @@ class Recipe:
       `keras_tuner.HyperParameters`, and `hp.Fixed("epochs", ...)` and
       `hp.Fixed("steps_per_epoch", ...)` are those of the run;
     - `EPOCHS`, `BATCH_SIZE`, `SEED`; `MONITOR`, the metric that tells the best epoch, such as
-      `"val_digit_accuracy"`; and `RESULT`, what to expect, in words.
+      `"val_digit_accuracy"`, or several of which the first counts that the model has; and `RESULT`, what to
+      expect, in words.
 
     It may define `PHASES`, a list of `mtlkeras.training.Phase` with `EPOCHS` in all, the `data=` of which are
     further splits that `data` gives; `callbacks()`, more Keras callbacks; `ADAPT = True`, so that the mean
@@ -123,17 +124,34 @@ class Recipe:
             )
         if not getattr(model, "compiled", False):
             raise ValueError(f"build(hp) of recipe '{self.name}' must compile the model.")
-        metrics = [f"val_{name}" for name in model.get_metrics_result()]
-        if self.module.MONITOR not in metrics:
-            raise unknown_name("metric", self.module.MONITOR, metrics, f"MONITOR of recipe '{self.name}'")
+        self.monitor(model)
         return model
+
+    @property
+    def monitors(self) -> tuple[str, ...]:
+        """The metrics that tell the best epoch, of models that have all of the recipe's tasks the first."""
+        monitor = self.module.MONITOR
+        return (monitor,) if isinstance(monitor, str) else tuple(monitor)
+
+    def monitor(self, model: Any) -> str:
+        """Returns the metric that tells the best epoch of a model.
+
+        Raises:
+            ValueError: If it has none of those that `MONITOR` names.
+        """
+        metrics = [f"val_{name}" for name in model.get_metrics_result()]
+        for name in self.monitors:
+            if name in metrics:
+                return name
+        raise unknown_name("metric", self.monitors[-1], metrics, f"MONITOR of recipe '{self.name}'")
 
     def _check(self) -> None:
         for name, kind in _CONSTANTS.items():
             value = self._required(name)
-            if not isinstance(value, kind) or isinstance(value, bool):
+            if not isinstance(value, kind) or isinstance(value, bool) or value == ():
+                names = " or ".join(k.__name__ for k in (kind if isinstance(kind, tuple) else (kind,)))
                 raise ValueError(
-                    f"{name} of recipe '{self.name}' must be of type {kind.__name__}; received {value!r}."
+                    f"{name} of recipe '{self.name}' must be of type {names}; received {value!r}."
                 )
         for name in ("EPOCHS", "BATCH_SIZE"):
             if self.constant(name) < 1:

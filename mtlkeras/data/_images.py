@@ -25,7 +25,9 @@ _IMAGE_COLUMNS = ("image", "file", "filename", "file_name", "path", "id")
 _LABEL_FILES = tuple(f"labels{suffix}" for suffix in SUFFIXES)
 
 
-def open_pictures(path: Path, labels: Any, image_column: str | None, on_error: str) -> Rows:
+def open_pictures(
+    path: Path, labels: Any, image_column: str | None, on_error: str, split_column: str | None = None
+) -> Rows:
     """Opens a folder or a zip file of pictures with a table of labels.
 
     Args:
@@ -35,6 +37,8 @@ def open_pictures(path: Path, labels: Any, image_column: str | None, on_error: s
         image_column: Column with the file names, with or without their folder and ending;
             `None` for the first of image, file, filename, file_name, path, id.
         on_error: `"raise"`, or `"skip"` to leave out rows whose file is not there.
+        split_column: Column that names the split of each row. One of no split need not have a file, as in a
+            table that serves several folders of pictures.
     """
     files, read, state = files_of(path)
     table = read_table(_label_file(path, labels), on_error)
@@ -42,11 +46,12 @@ def open_pictures(path: Path, labels: Any, image_column: str | None, on_error: s
     files_by_name = by_any_name(files)
     found = [files_by_name.get(name) for name in words(column)]
     rows, names, skipped = [], [], list(table.skipped)
+    outside = _of_no_split(table, split_column)
     for row, name in enumerate(found):
         if name is not None:
             rows.append(row)
             names.append(name)
-        else:
+        elif row not in outside:
             _absent(table, row, word(column.values[row]), path, files_by_name, on_error)
             skipped.append(table.row_name(row))
     unlisted = len(set(files) - set(names))
@@ -57,6 +62,12 @@ def open_pictures(path: Path, labels: Any, image_column: str | None, on_error: s
     return dataclasses.replace(
         kept, name=name, pictures=pictures, default_inputs=(PICTURE,), skipped=skipped, notes=notes
     )
+
+
+def _of_no_split(table: Rows, split_column: str | None) -> set[int]:
+    if split_column is None or split_column not in table.columns:
+        return set()
+    return {row for row, name in enumerate(words(table.columns[split_column])) if not name}
 
 
 def _absent(

@@ -88,7 +88,8 @@ def _open_path(path: Path, options: Options) -> Any:
     if files:
         return open_idx(path.name.replace("-", "_"), files)
     if path.is_dir() or path.suffix.lower() == ".zip":
-        return open_pictures(path, options.labels, options.image_column, options.on_error)
+        named = options.split_column if options.split is not None else None
+        return open_pictures(path, options.labels, options.image_column, options.on_error, named)
     if path.suffix.lower() == ".npz":
         _refuse_labels(options, "files of arrays")
         return open_arrays(path)

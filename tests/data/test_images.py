@@ -139,6 +139,14 @@ def test_absent_picture_is_named_or_skipped(folder):
     assert report.examples == 3 and "row 2" in report.skipped[0]
 
 
+def test_a_row_of_no_split_needs_no_picture(folder):
+    (folder / "labels.csv").write_text(LABELS + "e,,Hat,1\n")
+    report = describe(load(folder, TASKS, split="train"))
+    assert (report.examples, report.skipped) == (3, ())
+    with pytest.raises(ValueError, match="called 'e', as in row 5 of labels.csv"):
+        load(folder, TASKS)
+
+
 @pytest.mark.filterwarnings("ignore:Task 'label'. 'Hat' has no example in training")
 def test_pictures_without_row_are_noted(folder):
     (folder / "labels.csv").write_text(LABELS[: LABELS.index("d,train")])

@@ -77,6 +77,11 @@ def test_exact_match_wants_every_task_and_token():
     metric.reset_state()
     metric.update_state(labels, answers, known)
     np.testing.assert_allclose(float(metric.result()), 1 / 3, rtol=1e-6)
+    # Judged by what is known, it counts, and the fourth is right where its tags are not known.
+    partial = ExactMatch.from_config(ExactMatch(("kind", "tags"), known_only=True).get_config())
+    known["tags"][3] = False
+    partial.update_state(labels, answers, known)
+    assert float(partial.result()) == 0.75
 
 
 def test_encoder_turns_names_into_ids_and_spans():

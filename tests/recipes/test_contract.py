@@ -6,7 +6,11 @@ import re
 
 import pytest
 
+from mtlkeras import build_model
+from mtlkeras._app.hyperparameters import HyperParameters
 from mtlkeras._app.recipe import Recipe, describe_recipe, find_recipe, recipes
+from mtlkeras.heads import Regression
+from mtlkeras.trunks import MLP
 
 GOOD = '''"""About it.
 
@@ -46,6 +50,24 @@ def test_recipe_is_read(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["mine.py"]
 
 
+def test_data_may_read_the_settings_that_the_model_is_built_with(tmp_path):
+    text = GOOD.replace(
+        "data_dir=None):\n    return split", "data_dir, hp):\n    return hp.Boolean('big'), split"
+    )
+    assert text != GOOD
+    recipe = Recipe(_write(tmp_path, text))
+    assert recipe.data("train", 3, hp=HyperParameters({"big": "true"})) == (True, "train", 3, None)
+    assert recipe.data("train", 3) == (False, "train", 3, None)
+    assert recipe.data_reads_settings
+
+
+def test_monitor_is_the_first_metric_that_the_model_has(tmp_path):
+    recipe = Recipe(_write(tmp_path, GOOD.replace('"val_loss"', '("val_b_loss", "val_loss")')))
+    model = build_model((4,), MLP(), {"a": Regression()})
+    model.compile("adam")
+    assert (recipe.monitors, recipe.monitor(model)) == (("val_b_loss", "val_loss"), "val_loss")
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
@@ -53,6 +75,7 @@ def test_recipe_is_read(tmp_path):
         ("def build", "def bild", "does not define build. Did you mean 'bild'?"),
         ("= 1, 2, 0", "= 0, 2, 0", "EPOCHS of recipe 'mine' must be at least 1; received 0."),
         ("= 1, 2, 0", "= 1, 2.5, 0", "BATCH_SIZE of recipe 'mine' must be of type int; received 2.5."),
+        ('"val_loss"', "()", "MONITOR of recipe 'mine' must be of type str or tuple; received ()."),
         ("def build(hp)", "def build()", "must define a function build(hp)"),
         ("def data(split, ", "def data(", "must define a function data(split, batch_size, data_dir)"),
         ("def build(hp):", "def callbacks(x):\n    pass\n\n\ndef build(hp):", "a function callbacks()"),

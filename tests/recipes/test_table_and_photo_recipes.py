@@ -149,6 +149,21 @@ def test_coffee_leaves_are_turned_over(recipe):
     assert number.min() > 60
 
 
+@use("coffee_leaf")
+def test_masks_of_coffee_leaves_are_a_second_data_set(recipe):
+    hp = HyperParameters({"masks": "true"})
+    data = recipe.data("test", 32, hp=hp)
+    _, labels = to_arrays(data)
+    masked = labels["mask"].max((1, 2)) >= 0
+    assert (masked.sum(), len(masked)) == (50, 224 + 50)
+    assert (labels["severity"][masked] == -1).all() and (labels["severity"][~masked] >= 0).all()
+    # Shares of pixels as in the data set's README, which are those of all splits.
+    shares = np.bincount(labels["mask"][masked].ravel(), minlength=3) / labels["mask"][masked].size
+    np.testing.assert_allclose(shares, [0.671, 0.316, 0.013], atol=0.02)
+    assert list(recipe.build(hp).heads) == ["stress", "severity", "findings", "mask"]
+    hp.check()
+
+
 @use("nuclei")
 def test_nuclei(recipe):
     """Counts as in the data set's README; the boundary by another way."""

@@ -18,6 +18,7 @@ FOLDERS = {
     "fb_multilingual": "fb-multilingual",
     "ud_ewt": "ud-english-ewt",
     "crosswoz": "crosswoz-nlu",
+    "nlu_mix": "hwu64",
 }
 SENTENCES = {
     "snips": (13_084, 700, 700),

@@ -134,7 +134,7 @@ def _completed(recipe: Recipe, options: SearchOptions, before: Mapping[str, Any]
         asked["seed"] = options.seed  # 0 is a seed.
     defaults = {
         "tuner": TUNERS[0],
-        "objective": recipe.constant("MONITOR"),
+        "objective": recipe.monitors[0],
         "epochs": recipe.constant("EPOCHS"),
         "batch_size": recipe.constant("BATCH_SIZE"),
     }

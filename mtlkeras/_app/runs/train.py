@@ -215,7 +215,7 @@ def _fit(job: Job, run: RunFolder, clock: Clock, say: Callable[[str], None]) -> 
 def _callbacks(job: Job, run: RunFolder, clock: Clock) -> list[Any]:
     part = part_of(run.model_file)
     part.unlink(missing_ok=True)
-    monitor = job.recipe.constant("MONITOR")
+    monitor = job.recipe.monitor(job.model)
     callbacks: list[Any] = [
         StopOnNonFinite(run.state_file),
         keras.callbacks.ModelCheckpoint(part, monitor=monitor, save_best_only=True),
@@ -234,7 +234,7 @@ def _config(job: Job) -> dict[str, Any]:
     return {
         "about": job.recipe.about,
         "expected": job.recipe.constant("RESULT"),
-        "monitor": job.recipe.constant("MONITOR"),
+        "monitor": job.recipe.monitor(job.model),
         "epochs": job.epochs,
         "batch_size": job.batch_size,
         "seed": job.seed,
