@@ -420,6 +420,12 @@ CASES: dict[str, Callable] = {
     "Labels of one task in two types": lambda: mixed(
         b=(np.ones((6, 2), "float32"), {"a": np.ones(6), "b": np.arange(6)})
     ),
+    "Mix of other classes of one task": lambda: mtlkeras.data.mix(
+        {
+            name: mtlkeras.data.load(({"x": X}, {"pet": [*pets] * 3}), {"pet": "pet"}, ["x"])
+            for name, pets in {"a": ("cat", "dog"), "b": ("dog", "fox")}.items()
+        }
+    ),
     "Head that would train on a filled input": lambda: mtlkeras.data.mix(
         {"one": ({"x": X, "z": X}, {"kind": Y["kind"]}), "two": ({"x": X}, {"kind": Y["kind"]})}
     ),

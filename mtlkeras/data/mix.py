@@ -14,6 +14,7 @@ from mtlkeras._fields import whole_number
 from mtlkeras.data._mix.batches import ArraySource, BatchSource, MixedBatches, with_free_times
 from mtlkeras.data._mix.forms import merged
 from mtlkeras.data._mix.mixture import Mixture, Source
+from mtlkeras.data._mix.reports import with_merged_report
 from mtlkeras.data.alternation import mark_alternating
 from mtlkeras.data.schedules import Proportional, Schedule
 
@@ -77,9 +78,9 @@ def mix(
 
     Raises:
         ValueError: If a source is empty, or endless without a number of batches in `stop`; if inputs or
-            labels of one name differ in shape or type; if a source has the name of a task that it has no
-            labels for; if a task has labels where an input of its other sources is lacking; or an argument
-            does not fit.
+            labels of one name differ in shape or type, or the classes of one task in their names; if a source
+            has the name of a task that it has no labels for; if a task has labels where an input of its other
+            sources is lacking; or an argument does not fit.
 
     Example:
 
@@ -94,7 +95,8 @@ def mix(
     arguments = _Arguments(schedule, stop, within, batch_size, shuffle, fill, source_input, seed)
     sources = _checked(sources, arguments)
     if all(hasattr(source, "element_spec") for source in sources.values()):
-        return _marked(_mixed_pipelines(sources, arguments), sources, within)
+        mixed = with_merged_report(_mixed_pipelines(sources, arguments), sources)
+        return _marked(mixed, sources, within)
     for name, source in sources.items():
         if hasattr(source, "element_spec"):
             raise ValueError(

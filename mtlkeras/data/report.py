@@ -187,7 +187,7 @@ def describe(dataset: Dataset) -> LoadReport:
 
     Args:
         dataset: A data set made by `mtlkeras.data.load`, or one made from it by `map`,
-            `take` and the like. The counts are those of the loaded one.
+            `take` and the like, or by `mix` of such. The counts are those of the loaded ones.
 
     Raises:
         ValueError: If the data set was not made by `load`.

@@ -26,6 +26,7 @@ from mtlkeras.training import Backup
 
 COUNTS = {"a": 10, "b": 23}  # Batches of 4: 3 and 6, the last ones smaller.
 START = {"a": 0, "b": 100}
+PETS = {"pet": mtlkeras.data.Label("pet", classes=("cat", "dog")), "age": "age"}
 SCHEDULES = {
     "alternating": Alternating(),
     "proportional": Proportional(),
@@ -410,3 +411,22 @@ def test_a_mix_of_mixes_and_of_changed_data_goes_on():
     set_epoch(resumed, 2)
     assert epoch_of(resumed) == epochs[2]
     assert mixture(first).sources["inner"].tasks == ("kind", "size")
+
+
+def test_describe_tells_of_all_sources():
+    one = load(({"x": np.zeros((3, 2))}, {"pet": ["cat", "dog", ""], "age": [1.0, 2.0, 3.0]}), PETS, ["x"])
+    other = load(({"x": np.zeros((2, 2))}, {"pet": ["dog", "cat"]}), {"pet": PETS["pet"]}, ["x"])
+    report = mtlkeras.data.describe(mix({"a": one, "b": other}))
+    assert (report.examples, report.split) == (5, None)
+    pet, age = report.tasks["pet"], report.tasks["age"]
+    assert (pet.labelled, pet.missing, dict(pet.counts)) == (4, 1, {"cat": 2, "dog": 2})
+    assert (age.labelled, age.missing, age.mean) == (3, 2, 2.0)
+
+
+def test_ids_of_two_sources_stand_for_the_same_classes():
+    one = load(({"x": np.zeros((2, 2))}, {"pet": ["cat", "dog"]}), {"pet": "pet"}, ["x"])
+    other = load(({"x": np.zeros((2, 2))}, {"pet": ["dog", "fox"]}), {"pet": "pet"}, ["x"])
+    with pytest.raises(
+        ValueError, match="'a' and 'b' have other classes of task 'pet': class 0 is 'cat' and 'dog'"
+    ):
+        mix({"a": one, "b": other})

@@ -18,7 +18,6 @@ FOLDERS = {
     "fb_multilingual": "fb-multilingual",
     "ud_ewt": "ud-english-ewt",
     "crosswoz": "crosswoz-nlu",
-    "nlu_mix": "hwu64",
 }
 SENTENCES = {
     "snips": (13_084, 700, 700),
@@ -110,3 +109,20 @@ def test_every_tag_of_a_type_is_there(recipe):
     assert len(intents) == 7 and len(tags) == 1 + 2 * 39 and tags[0] == "O"
     with keras.device("cpu"):
         assert recipe.build(HyperParameters()).heads["slots"].tags == tags
+
+
+def test_mix_of_requests_labels_each_sentence_for_its_own_tasks(data_dir, monkeypatch):
+    if not all((data_dir / folder).is_dir() for folder in ("snips", "fb-multilingual", "hwu64")):
+        pytest.skip(f"needs snips, fb-multilingual and hwu64 in {data_dir}")
+    monkeypatch.setenv("MTLKERAS_DATA", str(data_dir))
+    recipe = Recipe(find_recipe("nlu_mix"))
+    tasks = describe(recipe.data("valid", 512)).tasks
+    counts = {"snips": 700, "alarms": 4_181, "home": 1_076}
+    assert {name: tasks[f"{name}_intent"].labelled for name in counts} == counts
+    hp = HyperParameters({"sources": "home", "home_folds": "2"})
+    few = recipe.data("train", 32, hp=hp)
+    assert list(describe(few).tasks) == ["home_intent", "home_slots"] and describe(few).examples == 1_076
+    model = recipe.build(hp)
+    hp.check()
+    assert list(model.heads) == ["home_intent", "home_slots"]
+    assert recipe.monitor(model) == "val_exact_match"
