@@ -7,6 +7,12 @@ the missing labels are; "mixed" is `mtlkeras.data.mix` of the three, which gives
 Both are read, and with `--fit` they train a small model. They take turns, each repeat in the other order, so
 that what else the machine does hits both; the ratio is that of the medians. `--cpu` takes the time of the
 processor in place of that of the clock: for machines that do other things as well.
+
+    python benchmarks/mix.py --requests [--cpu] [--data-dir DIR]
+
+The same on real data, the recipe `nlu_mix` with three data sets of sentences. Reading is an epoch, of the mix
+and of the three sources one after the other, each with its own labels; training is some batches of the mix,
+against the same number of its batches kept in memory.
 """
 
 from __future__ import annotations
@@ -74,6 +80,35 @@ def fitter(dataset: Any, tasks: list[str], width: int) -> Callable[[], None]:
     return fit
 
 
+def requests(batches: int, data_dir: str | None) -> tuple[dict[str, Callable], dict[str, Callable], int]:
+    """Returns what reads, and what trains, the mix of the recipe `nlu_mix` and its sources by themselves."""
+    from mtlkeras._app.hyperparameters import HyperParameters
+    from mtlkeras._app.recipe import Recipe, find_recipe
+
+    recipe = Recipe(find_recipe("nlu_mix"))
+    size, names = recipe.constant("BATCH_SIZE"), list(recipe.module.FILES)
+    hp = HyperParameters({}, {"data_dir": data_dir or ""})
+    mixed = recipe.data("train", size, data_dir, hp=hp)
+    alone = [recipe.data("train", size, data_dir, hp=HyperParameters({"sources": n})) for n in names]
+    readers = [reader(dataset) for dataset in alone]
+    model = recipe.build(hp)
+    some = mixed.take(batches)
+    kept = some.cache()
+
+    def read_alone() -> None:
+        for read in readers:
+            read()
+
+    def fitting(dataset: Any) -> Callable[[], None]:
+        return lambda: model.fit(dataset, verbose=0) and None
+
+    return (
+        {"plain": read_alone, "mixed": reader(mixed)},
+        {"plain": fitting(kept), "mixed": fitting(some)},
+        int(mixed.cardinality()),
+    )
+
+
 def rates(
     runs: Mapping[str, Callable[[], None]], examples: int, repeats: int, now: Callable[[], float]
 ) -> dict[str, float]:
@@ -103,10 +138,20 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--fit", action="store_true")
     parser.add_argument("--cpu", action="store_true")
+    parser.add_argument("--requests", action="store_true", help="real data in place of vectors")
+    parser.add_argument("--batches", type=int, default=150, help="those that train, with --requests")
+    parser.add_argument("--data-dir", help="folder of the data sets; by default MTLKERAS_DATA names it")
     options = parser.parse_args()
 
     import mtlkeras
 
+    now = time.process_time if options.cpu else time.perf_counter
+    if options.requests:
+        reading, training, batches = requests(options.batches, options.data_dir)
+        print(f"python {' '.join(sys.argv)}\n\n| run | batches a second | ratio |\n| --- | ---: | ---: |")
+        show(rates(reading, batches, options.repeats, now), "reading")
+        show(rates(training, options.batches, options.repeats, now), "training")
+        return
     sizes, width, batch = options.examples, options.width, options.batch
     parts = sources(sizes, width, batch)
     mixed = {
@@ -114,7 +159,6 @@ def main() -> None:
         'mixed within="batch"': mtlkeras.data.mix(parts, within="batch"),
     }
 
-    now = time.process_time if options.cpu else time.perf_counter
     print(f"python {' '.join(sys.argv)}\n\n| run | examples a second | ratio |\n| --- | ---: | ---: |")
     whole = together(sizes, width, batch)
     runs = {"plain": reader(whole)}

@@ -105,7 +105,8 @@ def stream(
     complete = completer(source.name, form, mix)
 
     def completed(batches: Dataset) -> Dataset:
-        return batches.map(complete)  # So little work that handing it to other threads would cost more.
+        # So little work that handing it to another thread, as TensorFlow would, costs more.
+        return batches.map(complete, synchronous=True)
 
     whole, tail, orders = completed(dataset), find_tail(dataset), find_orders(dataset)
     settled = seed is None or source.batches is None or any(order.shuffles for order in orders)

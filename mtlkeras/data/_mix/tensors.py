@@ -65,13 +65,22 @@ def completer(source: str, form: SourceForm, mix: MixForm) -> Callable[..., tupl
         x = _named(x)
         rows = tf.shape(next(iter(x.values())))[:1]
         inputs: dict[str, Any] = {}
+        made: dict[tuple[Any, ...], Any] = {}
+
+        def filled(one: Form, value: Any, like: Mapping[str, Any]) -> Any:
+            """Returns what is lacking; what is alike is made once."""
+            key = (one, str(value), bool(like))
+            if key not in made:
+                made[key] = _filled(one, rows, value, like, mix)
+            return made[key]
+
         for name, one in mix.inputs.items():
-            inputs[name] = x[name] if name in x else _filled(one, rows, mix.input_fill(name, source), {}, mix)
+            inputs[name] = x[name] if name in x else filled(one, mix.input_fill(name, source), {})
         labels = dict(named_labels(source, y))
         completed = {
             task: tf.cast(labels[task], one.dtype)
             if task in labels
-            else _filled(one, rows, mix.label_fill(task), inputs, mix)
+            else filled(one, mix.label_fill(task), inputs)
             for task, one in mix.labels.items()
         }
         packed = inputs[""] if mix.single else inputs
@@ -80,7 +89,7 @@ def completer(source: str, form: SourceForm, mix: MixForm) -> Callable[..., tupl
         given = more[0] if form.weights else {}
         given = given if isinstance(given, Mapping) else dict.fromkeys(form.labels, given)
         weights = {
-            task: tf.cast(given[task], one.dtype) if task in given else _filled(one, rows, 1, inputs, mix)
+            task: tf.cast(given[task], one.dtype) if task in given else filled(one, 1, inputs)
             for task, one in mix.weights.items()
         }
         return packed, completed, weights
