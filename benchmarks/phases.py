@@ -83,8 +83,8 @@ def run(problem: str, way: str, seed: int, epochs: int | None, data_dir: str | N
 
     from mtlkeras._app.hyperparameters import HyperParameters
     from mtlkeras._app.recipe import Recipe, find_recipe
+    from mtlkeras._model.parts import Parts
     from mtlkeras.training import fit_phases
-    from mtlkeras.training._parts import Parts
 
     keras.utils.clear_session()
     keras.utils.set_random_seed(seed)

@@ -11,12 +11,12 @@ import keras
 from mtlkeras._balancing.graph import shared_layers
 from mtlkeras._errors import unknown_name
 from mtlkeras._model.model import MultiTaskModel
+from mtlkeras._model.parts import Parts
 from mtlkeras._model.recompiling import Compilation
 from mtlkeras.balancers import Balancer
 from mtlkeras.balancers.base import GradientBalancer
 from mtlkeras.training._layerwise import rates_by_stage, use_rates
 from mtlkeras.training._optimizers import Slots, check_can_go_on, copy_of
-from mtlkeras.training._parts import Parts
 from mtlkeras.training._trainable import Flags
 from mtlkeras.training.phase import Phase
 

@@ -12,9 +12,9 @@ import numpy as np
 from mtlkeras._errors import unknown_name
 from mtlkeras._fields import whole_number
 from mtlkeras._keras_private import direction_of
+from mtlkeras._model.parts import Parts
 from mtlkeras._model.recompiling import logged_metrics, set_loss_factors
 from mtlkeras._types import Logs
-from mtlkeras.training._parts import Parts
 
 
 class EarlyStoppingPerTask(keras.callbacks.Callback):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import mtlkeras
+from mtlkeras._backends import task_gradients
 from mtlkeras.heads import Classification, CRFTagging, HMMTagging, Tagging
 from mtlkeras.layers import HMM
 from mtlkeras.metrics import ExactMatch
@@ -294,3 +295,22 @@ def test_labels_of_another_length_are_told():
         built.fit(ids, {"y": tags + 3}, verbose=0)
     with pytest.raises(ValueError, match="TagEncoder pads them"):
         built.fit(ids, {"y": np.array([(1, 2), (1,)] * 4, object)}, verbose=0)
+
+
+@pytest.mark.slow_on_jax
+@pytest.mark.parametrize("kind", ["crf", pytest.param("hmm", marks=pytest.mark.slow)])
+def test_gradients_of_several_tasks_from_one_pass_are_those_of_a_step(kind):
+    """As balancers by the parameters take them, with labels missing in part."""
+    built = model({"y": HEADS[kind], "kind": Classification(2)})
+    ids, tags, mask = examples()
+    tags[:, 1] = np.where(ids[:, 1] % 2, tags[:, 1], -1)
+    labels = {"y": tags, "kind": ids[:, 0] % 2}
+    variables = built.trunk.trainable_variables
+    _, _, found = task_gradients(built, variables)(ids, labels, None)
+    before = [np.array(variable) for variable in variables]
+    built.compile(keras.optimizers.SGD(1.0), run_eagerly=EAGERLY)
+    built.train_on_batch(ids, labels)
+    for variable, old, gradients in zip(variables, before, found, strict=True):
+        steps = np.asarray(keras.ops.convert_to_numpy(gradients))
+        assert (np.abs(steps).max(axis=(1, 2)) > 1e-3).all()
+        np.testing.assert_allclose(old - np.asarray(variable), steps.sum(0), atol=1e-5)

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 import mtlkeras
+from mtlkeras._model.parts import Parts
 from mtlkeras.heads import Classification, Regression
 from mtlkeras.training import Phase, fit_phases
-from mtlkeras.training._parts import Parts
 from tests.support import EAGERLY, TinyStages
 
 RNG = np.random.default_rng(0)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import mtlkeras
+from mtlkeras._model.parts import Parts
 from mtlkeras.training import Backup, EarlyStoppingPerTask
-from mtlkeras.training._parts import Parts
 from tests.support import EAGERLY
 
 RNG = np.random.default_rng(0)

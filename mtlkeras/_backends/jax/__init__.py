@@ -5,6 +5,7 @@ from mtlkeras._backends.jax.containers import container
 from mtlkeras._backends.jax.products import SOLVER_DTYPE, matmul, solve_positive
 from mtlkeras._backends.jax.replicas import is_chief, make_strategy, replica_count, sum_over_replicas
 from mtlkeras._backends.jax.scan import scan
+from mtlkeras._backends.jax.task_gradients import task_gradients
 from mtlkeras._backends.jax.tracing import compiled, traced_once
 from mtlkeras._backends.jax.trainer import Trainer
 
@@ -22,5 +23,6 @@ __all__ = [
     "scan",
     "solve_positive",
     "sum_over_replicas",
+    "task_gradients",
     "traced_once",
 ]

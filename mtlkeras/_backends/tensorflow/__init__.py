@@ -5,6 +5,7 @@ from mtlkeras._backends.tensorflow.containers import container
 from mtlkeras._backends.tensorflow.products import SOLVER_DTYPE, matmul, solve_positive
 from mtlkeras._backends.tensorflow.replicas import is_chief, make_strategy, replica_count, sum_over_replicas
 from mtlkeras._backends.tensorflow.scan import scan
+from mtlkeras._backends.tensorflow.task_gradients import task_gradients
 from mtlkeras._backends.tensorflow.tracing import compiled, traced_once
 from mtlkeras._backends.tensorflow.trainer import Trainer
 
@@ -22,5 +23,6 @@ __all__ = [
     "scan",
     "solve_positive",
     "sum_over_replicas",
+    "task_gradients",
     "traced_once",
 ]

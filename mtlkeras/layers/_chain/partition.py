@@ -37,7 +37,7 @@ def log_partition(chain: Chain, packing: Packing) -> Any:
 
     @ops.custom_gradient
     def compute(emissions: Any, transitions: Any, start: Any, end: Any) -> Any:
-        given = packed(Chain(emissions, transitions, start, end), packing)
+        given = packed(_unwatched(emissions, transitions, start, end), packing)
         fits_scaling = _fits_scaling(given)
         log_partitions, alpha = ops.cond(
             fits_scaling,
@@ -59,13 +59,22 @@ def log_partition(chain: Chain, packing: Packing) -> Any:
     return compute(*chain)
 
 
+def _unwatched(*potentials: Any) -> Chain:
+    """Returns potentials that no gradient goes to, for within a custom gradient.
+
+    For a tape that is asked several times TensorFlow makes the gradient of each loop and branch at once,
+    needed or not, and fails at that of some.
+    """
+    return Chain(*map(ops.stop_gradient, potentials))
+
+
 def log_partition_if(condition: Any, chain: Chain, packing: Packing) -> Any:
     """Returns `log_partition` where a scalar bool holds, and else 0 at next to no cost."""
 
     # A condition outside of the custom gradient would be left to the backend to differentiate.
     @ops.custom_gradient
     def compute(emissions: Any, transitions: Any, start: Any, end: Any) -> Any:
-        given = Chain(emissions, transitions, start, end)
+        given = _unwatched(emissions, transitions, start, end)
 
         def gradient(*args: Any, upstream: Any = None) -> Any:
             upstream = args[0] if upstream is None else upstream
@@ -75,7 +84,7 @@ def log_partition_if(condition: Any, chain: Chain, packing: Packing) -> Any:
                 lambda: tuple(ops.zeros_like(x) for x in given),
             )
 
-        nothing = ops.zeros_like(emissions[:, 0, 0])
+        nothing = ops.zeros_like(given.emissions[:, 0, 0])
         return ops.cond(condition, lambda: log_partition(given, packing), lambda: nothing), gradient
 
     return compute(*chain)

@@ -9,7 +9,7 @@ from typing import Any
 
 from mtlkeras._errors import near_match
 from mtlkeras._keras_private import call_behind, functional_within, has_graph
-from mtlkeras.training._stages import stages_of
+from mtlkeras._model.stages import stages_of
 
 WHOLE = ("all", "trunk", "heads")
 _WILD = "*?["
