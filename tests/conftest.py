@@ -70,11 +70,28 @@ def pytest_configure(config: pytest.Config) -> None:
         _set_up_jax()
 
 
+def _mark_slow_variants(config: pytest.Config, items: list[pytest.Item], backend: str) -> None:
+    """Marks the tests that slow_variants.txt lists; one that is not there any more is an error.
+
+    The names are those of TensorFlow, which has them all.
+    """
+    lines = (ROOT / "tests" / "slow_variants.txt").read_text().splitlines()
+    listed = {line for line in lines if line and not line.startswith("#")}
+    by_id = {item.nodeid: item for item in items}
+    for name in listed & by_id.keys():
+        by_id[name].add_marker("slow")
+    files = {name.partition("::")[0] for name in by_id}
+    gone = sorted(name for name in listed - by_id.keys() if name.partition("::")[0] in files)
+    if gone and backend == "tensorflow" and not any("::" in argument for argument in config.args):
+        raise pytest.UsageError(f"tests/slow_variants.txt lists what is no test: {', '.join(gone)}")
+
+
 @pytest.hookimpl(tryfirst=True)  # Before pytest looks at `-m`.
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     import keras
 
     backend = keras.backend.backend()
+    _mark_slow_variants(config, items, backend)
     if backend == "tensorflow":
         return
     for item in items:
