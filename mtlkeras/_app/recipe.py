@@ -6,13 +6,14 @@ import ast
 import inspect
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from mtlkeras._app.hyperparameters import HyperParameters
 from mtlkeras._errors import near_match, unknown_name
+from mtlkeras._model.only_tasks import only_tasks
 from mtlkeras.data.keep_tasks import of_model
 from mtlkeras.training import Phase
 
@@ -110,21 +111,26 @@ class Recipe:
             raise FileNotFoundError(_no_data(self, data_dir, error)) from error
         return dataset if model is None else of_model(dataset, model)
 
-    def build(self, hp: Any) -> Any:
+    def build(self, hp: Any, tasks: Sequence[str] | None = None) -> Any:
         """Builds and compiles the model.
 
+        Args:
+            hp: Gives the hyperparameters.
+            tasks: Some of the tasks, if the others are to be left out.
+
         Raises:
-            ValueError: If the recipe gives something else than a compiled model, or monitors
-                a metric that the model does not have.
+            ValueError: If a task is unknown, or the recipe gives something else than a compiled model, or
+                monitors a metric that the model does not have.
         """
-        model = self.module.build(hp)
+        with only_tasks(tasks):
+            model = self.module.build(hp)
         if not hasattr(model, "heads"):
             raise ValueError(
                 f"build(hp) of recipe '{self.name}' must return a MultiTaskModel; received {model!r}."
             )
         if not getattr(model, "compiled", False):
             raise ValueError(f"build(hp) of recipe '{self.name}' must compile the model.")
-        self.monitor(model)
+        self.monitor(model, tasks is not None)
         return model
 
     @property
@@ -133,8 +139,13 @@ class Recipe:
         monitor = self.module.MONITOR
         return (monitor,) if isinstance(monitor, str) else tuple(monitor)
 
-    def monitor(self, model: Any) -> str:
+    def monitor(self, model: Any, partial: bool = False) -> str:
         """Returns the metric that tells the best epoch of a model.
+
+        Args:
+            model: The model.
+            partial: Whether it has some of the recipe's tasks only; then it is the loss where the model has
+                none of those that `MONITOR` names.
 
         Raises:
             ValueError: If it has none of those that `MONITOR` names.
@@ -143,6 +154,8 @@ class Recipe:
         for name in self.monitors:
             if name in metrics:
                 return name
+        if partial:
+            return "val_loss"
         raise unknown_name("metric", self.monitors[-1], metrics, f"MONITOR of recipe '{self.name}'")
 
     def _check(self) -> None:

@@ -11,6 +11,7 @@ import keras
 
 from mtlkeras._fields import frozen
 from mtlkeras._model.model import MultiTaskModel
+from mtlkeras._model.only_tasks import chosen_parts
 from mtlkeras._model.wiring import Wiring
 from mtlkeras._types import Shape
 from mtlkeras.dependence import Dependence
@@ -67,6 +68,7 @@ def build_model(
     _check_heads(heads, [x.name for x in keras.tree.flatten(inputs)])
     _check_spec("sharing", "a scheme", sharing, Sharing)
     _check_spec("dependence", "a dependence", dependence, Dependence)
+    heads, sharing, dependence = chosen_parts(heads, sharing, dependence)
     shared = _checked_shared(sharing or HardSharing(), trunk, inputs, heads)
     picture = _picture(inputs)
     features = {task: dataclasses.replace(shared.features[task], **picture) for task in heads}

@@ -18,6 +18,7 @@ from mtlkeras._model.answering import dependent_outputs, labels_of, predicted
 from mtlkeras._model.gate_entropies import gate_entropies
 from mtlkeras._model.labelled_calls import LabelledCalls
 from mtlkeras._model.objective import TaskObjective
+from mtlkeras._model.only_tasks import chosen_arguments
 from mtlkeras._model.outputs import Outputs, dependence_layer, twin
 from mtlkeras._model.pixel_inputs import check_pixels, model_inputs
 from mtlkeras._model.task_metrics import MetricsOfTasks, TaskMetrics
@@ -122,6 +123,14 @@ class MultiTaskModel(LabelledCalls):
                 does not go with the model.
         """
         tasks = list(self.output)
+        given = {
+            "loss": loss,
+            "loss_weights": loss_weights,
+            "metrics": metrics,
+            "weighted_metrics": weighted_metrics,
+        }
+        given, joint_metrics, balancer = chosen_arguments(given, joint_metrics, balancer, len(tasks))
+        loss, loss_weights, metrics, weighted_metrics = given.values()
         losses = checks.by_task(loss, tasks, "loss")
         for task, value in losses.items():
             if value is None:

@@ -72,6 +72,9 @@ def _train(commands: argparse._SubParsersAction) -> None:
         choices=("one_device", "mirrored", "multi_worker"),
         help="devices to train on: %(choices)s; by default one, without tf.distribute",
     )
+    train.add_argument(
+        "--tasks", type=_tasks, metavar="TASK,...", help="train some of the tasks, without the others"
+    )
     train.add_argument("--dtype-policy", metavar="POLICY", help="Keras dtype policy, such as mixed_bfloat16")
     train.add_argument("--no-export", dest="export", action="store_false", help="write no SavedModel")
     train.add_argument("--quiet", action="store_true", help="print nothing but the run folder")
@@ -220,6 +223,13 @@ def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, received {text!r}")
     return int(text)
+
+
+def _tasks(text: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(","))
+    if "" in names or len(set(names)) < len(names):
+        raise argparse.ArgumentTypeError(f"expected tasks as in a,b, each once, received {text!r}")
+    return names
 
 
 def _setting(text: str) -> tuple[str, str]:

@@ -97,6 +97,7 @@ def _options(args: argparse.Namespace) -> TrainOptions:
     verbose = 0 if args.quiet else 1 if sys.stdout.isatty() else 2
     return TrainOptions(
         **{name: given[name] for name in names},
+        tasks=args.tasks,
         dtype_policy=args.dtype_policy,
         settings=dict(args.settings),
         verbose=verbose,

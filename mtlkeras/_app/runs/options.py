@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ class TrainOptions:
         run_dir: Folder of the run; `None` for the next `runs/<recipe>-N`.
         data_dir: Folder of the data.
         settings: Values of hyperparameters by name.
+        tasks: The tasks to train, where the others are left out.
         overwrite: Whether a run in `run_dir` is replaced.
         check_inputs: Whether NaN or infinity in an input is an error.
         on_nan: `"stop"` to end at a loss of NaN or infinity, `"skip"` to undo and count such steps.
@@ -40,6 +41,7 @@ class TrainOptions:
     run_dir: str | None = None
     data_dir: str | None = None
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    tasks: Sequence[str] | None = None
     overwrite: bool = False
     check_inputs: bool = False
     on_nan: str = "stop"
@@ -56,6 +58,7 @@ class TrainOptions:
         config = {n: v for n, v in dataclasses.asdict(self).items() if n not in _NOT_KEPT}
         if self.data_dir is not None:
             config["data_dir"] = str(Path(self.data_dir).resolve())
+        config["tasks"] = None if self.tasks is None else list(self.tasks)
         return {**config, "settings": {name: str(value) for name, value in self.settings.items()}}
 
     def continued(self, run: RunFolder) -> TrainOptions:
@@ -69,10 +72,11 @@ class TrainOptions:
         before, now = run.config["options"], self.to_config()
         for field in dataclasses.fields(self):
             name = field.name
-            if name in _NOT_KEPT or name == "data_dir" or now[name] in (before[name], _default(field)):
+            first = before.get(name)
+            if name in _NOT_KEPT or name == "data_dir" or now[name] in (first, _default(field)):
                 continue
             raise ValueError(
-                f"The run in {run} began with {name}={before[name]!r} and cannot go on with {now[name]!r}. "
+                f"The run in {run} began with {name}={first!r} and cannot go on with {now[name]!r}. "
                 "Leave it out, or train into another --run-dir."
             )
         here = {n: getattr(self, n) for n in _NOT_KEPT} | {"run_dir": str(run), "overwrite": False}

@@ -78,7 +78,7 @@ def prepare(recipe: Recipe, options: TrainOptions) -> Job:
         data = {split: check_finite(dataset) for split, dataset in data.items()}
     hp.give(steps_per_epoch=count_batches(data["train"]))
     with devices.scope() if devices else contextlib.nullcontext():
-        model = recipe.build(hp)
+        model = recipe.build(hp, options.tasks)
     hp.check()
     data = {split: of_model(dataset, model) for split, dataset in data.items()}
     model.skip_non_finite = options.on_nan == "skip"
@@ -215,7 +215,7 @@ def _fit(job: Job, run: RunFolder, clock: Clock, say: Callable[[str], None]) -> 
 def _callbacks(job: Job, run: RunFolder, clock: Clock) -> list[Any]:
     part = part_of(run.model_file)
     part.unlink(missing_ok=True)
-    monitor = job.recipe.monitor(job.model)
+    monitor = job.recipe.monitor(job.model, job.options.tasks is not None)
     callbacks: list[Any] = [
         StopOnNonFinite(run.state_file),
         keras.callbacks.ModelCheckpoint(part, monitor=monitor, save_best_only=True),
@@ -234,7 +234,7 @@ def _config(job: Job) -> dict[str, Any]:
     return {
         "about": job.recipe.about,
         "expected": job.recipe.constant("RESULT"),
-        "monitor": job.recipe.monitor(job.model),
+        "monitor": job.recipe.monitor(job.model, job.options.tasks is not None),
         "epochs": job.epochs,
         "batch_size": job.batch_size,
         "seed": job.seed,
