@@ -119,6 +119,8 @@ def test_mix_of_requests_labels_each_sentence_for_its_own_tasks(data_dir, monkey
     tasks = describe(recipe.data("valid", 512)).tasks
     counts = {"snips": 700, "alarms": 4_181, "home": 1_076}
     assert {name: tasks[f"{name}_intent"].labelled for name in counts} == counts
+    by_turns = recipe.data("valid", 512, hp=HyperParameters({"schedule": "alternating"}))
+    assert describe(by_turns).examples == sum(counts.values())
     hp = HyperParameters({"sources": "home", "home_folds": "2"})
     few = recipe.data("train", 32, hp=hp)
     assert list(describe(few).tasks) == ["home_intent", "home_slots"] and describe(few).examples == 1_076
