@@ -1,4 +1,4 @@
-"""The command line: `mtlkeras train | evaluate | predict | export | recipes`."""
+"""The command line: `mtlkeras train | tune | baseline | evaluate | predict | export | recipes`."""
 
 from __future__ import annotations
 

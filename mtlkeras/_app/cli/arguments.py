@@ -14,12 +14,13 @@ FORMATS = ("tf_saved_model", "onnx", "litert")
 def parser() -> argparse.ArgumentParser:
     """Returns the parser of all commands."""
     top = argparse.ArgumentParser(
-        "mtlkeras", description="Multi-task models: train, tune, evaluate, predict, export."
+        "mtlkeras", description="Multi-task models: train, tune, compare, evaluate, predict, export."
     )
     top.add_argument("--version", action="version", version=f"mtlkeras {__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _train(commands)
     _tune(commands)
+    _baseline(commands)
     _evaluate(commands)
     _predict(commands)
     _export(commands)
@@ -75,7 +76,7 @@ def _train(commands: argparse._SubParsersAction) -> None:
     train.add_argument(
         "--tasks", type=_tasks, metavar="TASK,...", help="train some of the tasks, without the others"
     )
-    train.add_argument("--dtype-policy", metavar="POLICY", help="Keras dtype policy, such as mixed_bfloat16")
+    _dtype_policy(train)
     train.add_argument("--no-export", dest="export", action="store_false", help="write no SavedModel")
     train.add_argument("--quiet", action="store_true", help="print nothing but the run folder")
 
@@ -140,6 +141,40 @@ _LIMITS = {
 }
 
 
+def _baseline(commands: argparse._SubParsersAction) -> None:
+    command = _add(commands, "baseline", "train the tasks of a recipe together and each alone, and compare")
+    command.add_argument(
+        "recipe",
+        metavar="RECIPE|RUN",
+        help="name of a recipe, path of a recipe's .py file, or folder of a finished run, to be taken over",
+    )
+    command.add_argument(
+        "--seeds",
+        type=_count,
+        default=1,
+        metavar="N",
+        help="number of seeds, from the recipe's on; by default 1",
+    )
+    _count_option(command, "--epochs", "number of epochs, instead of the recipe's")
+    _count_option(command, "--batch-size", "examples in a batch")
+    _seed(command, "the first seed")
+    _run_dir(command, "folder of all runs, to go on in it; by default the next runs/RECIPE-baseline-N")
+    _data_dir(command)
+    _settings(command, "value of a hyperparameter of the recipe; may be given several times")
+    _several(
+        command,
+        "--metric",
+        "metrics",
+        _setting,
+        "metric that a task is compared by, instead of its head's first; may be given several times",
+        "TASK=METRIC",
+    )
+    command.add_argument(
+        "--dtype-policy", metavar="POLICY", help="Keras dtype policy, such as mixed_bfloat16"
+    )
+    command.add_argument("--quiet", action="store_true", help="print nothing but the folder")
+
+
 def _evaluate(commands: argparse._SubParsersAction) -> None:
     evaluate = _add(commands, "evaluate", "evaluate the model of a run")
     _run(evaluate)
@@ -195,6 +230,10 @@ def _count_option(command: argparse.ArgumentParser, name: str, about: str) -> No
 
 def _seed(command: argparse.ArgumentParser, about: str) -> None:
     command.add_argument("--seed", type=int, metavar="N", help=about)
+
+
+def _dtype_policy(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--dtype-policy", metavar="POLICY", help="Keras dtype policy, as mixed_bfloat16")
 
 
 def _run_dir(command: argparse.ArgumentParser, about: str) -> None:

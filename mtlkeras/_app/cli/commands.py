@@ -10,6 +10,7 @@ from typing import Any
 
 import keras
 
+from mtlkeras._app.cli.baseline import baseline as baseline
 from mtlkeras._app.cli.tune import tune as tune
 from mtlkeras._app.hyperparameters import HyperParameters
 from mtlkeras._app.recipe import Recipe, describe_recipe, find_recipe

@@ -127,19 +127,22 @@ def _plain(value: Any) -> Any:
     return value.item() if hasattr(value, "item") else str(value)
 
 
-def create_run(recipe: Recipe, path: Any = None, overwrite: bool = False, **config: Any) -> RunFolder:
+def create_run(
+    recipe: Recipe, path: Any = None, overwrite: bool = False, kind: str = "", **config: Any
+) -> RunFolder:
     """Makes the folder of a new run and puts the recipe into it.
 
     Args:
         recipe: The recipe.
-        path: The folder; `None` for the first free one of `runs/<recipe>-1`, `-2`, ...
+        path: The folder; `None` for the first free one of `runs/<recipe><kind>-1`, `-2`, ...
         overwrite: Whether a run that is there is replaced.
+        kind: What stands behind the recipe's name in that of the folder.
         **config: What is run, for `config.json`.
 
     Raises:
         FileExistsError: If the folder has something in it that may not be replaced.
     """
-    run = RunFolder(_next_free(recipe.name) if path is None else _cleared(Path(path), overwrite))
+    run = RunFolder(_next_free(f"{recipe.name}{kind}") if path is None else _cleared(Path(path), overwrite))
     run.file("recipe.py").write_bytes(recipe.path.read_bytes())
     # Last, and in one step: a folder with this file is a run.
     run.write_config(recipe=recipe.name, status="running", **config)
@@ -206,8 +209,8 @@ def last_run(recipe: str) -> RunFolder:
     runs = [
         run
         for run in map(RunFolder, found)
-        # The folder of a search is one of a run, too, but cannot be trained on.
-        if run.config["recipe"] == recipe and "fingerprint" not in run.config
+        # The folders of a search and of a comparison are those of runs, too, but cannot be trained on.
+        if run.config["recipe"] == recipe and not {"fingerprint", "baseline"} & set(run.config)
     ]
     if not runs:
         raise FileNotFoundError(f"There is no run of {recipe} in {RUNS}/ to go on with.")
@@ -225,10 +228,19 @@ def find_run(name: str) -> RunFolder:
     """
     for path in (Path(name), Path(RUNS) / name):
         if is_run(path):
-            return RunFolder(path)
+            return _single(RunFolder(path))
     if Path(name).is_dir():
         raise FileNotFoundError(f"{name} is not the folder of a run: it has no config.json of one.")
     names = sorted(path.parent.name for path in Path(RUNS).glob("*/config.json"))
     raise FileNotFoundError(
         f"No run '{name}'.{near_match(Path(name).name, names)} Runs in {RUNS}/: {', '.join(names) or 'none'}."
     )
+
+
+def _single(run: RunFolder) -> RunFolder:
+    if "baseline" in run.config:
+        runs = sorted(path.parent.name for path in run.path.glob("*/config.json"))
+        raise FileNotFoundError(
+            f"{run} is a comparison of runs. Name one of them: {', '.join(runs) or 'none yet'}."
+        )
+    return run

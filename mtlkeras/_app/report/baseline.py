@@ -1,0 +1,104 @@
+"""A comparison of tasks together and alone, in words and as tables."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+from mtlkeras._app.report.tables import Table, markdown
+
+_NOISE = 0.05
+"""A difference that would come about by chance so often or more is told as none."""
+
+
+def baseline_table(tasks: Sequence[Any]) -> Table:
+    """Makes the table of a comparison: a row for each task.
+
+    Args:
+        tasks: The tasks, as `mtlkeras._app.runs.baseline.Compared`.
+    """
+    header = ["task", "metric", "together", "alone", "change, %", "p"]
+    rows = []
+    for one in tasks:
+        rows.append(
+            [
+                one.task,
+                one.metric,
+                _with_spread(one.together),
+                _with_spread(one.alone),
+                _with_spread(one.changes, 2, "+"),
+                f"{one.difference.p_value:.3f}",
+            ]
+        )
+    return header, rows
+
+
+def delta_m(tasks: Sequence[Any]) -> list[float]:
+    """Returns by seed the mean of the tasks' relative changes, in percent (Maninis et al. 2019, Δm)."""
+    return [statistics.mean(changes) for changes in zip(*(one.changes for one in tasks), strict=True)]
+
+
+def verdict(tasks: Sequence[Any]) -> list[str]:
+    """Returns a sentence for each task, and one for all."""
+    sentences = [_of_task(one) for one in tasks]
+    changes = delta_m(tasks)
+    seeds = "one seed" if len(changes) == 1 else f"{len(changes)} seeds"
+    return [*sentences, f"Δm of all tasks together: {_with_spread(changes, 2, '+')} % ({seeds})."]
+
+
+def _of_task(one: Any) -> str:
+    found = one.difference
+    if found.p_value >= _NOISE or found.mean == 0:
+        return (
+            f"{one.task}: no difference between together and alone that {found.examples:,} examples can tell."
+        )
+    where = "better together" if found.mean > 0 else "better alone"
+    return (
+        f"{one.task}: {where}, by {abs(found.mean):.4f} an example ({found.low:+.4f} to {found.high:+.4f})."
+    )
+
+
+def baseline_page(
+    title: str, tasks: Sequence[Any], together: dict[str, Any], flops: int | None, seeds: Sequence[int]
+) -> str:
+    """Returns the page of a comparison in Markdown.
+
+    Args:
+        title: What was compared.
+        tasks: The tasks.
+        together: The config of a run of all tasks.
+        flops: The floating-point operations of its model for one example, or `None`.
+        seeds: The seeds.
+    """
+    alone = sum(one.parameters for one in tasks)
+    operations = f"| operations for one example | {flops or 0:,} | {sum(one.flops or 0 for one in tasks):,} |"
+    seconds = sum(statistics.mean(one.seconds) for one in tasks)
+    lines = [
+        f"# {title}",
+        "",
+        *verdict(tasks),
+        "",
+        markdown(baseline_table(tasks)),
+        "",
+        f"Test split, seeds {', '.join(map(str, seeds))}; the epoch of each run is chosen on the validation",
+        "split. ± is the standard deviation over the seeds. An example's score is the share of right labels,",
+        "or minus the absolute error: the difference is its mean over the same examples, with a bootstrap",
+        "interval over them; p is how often signs drawn at random give as much.",
+        "",
+        "| | together | alone, all models |",
+        "| --- | ---: | ---: |",
+        f"| weights | {together['parameters']:,} | {alone:,} |",
+        *(
+            [f"| operations for one example | {flops:,} | {sum(one.flops for one in tasks):,} |"]
+            if flops
+            else []
+        ),
+        f"| seconds of training, a seed | {together['seconds']:.0f} | {seconds:.0f} |",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _with_spread(values: Sequence[float], places: int = 4, sign: str = "") -> str:
+    mean = f"{statistics.mean(values):{sign}.{places}f}"
+    return f"{mean} ± {statistics.stdev(values):.{places}f}" if len(values) > 1 else mean

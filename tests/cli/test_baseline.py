@@ -1,0 +1,67 @@
+"""`mtlkeras baseline`: all tasks together and each alone, resumed where it broke off."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from mtlkeras._app.cli import main
+from mtlkeras._app.runs import baseline
+
+pytestmark = pytest.mark.tensorflow
+
+
+def test_a_comparison_that_breaks_off_goes_on_and_tells_what_helps(tiny, in_tmp, monkeypatch, capsys):
+    words = ["baseline", str(tiny), "--epochs", "1", "--quiet"]
+    kept, trained = baseline.train, []
+
+    def broken(job, say, run=None):
+        if len(trained) == 2:
+            raise KeyboardInterrupt
+        trained.append(list(job.model.heads))
+        return kept(job, say, run)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(baseline, "train", broken)
+        assert main(words) == 130
+    assert trained == [["side", "far"], ["side"]]
+    folder = in_tmp / "runs/tiny-baseline-1"
+    seconds = (folder / "together-3/config.json").stat().st_mtime_ns
+    assert main([*words, "--run-dir", str(folder), "--metric", "far=loss"]) == 0
+    assert (folder / "together-3/config.json").stat().st_mtime_ns == seconds, "it is not trained again"
+    side, far = json.loads((folder / "baseline.json").read_text())
+    assert (side["metric"], side["higher_is_better"], far["metric"]) == ("accuracy", True, "loss")
+    logs = {n: json.loads((folder / n / "metrics.json").read_text()) for n in ("together-3", "side-alone-3")}
+    together, alone = (found["test"]["side_accuracy"] for found in logs.values())
+    assert (side["together"], side["alone"]) == ([together], [alone])
+    with np.load(folder / "together-3/test_scores.npz") as scores:
+        assert scores["side"].mean() == pytest.approx(together) and len(scores["far"]) == 20
+    assert side["difference"]["mean"] == pytest.approx(together - alone)
+    page = (folder / "baseline.md").read_text()
+    assert "Δm of all tasks together" in page and "| side " in page
+    capsys.readouterr()
+    for more, told in (
+        (["--metric", "far=mea"], "Unknown metric 'mea' in --metric of task 'far'. Did you mean 'mae'?"),
+        (["--metric", "fur=mae"], "Unknown task 'fur' in --metric. Did you mean 'far'?"),
+        (["--set", "rate=0.5"], "began with settings={} and cannot go on with {'rate': '0.5'}"),
+    ):
+        assert main([*words, "--run-dir", str(folder), *more]) == 2
+        assert told in capsys.readouterr().err
+    assert main(["evaluate", str(folder)]) == 2
+    assert "is a comparison of runs. Name one of them: far-alone-3, side-alone-3" in capsys.readouterr().err
+
+
+def test_a_finished_run_is_taken_over(trained, in_tmp, capsys):
+    shutil.copytree(trained, in_tmp / "runs/tiny-1")
+    assert main(["baseline", "runs/tiny-1", "--quiet"]) == 0
+    folder = in_tmp / "runs/tiny-baseline-1"
+    copied = json.loads((folder / "together-3/config.json").read_text())
+    alone = json.loads((folder / "far-alone-3/config.json").read_text())
+    assert copied["started"] == json.loads((trained / "config.json").read_text())["started"]
+    assert copied["settings"]["trunk/units"] == alone["settings"]["trunk/units"] == 4
+    capsys.readouterr()
+    assert main(["baseline", "runs/tiny-1", "--epochs", "3"]) == 2
+    assert "has its own epochs: leave it out, or name a recipe" in capsys.readouterr().err
