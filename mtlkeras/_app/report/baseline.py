@@ -89,11 +89,7 @@ def baseline_page(
         "| | together | alone, all models |",
         "| --- | ---: | ---: |",
         f"| weights | {together['parameters']:,} | {alone:,} |",
-        *(
-            [f"| operations for one example | {flops:,} | {sum(one.flops for one in tasks):,} |"]
-            if flops
-            else []
-        ),
+        *([operations] if flops else []),
         f"| seconds of training, a seed | {together['seconds']:.0f} | {seconds:.0f} |",
     ]
     return "\n".join(lines) + "\n"
