@@ -15,6 +15,7 @@ from mtlkeras._app.runs.baseline import (
     baseline_folder,
     compare,
     flops_of,
+    metrics_of,
     take_over,
     train_all,
 )
@@ -30,12 +31,13 @@ def baseline(args: argparse.Namespace) -> None:
     options = _options(args, run)
     first = recipe.constant("SEED") if options.seed is None else options.seed
     seeds = list(range(first, first + args.seeds))
+    metrics = metrics_of(recipe, options, dict(args.metrics))
     folder = baseline_folder(recipe, args.run_dir, options, args.seeds)
     say(f"{recipe.name}: {recipe.about}\ninto {folder}")
     if run is not None:
         take_over(run, folder)
-    tasks = train_all(recipe, options, seeds, folder, say)
-    compared = compare(recipe, folder, tasks, seeds, dict(args.metrics))
+    train_all(recipe, options, list(metrics), seeds, folder, say)
+    compared = compare(recipe, folder, metrics, seeds)
     whole = RunFolder(folder.file(f"{TOGETHER}-{seeds[0]}"))
     title = f"{recipe.name}: tasks together and alone"
     page = baseline_page(title, compared, whole.config, flops_of(whole), seeds)

@@ -6,7 +6,7 @@ import dataclasses
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -24,6 +24,13 @@ from mtlkeras.tuning._directions import log_directions
 
 TOGETHER = "together"
 """Name of the runs that have all tasks; no task's, which begin with the task's name and `-alone`."""
+
+
+class Directed(NamedTuple):
+    """A metric, and whether it is better when it is higher."""
+
+    metric: str
+    higher_is_better: bool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,6 +97,37 @@ def baseline_folder(recipe: Recipe, run_dir: str | None, options: TrainOptions, 
     return run
 
 
+def metrics_of(recipe: Recipe, options: TrainOptions, chosen: Mapping[str, str]) -> dict[str, Directed]:
+    """Returns by task the metric to compare by; nothing is written yet.
+
+    Args:
+        recipe: The recipe.
+        options: How it is trained.
+        chosen: Metrics by task; of the other tasks the first one of the head is taken.
+
+    Raises:
+        ValueError: If the recipe has a single task, or a task or metric is unknown.
+        FileNotFoundError: If the data are not there.
+    """
+    model = prepare(recipe, options).model
+    tasks = list(model.heads)
+    if len(tasks) < 2:
+        raise ValueError(f"Recipe '{recipe.name}' has one task, so there is nothing to compare.")
+    for task in chosen:
+        if task not in tasks:
+            raise unknown_name("task", task, tasks, "--metric")
+    ways = [(*split_name(name, tasks), way) for name, way in log_directions(model).items()]
+    found = {}
+    for task in tasks:
+        own = {metric: way for of, metric, way in ways if of == task and way and metric != "loss"}
+        own["loss"] = "min"
+        name = chosen.get(task, next(iter(own)))
+        if name not in own:
+            raise unknown_name("metric", name, own, f"--metric of task '{task}'")
+        found[task] = Directed(name, own[name] == "max")
+    return found
+
+
 def take_over(run: RunFolder, folder: RunFolder) -> None:
     """Takes a finished run into a comparison as that of all tasks."""
     path = folder.file(f"{TOGETHER}-{run.config['seed']}")
@@ -101,22 +139,18 @@ def take_over(run: RunFolder, folder: RunFolder) -> None:
 
 
 def train_all(
-    recipe: Recipe, options: TrainOptions, seeds: Sequence[int], folder: RunFolder, say: Callable[[str], None]
-) -> list[str]:
-    """Trains what is not trained yet, a seed at a time; returns the tasks.
-
-    Raises:
-        ValueError: If the recipe has a single task.
-    """
-    tasks: list[str] = []
+    recipe: Recipe,
+    options: TrainOptions,
+    tasks: Sequence[str],
+    seeds: Sequence[int],
+    folder: RunFolder,
+    say: Callable[[str], None],
+) -> None:
+    """Trains what is not trained yet, a seed at a time."""
     for seed in seeds:
-        first = _train(recipe, options, seed, folder, TOGETHER, None, say)
-        tasks = first.config["tasks"]
-        if len(tasks) < 2:
-            raise ValueError(f"Recipe '{recipe.name}' has one task, so there is nothing to compare.")
+        _train(recipe, options, seed, folder, TOGETHER, None, say)
         for task in tasks:
             _train(recipe, options, seed, folder, f"{task}-alone", [task], say)
-    return tasks
 
 
 def _train(
@@ -140,57 +174,36 @@ def _train(
 
 
 def compare(
-    recipe: Recipe, folder: RunFolder, tasks: Sequence[str], seeds: Sequence[int], metrics: Mapping[str, str]
+    recipe: Recipe, folder: RunFolder, metrics: Mapping[str, Directed], seeds: Sequence[int]
 ) -> list[Compared]:
     """Returns each task's results on the test split, with the others and alone.
 
     Args:
         recipe: The recipe.
         folder: The comparison, all of whose runs are finished.
-        tasks: The tasks.
+        metrics: Result of `metrics_of`.
         seeds: The seeds.
-        metrics: By task the metric to compare by; by default the first of the head's.
-
-    Raises:
-        ValueError: If a task or a metric is unknown.
     """
-    for task in metrics:
-        if task not in tasks:
-            raise unknown_name("task", task, tasks, "--metric")
     together = [RunFolder(folder.file(f"{TOGETHER}-{seed}")) for seed in seeds]
     whole = [_example_scores(recipe, run) for run in together]
     compared = []
-    for task in tasks:
+    for task, directed in metrics.items():
         alone = [RunFolder(folder.file(f"{task}-alone-{seed}")) for seed in seeds]
-        compared.append(_compared(recipe, task, metrics.get(task), together, whole, alone))
+        single = [_example_scores(recipe, run)[task] for run in alone]
+        name = f"{task}_{directed.metric}"
+        compared.append(
+            Compared(
+                task,
+                *directed,
+                together=[_test_value(run, name) for run in together],
+                alone=[_test_value(run, name) for run in alone],
+                difference=paired_difference(np.stack([scores[task] for scores in whole]), np.stack(single)),
+                parameters=alone[0].config["parameters"],
+                flops=flops_of(alone[0]),
+                seconds=[run.config["seconds"] for run in alone],
+            )
+        )
     return compared
-
-
-def _compared(
-    recipe: Recipe,
-    task: str,
-    metric: str | None,
-    together: Sequence[RunFolder],
-    whole: Sequence[Mapping[str, np.ndarray]],
-    alone: Sequence[RunFolder],
-) -> Compared:
-    directions = _directions(alone[0], task)
-    if metric is not None and metric not in directions:
-        raise unknown_name("metric", metric, directions, f"--metric of task '{task}'")
-    metric = metric or next(iter(directions))
-    single = [_example_scores(recipe, run)[task] for run in alone]
-    configs = [run.config for run in alone]
-    return Compared(
-        task,
-        metric,
-        directions[metric] == "max",
-        [_test_value(run, f"{task}_{metric}") for run in together],
-        [_test_value(run, f"{task}_{metric}") for run in alone],
-        paired_difference(np.stack([scores[task] for scores in whole]), np.stack(single)),
-        configs[0]["parameters"],
-        flops_of(alone[0]),
-        [config["seconds"] for config in configs],
-    )
 
 
 def flops_of(run: RunFolder) -> int | None:
@@ -207,14 +220,6 @@ def flops_of(run: RunFolder) -> int | None:
 
 def _test_value(run: RunFolder, name: str) -> float:
     return float(run.read_json("metrics.json")["test"][name])
-
-
-def _directions(run: RunFolder, task: str) -> dict[str, str]:
-    """Returns the directions of a task's metrics that have one, in the head's order; last the loss."""
-    keras.utils.clear_session()
-    ways = log_directions(run.model())
-    of_head = {split_name(name, [task])[1]: way for name, way in ways.items() if name.startswith(f"{task}_")}
-    return {**{name: way for name, way in of_head.items() if way and name != "loss"}, "loss": "min"}
 
 
 def _example_scores(recipe: Recipe, run: RunFolder) -> dict[str, np.ndarray]:
