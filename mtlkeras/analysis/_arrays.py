@@ -36,3 +36,40 @@ def feature_matrix(value: Any, where: str, least: int = 2) -> np.ndarray:
     if not np.isfinite(array).all():
         raise ValueError(f"{where}: features must be finite; received NaN or infinity.")
     return array.reshape(len(array), -1)
+
+
+def label_rows(features: np.ndarray, labels: Any, owner: str) -> tuple[np.ndarray, np.ndarray]:
+    """Returns features and labels of the examples that have labels.
+
+    Labels come out as classes, whole numbers of shape `(examples,)`, or as numbers, `(examples, numbers)`.
+
+    Raises:
+        ValueError: If there are not as many labels as examples, or fewer than two, or of one class only.
+    """
+    array = as_numpy(labels)
+    if array.dtype.kind not in "buif" or array.ndim not in (1, 2) or len(array) != len(features):
+        raise ValueError(
+            f"{owner}: expected {len(features)} labels, one an example, as whole numbers for classes or as "
+            f"floats; received the type {array.dtype} and the shape {array.shape}."
+        )
+    found = _numbers(array, owner) if array.dtype.kind == "f" else _classes(array, owner)
+    known = ~np.isnan(found).any(axis=1) if found.ndim > 1 else found >= 0
+    if known.sum() < 2:
+        raise ValueError(f"{owner}: expected at least two examples with labels; received {known.sum()}.")
+    if found.ndim == 1 and np.ptp(found[known]) == 0:
+        raise ValueError(
+            f"{owner}: expected at least two classes; received labels of {found[known][0]} only."
+        )
+    return features[known], found[known]
+
+
+def _numbers(array: np.ndarray, owner: str) -> np.ndarray:
+    if np.isinf(array).any():
+        raise ValueError(f"{owner}: labels must be finite, or NaN where one is missing; received infinity.")
+    return array.astype("float64").reshape(len(array), -1)
+
+
+def _classes(array: np.ndarray, owner: str) -> np.ndarray:
+    if array.ndim == 2 and array.shape[1] != 1:
+        raise ValueError(f"{owner}: classes must have shape (examples,); received {array.shape}.")
+    return array.reshape(len(array)).astype("int64")
