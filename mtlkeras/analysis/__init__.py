@@ -8,12 +8,15 @@ from mtlkeras.analysis.group_tasks import TaskGroups, group_tasks
 from mtlkeras.analysis.h_score import h_score
 from mtlkeras.analysis.label_association import LabelAssociation, label_association
 from mtlkeras.analysis.logme import logme
+from mtlkeras.analysis.representation_similarity import representation_similarity
 from mtlkeras.analysis.task_matrix import TaskMatrix
+from mtlkeras.analysis.transferability import Transferability, transferability
 
 __all__ = [
     "LabelAssociation",
     "TaskGroups",
     "TaskMatrix",
+    "Transferability",
     "attention_weights",
     "cka",
     "delta_m",
@@ -22,4 +25,6 @@ __all__ = [
     "h_score",
     "label_association",
     "logme",
+    "representation_similarity",
+    "transferability",
 ]
