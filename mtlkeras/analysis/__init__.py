@@ -1,7 +1,9 @@
 """What a trained model can tell about itself and its tasks."""
 
 from mtlkeras.analysis.attention import attention_weights
+from mtlkeras.analysis.calibration import Calibration, calibration, calibration_by_task
 from mtlkeras.analysis.cka import cka
+from mtlkeras.analysis.confusion import Confusion, confusion, confusion_by_task
 from mtlkeras.analysis.delta_m import delta_m
 from mtlkeras.analysis.gates import gates
 from mtlkeras.analysis.group_tasks import TaskGroups, group_tasks
@@ -9,16 +11,26 @@ from mtlkeras.analysis.h_score import h_score
 from mtlkeras.analysis.label_association import LabelAssociation, label_association
 from mtlkeras.analysis.logme import logme
 from mtlkeras.analysis.representation_similarity import representation_similarity
+from mtlkeras.analysis.slices import SliceScores, scores_by_slice
 from mtlkeras.analysis.task_matrix import TaskMatrix
 from mtlkeras.analysis.transferability import Transferability, transferability
+from mtlkeras.analysis.worst_errors import WorstErrors, worst_errors
 
 __all__ = [
+    "Calibration",
+    "Confusion",
     "LabelAssociation",
+    "SliceScores",
     "TaskGroups",
     "TaskMatrix",
     "Transferability",
+    "WorstErrors",
     "attention_weights",
+    "calibration",
+    "calibration_by_task",
     "cka",
+    "confusion",
+    "confusion_by_task",
     "delta_m",
     "gates",
     "group_tasks",
@@ -26,5 +38,7 @@ __all__ = [
     "label_association",
     "logme",
     "representation_similarity",
+    "scores_by_slice",
     "transferability",
+    "worst_errors",
 ]

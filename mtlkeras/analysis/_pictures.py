@@ -13,6 +13,8 @@ from mtlkeras._types import PathLike
 # Okabe and Ito's colours, which people with any colour vision tell apart.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 
+_MOST_WITH_TEXT = 30
+
 Table = dict[str, list[Any]]
 """Columns by name, all of one length: what `pandas.DataFrame` takes."""
 
@@ -53,7 +55,7 @@ def heat_map(
     limits: tuple[float, float],
     texts: np.ndarray | None = None,
 ) -> None:
-    """Draws a matrix in colours, with its numbers written in; NaN is left empty.
+    """Draws a matrix in colours, with its numbers written in where there is room; NaN is left empty.
 
     Args:
         axis: Where to draw.
@@ -68,6 +70,8 @@ def heat_map(
     axis.set_yticks(range(len(rows)), rows)
     turned = {"rotation": 45, "ha": "right"} if max(map(len, columns)) > 3 else {}
     axis.set_xticks(range(len(columns)), columns, **turned)
+    if max(values.shape) > _MOST_WITH_TEXT:
+        return
     largest = max(abs(low), abs(high))
     for row, column in np.ndindex(values.shape):
         value = values[row, column]
