@@ -10,6 +10,11 @@ from mtlkeras.analysis.group_tasks import TaskGroups, group_tasks
 from mtlkeras.analysis.h_score import h_score
 from mtlkeras.analysis.label_association import LabelAssociation, label_association
 from mtlkeras.analysis.logme import logme
+from mtlkeras.analysis.regularisation import (
+    RegularisationEfficiency,
+    SweepCurve,
+    regularisation_efficiency,
+)
 from mtlkeras.analysis.representation_similarity import representation_similarity
 from mtlkeras.analysis.slices import SliceScores, scores_by_slice
 from mtlkeras.analysis.task_matrix import TaskMatrix
@@ -20,7 +25,9 @@ __all__ = [
     "Calibration",
     "Confusion",
     "LabelAssociation",
+    "RegularisationEfficiency",
     "SliceScores",
+    "SweepCurve",
     "TaskGroups",
     "TaskMatrix",
     "Transferability",
@@ -37,6 +44,7 @@ __all__ = [
     "h_score",
     "label_association",
     "logme",
+    "regularisation_efficiency",
     "representation_similarity",
     "scores_by_slice",
     "transferability",
