@@ -76,10 +76,12 @@ class Places:
             return [(tensor, self._mask) for name, tensor in named if name != "mask"]
         if place in self._taps:
             return [(self._taps[place], self._mask)]
-        layers = {layer.name: layer for layer in self.trunk.layers}
-        if place not in layers or not isinstance(layers[place].output, keras.KerasTensor):
-            raise unknown_name("place", place, [*self.names, *layers], f"at= of {self._asked_by}")
-        return [(layers[place].output, None)]  # The time may have been pooled there.
+        layers = {layer.name: layer.output for layer in self.trunk.layers}
+        tensors = {name: tensor for name, tensor in layers.items() if isinstance(tensor, keras.KerasTensor)}
+        if place not in tensors:
+            known = dict.fromkeys((*self.names, *tensors))
+            raise unknown_name("place", place, known, f"at= of {self._asked_by}")
+        return [(tensors[place], None)]  # The time may have been pooled there.
 
 
 def _pooled(tensor: Any, mask: Any) -> Any:

@@ -196,7 +196,7 @@ def _curve(task: str, series: str, points: list[tuple[str, float, float]], direc
     if len(points) < 2 or np.ptp(gaps) <= 1e-12 * np.abs([train, test]).max():
         raise ValueError(
             f"{_NAME}: the sweep of {of} needs settings of different gaps between training and test "
-            f"score; received {len(points)} with gaps from {gaps.min():.4g} to {gaps.max():.4g}."
+            f"score; received {len(points)} of gaps from {gaps.min():.4g} to {gaps.max():.4g}."
         )
     off = gaps - gaps.mean()
     slope = float(off @ (test - test.mean()) / (off @ off))

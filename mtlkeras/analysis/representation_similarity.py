@@ -65,7 +65,8 @@ def representation_similarity(
         - Vandenhende et al. 2020, Branched Multi-Task Networks: Deciding What Layers to Share (by depth).
     """
     if not isinstance(models, Mapping) or len(models) < 2:
-        raise ValueError(f"{_NAME}: expected a dict of at least two models by name; received {models!r}.")
+        received = [*models] if isinstance(models, Mapping) else type(models).__name__
+        raise ValueError(f"{_NAME}: expected a dict of at least two models by name; received {received}.")
     of_models = {name: Places(model, f"{_NAME}, model '{name}'") for name, model in models.items()}
     chosen = [at] if isinstance(at, str) else list(at) if at is not None else _in_common(of_models)
     features = {name: places.features(x, chosen, batch_size=batch_size) for name, places in of_models.items()}

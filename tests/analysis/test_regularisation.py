@@ -74,7 +74,7 @@ def test_tasks_and_series_are_measured_apart():
 @pytest.mark.parametrize(
     ("rows", "directions", "said"),
     [
-        (sweep([0.9], [0.6]), "up", "settings of different gaps .* received 1 with gaps from 0.3 to 0.3"),
+        (sweep([0.9], [0.6]), "up", "settings of different gaps .* received 1 of gaps from 0.3 to 0.3"),
         (sweep([0.9, 0.8], [0.6, 0.5]), "up", "settings of different gaps"),
         ([], "up", "no row"),
         ([{"task": "a", "train": 1.0}], "up", "row 0 has no 'test'"),
