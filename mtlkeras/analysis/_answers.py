@@ -60,6 +60,8 @@ def answers_by_task(model: Any, x: Data, y: Labels, asked_by: str, batch_size: i
             raise ValueError(
                 f"{asked_by}: task '{task}' has {len(labels[task])} labels for {len(rows)} examples."
             )
+        if not len(rows):
+            raise ValueError(f"{asked_by}: there are no examples.")
         judge = _of_entries if model.heads[task].label_form.by_entry else _of_classes
         found[task] = judge(task, model.output_layers[task], rows, labels[task])
     return found

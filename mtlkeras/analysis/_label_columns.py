@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -66,7 +67,7 @@ def _columns(task: str, head: Head, labels: np.ndarray) -> list[Column]:
     if not form.by_entry:
         return [Column(task, task, False, _classes(form, labels))]
     count = form.count
-    values = with_gaps(labels, form.are_numbers).reshape(len(labels), -1, count)
+    values = with_gaps(labels, form.are_numbers).reshape(len(labels), _places(labels) // count, count)
     by_step = values.shape[1] > 1
     return [
         Column(task, name, form.are_numbers, values[..., i] if by_step else values[:, 0, i])
@@ -79,7 +80,12 @@ def _classes(form: Any, labels: np.ndarray) -> np.ndarray:
     if getattr(form, "are_rows", None) is not None and form.are_rows(labels):
         missing = (np.isnan(labels) | (labels < 0)).any(axis=-1)
         return np.where(missing, np.nan, np.argmax(np.nan_to_num(labels), axis=-1))
-    return with_gaps(labels.reshape(len(labels), -1) if labels.ndim > 1 else labels, False)
+    return with_gaps(labels.reshape(len(labels), _places(labels)) if labels.ndim > 1 else labels, False)
+
+
+def _places(labels: np.ndarray) -> int:
+    """Returns how many entries the labels of an example have."""
+    return math.prod(labels.shape[1:])
 
 
 def with_gaps(labels: np.ndarray, are_numbers: bool) -> np.ndarray:

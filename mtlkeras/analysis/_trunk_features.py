@@ -9,6 +9,8 @@ import keras
 import numpy as np
 
 from mtlkeras._errors import unknown_name
+from mtlkeras._keras_private import ordered_nodes
+from mtlkeras._model.answering import predicted
 from mtlkeras._model.pixel_inputs import model_inputs
 from mtlkeras._types import Data
 from mtlkeras.sharing.base import TRUNK
@@ -61,9 +63,8 @@ class Places:
             ValueError: If there is no such place.
         """
         wanted = {place: [_pooled(*found) for found in self._tensors(place)] for place in places}
-        found = keras.Model(self.trunk.input, wanted).predict(
-            model_inputs(self.trunk, x), **{"verbose": 0, **kwargs}
-        )
+        predict = keras.Model(self.trunk.input, wanted).predict
+        found = predicted(predict, model_inputs(self.trunk, x), **{"verbose": 0, **kwargs})
         return {
             place: np.concatenate([np.asarray(a, "float64") for a in found[place]], 1) for place in places
         }
@@ -76,8 +77,9 @@ class Places:
             return [(tensor, self._mask) for name, tensor in named if name != "mask"]
         if place in self._taps:
             return [(self._taps[place], self._mask)]
-        layers = {layer.name: layer.output for layer in self.trunk.layers}
-        tensors = {name: tensor for name, tensor in layers.items() if isinstance(tensor, keras.KerasTensor)}
+        # Of the trunk's own graph: the outputs of a model within it are of another.
+        nodes = [node for node in ordered_nodes(self.trunk) if len(node.outputs) == 1]
+        tensors = {node.operation.name: node.outputs[0] for node in reversed(nodes)}
         if place not in tensors:
             known = dict.fromkeys((*self.names, *tensors))
             raise unknown_name("place", place, known, f"at= of {self._asked_by}")

@@ -103,6 +103,8 @@ def scores_by_slice(
     arrays = input_arrays(model, x, _NAME)
     labels, _ = check_arrays(y, None, model.heads)
     rows = count_of(arrays)
+    if not rows:
+        raise ValueError(f"{_NAME}: there are no examples.")
     for task, values in labels.items():
         if len(values) != rows:
             raise ValueError(f"{_NAME}: task '{task}' has {len(values)} labels for {rows} examples.")

@@ -114,6 +114,8 @@ def worst_errors(
         raise ValueError(
             f"{_NAME}: task '{task}' has {len(labels[task])} labels for {count_of(arrays)} examples."
         )
+    if not count_of(arrays):
+        raise ValueError(f"{_NAME}: there are no examples.")
     outputs = layer.head.one_length(model.predict(arrays, batch_size=batch_size, verbose=0)[task])
     own = _of_steps(layer.head, labels[task], outputs)
     losses = _losses(task, layer, own, outputs)

@@ -7,7 +7,6 @@ models that were loaded, or cloned, are read too.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import random
 import re
 from collections.abc import Iterator
@@ -35,8 +34,8 @@ def spec_within(trunk: keras.Model) -> Any:
 def features_within(trunk: keras.Model) -> Features | None:
     """Returns what the spec of a trunk offers, as tensors of the trunk; `None` if it was made by none.
 
-    What the trunk leaves out, as no head reads it, is left out. Under a scheme that has several trunks of the
-    spec, or parts of them in models, there is none.
+    What the trunk leaves out with its weights, as no head reads it, is left out. Under a scheme that has
+    several trunks of the spec, or parts of them in models, there is none.
 
     Args:
         trunk: The shared model.
@@ -45,36 +44,59 @@ def features_within(trunk: keras.Model) -> Features | None:
     if layer is None or layer.sharing is not None:
         return None
     spec = spec_within(trunk)
+    inner = as_inner(trunk.input)
     with leaving_no_trace():
-        made = spec(as_inner(trunk.input))
-    wanted = {kind: getattr(made, kind) for kind in (*KINDS, "mask")} | {
-        ("tap", name): tensor for name, tensor in made.taps.items()
-    }
-    found = _same_tensors({key: x for key, x in wanted.items() if x is not None}, trunk)
-    kinds = {key: tensor for key, tensor in found.items() if isinstance(key, str)}
-    taps = {key[1]: tensor for key, tensor in found.items() if not isinstance(key, str)}
-    return dataclasses.replace(Features(**kinds, source=spec), taps=taps)
+        made = spec(inner)
+    ends = {kind: getattr(made, kind) for kind in (*KINDS, "mask") if getattr(made, kind) is not None}
+    inputs = zip(map(id, keras.tree.flatten(inner)), keras.tree.flatten(trunk.input), strict=True)
+    same = _SameTensors([*ends.values(), *made.taps.values()], trunk, dict(inputs))
+    taps = {name: same(tensor) for name, tensor in made.taps.items()}
+    return Features(
+        **{kind: same(tensor) for kind, tensor in ends.items()},
+        taps={name: tensor for name, tensor in taps.items() if tensor is not None},
+        source=spec,
+    )
 
 
 def _output_layer(trunk: Any) -> TrunkOutput | None:
     return next((layer for layer in trunk.layers if isinstance(layer, TrunkOutput)), None)
 
 
-def _same_tensors(wanted: dict[Any, Any], trunk: Any) -> dict[Any, Any]:
-    """Returns the tensors of a trunk that operations of the same names give, as far as it has them."""
-    theirs = _operations_behind(list(wanted.values()))
-    key_of = dict(zip(map(id, theirs), keys(theirs), strict=True))
-    nodes = ordered_nodes(trunk)
-    own = list({id(node.operation): node.operation for node in nodes}.values())
-    operation_of = dict(zip(keys(own), own, strict=True))
-    found = {}
-    for name, tensor in wanted.items():
+class _SameTensors:
+    """Gives for tensors that a spec made those of a trunk: the results of operations of the same names.
+
+    Args:
+        made: The tensors that will be asked for.
+        trunk: The trunk.
+        known: By id the trunk's inputs for those that the spec was called with.
+    """
+
+    def __init__(self, made: list[Any], trunk: Any, known: dict[int, Any]) -> None:
+        behind = _operations_behind(made)
+        self._key_of = dict(zip(map(id, behind), keys(behind), strict=True))
+        self._nodes = ordered_nodes(trunk)
+        own = list({id(node.operation): node.operation for node in self._nodes}.values())
+        self._own = dict(zip(keys(own), own, strict=True))
+        self._known = known
+
+    def __call__(self, tensor: Any) -> Any:
+        """Returns the trunk's tensor; `None` if weights are needed that it does not have."""
+        if id(tensor) not in self._known:
+            self._known[id(tensor)] = self._found(tensor)
+        return self._known[id(tensor)]
+
+    def _found(self, tensor: Any) -> Any:
         call = call_behind(tensor)
-        operation = operation_of.get(key_of[id(call.operation)])
-        calls = [node for node in nodes if node.operation is operation]
+        operation = self._own.get(self._key_of[id(call.operation)])
+        calls = [node for node in self._nodes if node.operation is operation]
         if operation is not None and call.number < len(calls):
-            found[name] = calls[call.number].outputs[place_among_results(tensor)]
-    return found
+            return calls[call.number].outputs[place_among_results(tensor)]
+        # What stands beside the path to the heads, such as the pooling before one that there is not.
+        given = {id(x): self(x) for x in call.inputs}
+        if getattr(call.operation, "variables", ()) or any(x is None for x in given.values()):
+            return None
+        args, kwargs = keras.tree.map_structure(lambda x: given.get(id(x), x), call.arguments)
+        return keras.tree.flatten(call.operation(*args, **kwargs))[place_among_results(tensor)]
 
 
 def _operations_behind(tensors: list[Any]) -> list[Any]:

@@ -129,7 +129,7 @@ def test_rows_as_labels_and_labels_that_are_no_class():
         confusion_by_task(model, X, {"kind": unseen})
 
 
-@pytest.mark.parametrize("kind", [Tagging, CRFTagging])
+@pytest.mark.parametrize("kind", [Tagging, pytest.param(CRFTagging, marks=pytest.mark.slow_on_jax)])
 def test_tags_count_one_by_one_and_padding_does_not(kind):
     trunk = mtlkeras.trunks.LSTM(units=4, depth=1, embedding_units=4, vocabulary_size=9)
     model = mtlkeras.build_model(keras.Input((None,), dtype="int32"), trunk, {"t": kind(("x", "y", "z"))})

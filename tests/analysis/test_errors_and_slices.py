@@ -49,6 +49,7 @@ def test_labels_and_answers_are_those_that_a_person_wants():
     assert marks.answers == tuple(said["marks"][i] for i in marks.indices)
 
 
+@pytest.mark.slow_on_jax
 def test_tags_with_other_padding_than_the_model_gives():
     trunk = mtlkeras.trunks.LSTM(units=4, depth=1, embedding_units=4, vocabulary_size=9)
     model = mtlkeras.build_model(keras.Input((None,), dtype="int32"), trunk, {"t": CRFTagging(("x", "y"))})

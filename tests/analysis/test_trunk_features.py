@@ -29,6 +29,7 @@ def build(trunk=None, heads=None, inputs=(6, 6, 1), **kwargs):
         (TinyTrunk(), (6, 6, 1), X),
         (trunks.MLP(depth=2, width=4), (4,), X[:, :4, 0, 0]),
         (trunks.CNNAttention(width=4, depth=2, vocabulary_size=9), keras.Input((4,), dtype="int32"), TOKENS),
+        (trunks.BERT(width=4, depth=1, heads=1, vocabulary_size=9), keras.Input((4,), dtype="int32"), TOKENS),
         (trunks.DPCNN(width=4, vocabulary_size=9), keras.Input((None,), dtype="int32"), TOKENS),
     ],
     ids=lambda value: getattr(type(value), "__name__", "") if isinstance(value, trunks.Trunk) else "",
