@@ -354,6 +354,7 @@ CASES: dict[str, Callable] = {
     ),
     "H-score of numbers": lambda: analysis.h_score(X, Y["size"]),
     "Calibration of numbers": lambda: analysis.calibration_by_task(tiny_model(), X, {"size": Y["size"]}),
+    "Temperature of an ordinal task": lambda: analysis.scale_temperature(tiny_model(), X, Y, tasks=["grade"]),
     "Sweep of one setting": lambda: analysis.regularisation_efficiency(
         [{"task": "kind", "train": 0.9, "test": 0.8}]
     ),

@@ -18,6 +18,7 @@ from mtlkeras.analysis.regularisation import (
 from mtlkeras.analysis.representation_similarity import representation_similarity
 from mtlkeras.analysis.slices import SliceScores, scores_by_slice
 from mtlkeras.analysis.task_matrix import TaskMatrix
+from mtlkeras.analysis.temperature import scale_temperature
 from mtlkeras.analysis.transferability import Transferability, transferability
 from mtlkeras.analysis.worst_errors import WorstErrors, worst_errors
 
@@ -46,6 +47,7 @@ __all__ = [
     "logme",
     "regularisation_efficiency",
     "representation_similarity",
+    "scale_temperature",
     "scores_by_slice",
     "transferability",
     "worst_errors",
