@@ -8,7 +8,7 @@ import pytest
 
 import mtlkeras
 from mtlkeras import trunks
-from mtlkeras.analysis import cka, h_score, logme, representation_similarity, transferability
+from mtlkeras.analysis import Transferability, cka, h_score, logme, representation_similarity, transferability
 from mtlkeras.analysis._trunk_features import Places
 from mtlkeras.heads import Classification, MultiLabel, Regression, Tagging
 from tests.support import TinyStages, TinyTrunk, examples
@@ -28,7 +28,6 @@ def build(trunk=None, heads=None, inputs=(6, 6, 1), **kwargs):
         (TinyStages(), (6, 6, 1), X),
         (TinyTrunk(), (6, 6, 1), X),
         (trunks.MLP(depth=2, width=4), (4,), X[:, :4, 0, 0]),
-        (trunks.CNNAttention(width=4, depth=2, vocabulary_size=9), keras.Input((4,), dtype="int32"), TOKENS),
         (trunks.BERT(width=4, depth=1, heads=1, vocabulary_size=9), keras.Input((4,), dtype="int32"), TOKENS),
         (trunks.DPCNN(width=4, vocabulary_size=9), keras.Input((None,), dtype="int32"), TOKENS),
     ],
@@ -46,15 +45,12 @@ def test_features_at_taps_are_those_that_heads_read_there(trunk, inputs, x):
     np.testing.assert_allclose(found["end"], plain.trunk(x), rtol=1e-4, atol=1e-5)
 
 
-def test_a_loaded_model_and_a_clone_have_the_same_places(tmp_path):
-    model = build(trunks.ResNet(depth=8, width=4, normalization="group"))
+def test_a_loaded_model_has_the_same_places(tmp_path):
+    model = build(trunks.ResNet(depth=8, width=2, normalization="group"))
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
-    places = Places(model, "test").names
-    assert places == ["stem", "stage_1", "stage_2", "stage_3", "end"]
-    for other in (loaded, keras.models.clone_model(model)):
-        assert Places(other, "test").names == places
-    found = [Places(m, "test").features(X, ["stage_2"])["stage_2"] for m in (model, loaded)]
+    assert Places(loaded, "test").names == ["stem", "stage_1", "stage_2", "stage_3", "end"]
+    found = [Places(m, "test").features(X[:3], ["stage_2"])["stage_2"] for m in (model, loaded)]
     np.testing.assert_allclose(*found, rtol=1e-5)
 
 
@@ -129,12 +125,14 @@ def test_a_trunk_that_knows_the_task_suits_it_better_than_one_that_does_not():
 
 
 def test_pictures_name_what_they_show(tmp_path):
-    figure = transferability(build(), X, Y["kind"], Classification(3)).plot(tmp_path / "t.png")
+    scores = Transferability(("conv", "end"), (-1.0, -0.5), (0.2, 0.3), 24)
+    figure = scores.plot(tmp_path / "t.svg")
     assert [axis.get_title(loc="left") for axis in figure.axes] == [
         "LogME of 24 examples",
         "H-score of 24 examples",
     ]
-    assert len(transferability(build(), X, Y["size"], Regression(2)).plot().axes) == 1
+    numbers = Transferability(("conv", "end"), (-1.0, -0.5), (np.nan, np.nan), 24)
+    assert len(numbers.plot().axes) == 1
 
 
 @pytest.mark.parametrize(
