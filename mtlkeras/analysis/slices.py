@@ -10,6 +10,7 @@ import numpy as np
 
 from mtlkeras._errors import unknown_name
 from mtlkeras._fields import whole_number
+from mtlkeras._missing import MISSING
 from mtlkeras._model.model import MultiTaskModel
 from mtlkeras._model.ways_in import check_arrays
 from mtlkeras._types import ArrayLike, Inputs, Labels, PathLike
@@ -110,11 +111,12 @@ def scores_by_slice(
             raise ValueError(f"{_NAME}: task '{task}' has {len(values)} labels for {rows} examples.")
     parts = {ALL: np.ones(rows, bool)} | _parts(_values(arrays, by, rows), whole_number(_NAME, "bins", bins))
     logs = [_evaluated(model, arrays, labels, part, batch_size) for part in parts.values()]
-    names = logs[0].keys() & set().union(*logs)
+    labelled = [task for task, values in labels.items() if _any_known(values)]
+    names = [name for name in logs[0] if _task_of(name, model.heads) in (None, *labelled)]
     return SliceScores(
         tuple(parts),
         tuple(int(part.sum()) for part in parts.values()),
-        {name: tuple(log[name] for log in logs) for name in logs[0] if name in names},
+        {name: tuple(log.get(name, np.nan) for log in logs) for name in names},
     )
 
 
@@ -166,12 +168,12 @@ def _evaluated(
     """Returns the scores of a part, with NaN for those of tasks that have no label there."""
     own = {task: values[part] for task, values in labels.items()}
     logs = model.evaluate(taken(arrays, part), own, batch_size=batch_size, verbose=0, return_dict=True)
-    bare = [task for task in model.heads if task not in own or not _any_known(model.heads[task], own[task])]
+    bare = [task for task in model.heads if task not in own or not _any_known(own[task])]
     return {name: np.nan if _task_of(name, model.heads) in bare else value for name, value in logs.items()}
 
 
-def _any_known(head: Any, values: np.ndarray) -> bool:
-    gaps = np.isnan(values) if values.dtype.kind == "f" else values == -1
+def _any_known(values: np.ndarray) -> bool:
+    gaps = np.isnan(values) if values.dtype.kind == "f" else values == MISSING
     return bool((~gaps).any())
 
 

@@ -112,6 +112,7 @@ def test_each_slice_is_evaluated_by_itself():
 def test_the_values_of_an_input_are_the_parts():
     model, x, y = model_of_columns()
     found = scores_by_slice(model, x, {"k_two": y["k_two"]}, by="length", bins=2)
+    assert set(found.scores) == {"loss", "k_two_loss"}
     assert found.slices == ("all", "0 to 19.5", "19.5 to 39") and found.examples == (40, 20, 20)
 
 
