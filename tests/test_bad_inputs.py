@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 import mtlkeras
-from mtlkeras import balancers
+from mtlkeras import analysis, balancers
 from mtlkeras._app.runs.search_workers import Workers
 from mtlkeras._versions import NEWEST
 from mtlkeras.dependence import TaskChain
@@ -340,6 +340,26 @@ CASES: dict[str, Callable] = {
     "More levels than the trunk has stages": lambda: shared(mtlkeras.sharing.PLE(levels=3)),
     "Tap for the gates that the trunk has not": lambda: shared(mtlkeras.sharing.MMoE(gate_sees="hiden_1")),
     "Gates of a model that has none": lambda: mtlkeras.analysis.gates(shared(None), X),
+    "Baseline of another task": lambda: analysis.delta_m({"kind": 0.8}, {"kinds": 0.7}),
+    "Baseline of 0": lambda: analysis.delta_m({"kind": 0.8}, {"kind": 0.0}),
+    "Unknown measure of association": lambda: analysis.label_association(Y, tiny_model(), classes="cramers"),
+    "Association of one task": lambda: analysis.label_association({"kind": Y["kind"]}, tiny_model()),
+    "Similarity of one model": lambda: analysis.representation_similarity({"kind": tiny_model()}, X),
+    "Similarity at an unknown place": lambda: analysis.representation_similarity(
+        {"a": tiny_model(), "b": tiny_model()}, X, at="cnv"
+    ),
+    "Groups by a matrix with a gap": lambda: analysis.group_tasks(np.full((2, 2), np.nan), 1, ("a", "b")),
+    "Transferability for labels of steps": lambda: analysis.transferability(
+        tiny_model(), X, np.ones((6, 3), int), mtlkeras.heads.Tagging(TAGS)
+    ),
+    "H-score of numbers": lambda: analysis.h_score(X, Y["size"]),
+    "Calibration of numbers": lambda: analysis.calibration_by_task(tiny_model(), X, {"size": Y["size"]}),
+    "Temperature of an ordinal task": lambda: analysis.scale_temperature(tiny_model(), X, Y, tasks=["grade"]),
+    "Sweep of one setting": lambda: analysis.regularisation_efficiency(
+        [{"task": "kind", "train": 0.9, "test": 0.8}]
+    ),
+    "Unknown task in worst errors": lambda: analysis.worst_errors(tiny_model(), X, Y, "kinds"),
+    "Slices by an unknown input": lambda: analysis.scores_by_slice(tiny_model(), {"x": X}, Y, by="y"),
     "Names that do not fit the classes": lambda: Classification(3, class_names=("a", "b")),
     "Ordinal head with two classes": lambda: mtlkeras.heads.Ordinal(2),
     "Unknown task in a chain": lambda: chained(order=("kind", "grad")),

@@ -141,6 +141,19 @@ class TaskObjective:
             values = ops.where(counted, values * weights, 0.0)
         return ops.sum(values), ops.sum(ops.cast(counted, "float32"))
 
+    def losses(self, y: Any, answer: Answer) -> tuple[Any, Any]:
+        """Returns the loss of each unit that the task's mean is over, and which of them have a label.
+
+        An example is one unit, or each of its steps or pixels where the head counts those.
+
+        Args:
+            y: Labels, checked.
+            answer: The task's outputs, with their scores where they are known.
+        """
+        targets, mask = self.labels(y, self.head.in_a_row(answer.output, 1))
+        values, mask = self._values(targets, mask, answer, None)
+        return self._by_unit(values, mask, None)
+
     def _by_unit(self, values: Any, mask: Any, joint: Any) -> tuple[Any, Any]:
         """Returns the values of what the task's mean is over, and which of them count."""
         if self._loss is None and joint is not None and len(mask.shape) == 2:

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import random
-import re
-from collections.abc import Iterator
 from typing import Any
 
 import keras
-import numpy as np
 
 from mtlkeras._keras_private import call_behind, functional_within, has_graph
-from mtlkeras.layers.trunk_output import TrunkOutput
 from mtlkeras.trunks._apart import as_inner
+from mtlkeras.trunks._rebuilt import keys, leaving_no_trace, spec_within
 
 
 def stages_of(trunk: keras.Model, layers: list[Any]) -> dict[str, list[Any]]:
@@ -27,23 +22,21 @@ def stages_of(trunk: keras.Model, layers: list[Any]) -> dict[str, list[Any]]:
         trunk: The shared model.
         layers: Its layers, those within models too.
     """
-    spec = next((layer.trunk for layer in trunk.layers if isinstance(layer, TrunkOutput)), None)
+    spec = spec_within(trunk)
     if spec is None:
         return {}
-    if "weights" in spec.field_names():
-        spec = spec.replace(weights=None)  # Files need not be read for the names.
-    with _leaving_no_trace():
+    with leaving_no_trace():
         try:
             made = _made(spec, as_inner(trunk.input))
         except NotImplementedError:
             return {}
-    keys = dict(zip(map(id, layers), _keys(layers), strict=True))
+    own = dict(zip(map(id, layers), keys(layers), strict=True))
     every = [layer for found in made.values() for layer in found]
-    theirs = dict(zip(map(id, every), _keys(every), strict=True))
+    theirs = dict(zip(map(id, every), keys(every), strict=True))
     stages: dict[str, list[Any]] = {}
     for name, found in made.items():
         wanted = {theirs[id(layer)] for layer in found}
-        stages[name] = [layer for layer in layers if keys[id(layer)] in wanted]
+        stages[name] = [layer for layer in layers if own[id(layer)] in wanted]
     return stages
 
 
@@ -81,37 +74,3 @@ def _units(layer: Any) -> list[Any]:
     if not has_graph(functional_within(layer)):
         return [layer]
     return [unit for inner in functional_within(layer).layers for unit in _units(inner)]
-
-
-def _keys(layers: list[Any]) -> list[Any]:
-    """Returns for each layer its name; for names that Keras counted, the place among those alike."""
-    numbered: dict[str, list[int]] = {}
-    parsed = [_counted(layer) for layer in layers]
-    for found in parsed:
-        if found is not None:
-            numbered.setdefault(found[0], []).append(found[1])
-    ranks = {base: sorted(set(numbers)) for base, numbers in numbered.items()}
-    return [
-        layer.name if found is None else (found[0], ranks[found[0]].index(found[1]))
-        for layer, found in zip(layers, parsed, strict=True)
-    ]
-
-
-def _counted(layer: Any) -> tuple[str, int] | None:
-    """Returns what Keras made a name of, the class and a count, if it did."""
-    base, number = re.fullmatch(r"(.*?)(?:_(\d+))?", layer.name).groups()  # type: ignore[union-attr]
-    if base.replace("_", "") != type(layer).__name__.lower():
-        return None
-    return base, int(number or 0)
-
-
-@contextlib.contextmanager
-def _leaving_no_trace() -> Iterator[None]:
-    """Has layers make no weights, and draw no random numbers that others would miss."""
-    states = random.getstate(), np.random.get_state()
-    try:
-        with keras.StatelessScope(initialize_variables=False):
-            yield
-    finally:
-        random.setstate(states[0])
-        np.random.set_state(states[1])

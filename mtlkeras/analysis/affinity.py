@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from mtlkeras.analysis.gradients import GradientProbe
+from mtlkeras.analysis.task_matrix import TaskMatrix
 
 
-def task_affinity(model: Any, data: Any, learning_rate: float = 1e-2) -> np.ndarray:
+def task_affinity(model: Any, data: Any, learning_rate: float = 1e-2) -> TaskMatrix:
     """Returns how much a step for one task lowers the loss of each (Fifty et al. 2021, TAG, eq. 1).
 
     With theta' = theta - learning_rate * grad L_i on the shared layers alone, the affinity of i to j is
@@ -25,8 +26,8 @@ def task_affinity(model: Any, data: Any, learning_rate: float = 1e-2) -> np.ndar
         learning_rate: Length of the step, in gradients.
 
     Returns:
-        Float64 `(tasks, tasks)`, from the row's task to the column's; NaN where one has no labels, or the
-        loss of the column's is zero.
+        The affinities, from the row's task to the column's; NaN where one has no labels, or the loss of the
+        column's is zero. `group_tasks` takes them.
 
     Raises:
         ValueError: If the rate is not positive, the model is not compiled, its tasks share no trainable
@@ -39,7 +40,7 @@ def task_affinity(model: Any, data: Any, learning_rate: float = 1e-2) -> np.ndar
     model = mtlkeras.build_model((8,), mtlkeras.trunks.MLP(), heads)
     model.compile("adam")
     x, y = np.random.rand(32, 8), np.random.rand(32)
-    mtlkeras.analysis.task_affinity(model, (x, {"a": y, "b": -y}))  # (2, 2)
+    mtlkeras.analysis.task_affinity(model, (x, {"a": y, "b": -y}))["a", "b"]
     ```
     """
     if not 0 < learning_rate < np.inf:
@@ -58,4 +59,4 @@ def task_affinity(model: Any, data: Any, learning_rate: float = 1e-2) -> np.ndar
     finally:
         for variable, value in zip(probe.variables, before, strict=True):
             variable.assign(value)
-    return affinity
+    return TaskMatrix(tuple(model.heads), affinity, "Affinity by looking ahead")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import itertools
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 
+from mtlkeras._errors import unknown_name
+from mtlkeras._types import PathLike
+from mtlkeras.analysis._pictures import COLOURS, Table, finished, name_axes, new_figure
 from mtlkeras.analysis.gradients import GradientProbe, TaskGradients
 
 
@@ -65,47 +69,51 @@ class GradientCosines(keras.callbacks.Callback):
         if self.every == "epoch":
             self._look()
         if logs is not None and self.history:
-            last = self.history[-1]
-            for i, one in enumerate(last.tasks):
-                for k, other in enumerate(last.tasks[:i]):
-                    logs[f"{other}_{one}_cosine"] = float(last.cosines["all"][i, k])
+            seen = self.history[-1].cosines["all"]
+            logs.update({f"{one}_{other}_cosine": seen[one, other] for one, other in _pairs(seen.names)})
 
     def _look(self) -> None:
         assert self._probe is not None
         self.history.append(self._probe.look())
         self.steps.append(self._step)
 
-    def frame(self) -> list[dict[str, Any]]:
-        """Returns a row for each look, part and pair of tasks: step, part, tasks and cosine."""
-        return [
-            {"step": step, "part": part, "task": one, "other": other, "cosine": float(matrix[i, k])}
+    def frame(self) -> Table:
+        """Returns columns of all looks: step, part, two tasks, and the cosine of their gradients."""
+        rows = [
+            (step, part, one, other, matrix[one, other])
             for step, seen in zip(self.steps, self.history, strict=True)
             for part, matrix in seen.cosines.items()
-            for i, one in enumerate(seen.tasks)
-            for k, other in enumerate(seen.tasks[:i])
+            for one, other in _pairs(seen.tasks)
         ]
+        names = ("step", "part", "task", "other", "cosine")
+        return {name: [row[i] for row in rows] for i, name in enumerate(names)}
 
-    def plot(self, path: str | Path | None = None, part: str = "all") -> Any:
-        """Draws the cosines of all pairs over the steps; returns the figure, and writes it where told."""
+    def plot(self, path: PathLike | None = None, part: str = "all") -> Any:
+        """Draws the cosines of all pairs over the steps; returns the `matplotlib` figure.
+
+        Args:
+            path: Where to write it, the ending telling the format; `None` for nowhere.
+            part: The part of the shared layers, such as a stage.
+
+        Raises:
+            ValueError: If nothing was looked at yet, or there is no such part.
+            ImportError: If matplotlib is not installed.
+        """
         if not self.history:
             raise ValueError("GradientCosines.plot: nothing was looked at yet: pass it to fit first.")
-        from matplotlib.figure import Figure
+        if part not in self.history[0].cosines:
+            raise unknown_name("part", part, self.history[0].cosines, "part= of GradientCosines.plot")
+        figure = new_figure(6.4, 3.6)
+        axis = figure.subplots()
+        for number, (one, other) in enumerate(_pairs(self.history[0].tasks)):
+            values = [seen.cosines[part][one, other] for seen in self.history]
+            axis.plot(self.steps, values, label=f"{one}, {other}", color=COLOURS[number % len(COLOURS)])
+        axis.axhline(0.0, color="grey", linewidth=0.8)
+        axis.set_ylim(-1.05, 1.05)
+        name_axes(axis, f"Cosines of gradients: {part}", "step", "cosine")
+        axis.legend(fontsize=8)
+        return finished(figure, path)
 
-        tasks = self.history[0].tasks
-        figure = Figure(figsize=(6.4, 3.6), layout="constrained")
-        axes = figure.subplots()
-        for i, one in enumerate(tasks):
-            for k, other in enumerate(tasks[:i]):
-                values = [seen.cosines[part][i, k] for seen in self.history]
-                axes.plot(self.steps, values, label=f"{other}, {one}")
-        axes.axhline(0.0, color="grey", linewidth=0.8)
-        axes.set(
-            title=f"Cosines of the tasks' gradients: {part}",
-            xlabel="step",
-            ylabel="cosine",
-            ylim=(-1.05, 1.05),
-        )
-        axes.legend(fontsize="small")
-        if path is not None:
-            figure.savefig(path, dpi=150)
-        return figure
+
+def _pairs(tasks: Sequence[str]) -> Iterator[tuple[str, str]]:
+    return itertools.combinations(tasks, 2)

@@ -14,6 +14,7 @@ from mtlkeras._balancing.graph import shared_layers
 from mtlkeras._keras_private import all_layers
 from mtlkeras._model.parts import Parts
 from mtlkeras.analysis._batch import first_batch
+from mtlkeras.analysis.task_matrix import TaskMatrix
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,14 +25,14 @@ class TaskGradients:
         tasks: The tasks, in the order of all axes.
         losses: The tasks' losses times their loss weights, `(tasks,)`; NaN without labels.
         norms: By part, the L2 norms of the gradients, `(tasks,)`; NaN without labels.
-        cosines: By part, the cosines of each two gradients, `(tasks, tasks)`; NaN where one has no labels or
-            is zero. Negative ones are tasks that stand in each other's way there.
+        cosines: By part, the cosines of each two gradients; NaN where one has no labels or is zero. Negative
+            ones are tasks that stand in each other's way there.
     """
 
     tasks: tuple[str, ...]
     losses: np.ndarray
     norms: Mapping[str, np.ndarray]
-    cosines: Mapping[str, np.ndarray]
+    cosines: Mapping[str, TaskMatrix]
 
 
 class GradientProbe:
@@ -70,12 +71,14 @@ class GradientProbe:
         grams["all"] = np.sum(list(grams.values()), axis=0)
         unknown = np.where(present, 0.0, np.nan)
         norms = {name: np.sqrt(np.diag(gram)) + unknown for name, gram in grams.items()}
-        return TaskGradients(
-            tuple(self.model.heads),
-            losses + unknown,
-            norms,
-            {name: _cosines(grams[name], norms[name]) for name in grams},
-        )
+        tasks = tuple(self.model.heads)
+        cosines = {
+            name: TaskMatrix(
+                tasks, _cosines(grams[name], norms[name]), f"Cosines of gradients: {name}", limits=(-1.0, 1.0)
+            )
+            for name in grams
+        }
+        return TaskGradients(tasks, losses + unknown, norms, cosines)
 
 
 def shared_parts(model: Any) -> dict[str, list[Any]]:
@@ -127,7 +130,7 @@ def gradient_cosines(model: Any, data: Any) -> TaskGradients:
     model = mtlkeras.build_model((8,), mtlkeras.trunks.MLP(depth=2), heads)
     model.compile("adam")
     x, y = np.random.rand(32, 8), np.random.rand(32)
-    mtlkeras.analysis.gradient_cosines(model, (x, {"a": y, "b": y})).cosines["all"]  # (2, 2)
+    mtlkeras.analysis.gradient_cosines(model, (x, {"a": y, "b": y})).cosines["all"]["a", "b"]
     ```
     """
     return GradientProbe(model, data).look()

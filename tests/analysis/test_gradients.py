@@ -41,7 +41,8 @@ def test_tasks_that_are_alike_opposed_and_unlabelled(known):
     before = model.get_weights()
     seen = gradient_cosines(model, (X, y))
     assert list(seen.cosines) == ["hidden_1", "hidden_2", "all"]
-    for part, cosines in seen.cosines.items():
+    for part, matrix in seen.cosines.items():
+        cosines = matrix.values
         np.testing.assert_allclose(cosines[0, :3], [1, 1, -1], atol=1e-5)
         np.testing.assert_allclose(seen.norms[part][1] / seen.norms[part][0], 2, rtol=1e-4)
         assert np.isnan(cosines[0, 4]) and np.isnan(seen.norms[part][4])
@@ -55,7 +56,7 @@ def test_tasks_that_are_alike_opposed_and_unlabelled(known):
 def test_affinity_is_that_of_steps_taken_one_by_one(known):
     model, y = known
     y["apart"] = y["apart"] + 1
-    affinity = task_affinity(model, (X, y), learning_rate=0.05)
+    affinity = task_affinity(model, (X, y), learning_rate=0.05).values
     assert (affinity[0, :2] > 0).all() and affinity[0, 2] < 0 and np.isnan(affinity[4]).all()
     for i, task in enumerate(("a", "same", "opposed", "apart")):
         one = model_of(trunk=MLP(depth=2, width=8))
@@ -83,8 +84,8 @@ def test_looks_in_training_are_logged_and_change_nothing(tmp_path):
     for one, other in zip(*weights, strict=True):
         np.testing.assert_array_equal(one, other)
     (watched,) = watch
-    assert watched.steps == [2, 4, 6, 8] and len(watched.frame()) == 4 * 3
-    assert logs[1]["a_b_cosine"] == [watched.history[i].cosines["all"][1, 0] for i in (1, 3)]
+    assert watched.steps == [2, 4, 6, 8] and len(watched.frame()["cosine"]) == 4 * 3
+    assert logs[1]["a_b_cosine"] == [watched.history[i].cosines["all"]["b", "a"] for i in (1, 3)]
     watched.plot(tmp_path / "cosines.png")
     assert (tmp_path / "cosines.png").stat().st_size > 1000
     np.testing.assert_allclose(

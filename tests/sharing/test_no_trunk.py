@@ -70,6 +70,8 @@ def test_it_trains_is_saved_and_drawn(tmp_path):
     assert mtlkeras.transfer.copy_weights(model, again)
     with pytest.raises(ValueError, match="no attention layer"):
         mtlkeras.analysis.attention_weights(model, x)
+    with pytest.raises(ValueError, match="has no trunk whose features to look at"):
+        mtlkeras.analysis.representation_similarity({"one": model, "two": model}, x)
 
 
 @pytest.mark.tensorflow

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mtlkeras._app.report.tables import Table, markdown
+from mtlkeras.analysis import delta_m
 
 _NOISE = 0.05
 """A difference that would come about by chance so often or more is told as none."""
@@ -34,15 +35,19 @@ def baseline_table(tasks: Sequence[Any]) -> Table:
     return header, rows
 
 
-def delta_m(tasks: Sequence[Any]) -> list[float]:
-    """Returns by seed the mean of the tasks' relative changes, in percent (Maninis et al. 2019, Δm)."""
-    return [statistics.mean(changes) for changes in zip(*(one.changes for one in tasks), strict=True)]
+def _delta_m(tasks: Sequence[Any]) -> list[float]:
+    """Returns Δm by seed."""
+    ways = {one.task: "up" if one.higher_is_better else "down" for one in tasks}
+    return [
+        delta_m({one.task: one.together[i] for one in tasks}, {one.task: one.alone[i] for one in tasks}, ways)
+        for i in range(len(tasks[0].together))
+    ]
 
 
 def verdict(tasks: Sequence[Any]) -> list[str]:
     """Returns a sentence for each task, and one for all."""
     sentences = [_of_task(one) for one in tasks]
-    changes = delta_m(tasks)
+    changes = _delta_m(tasks)
     seeds = "one seed" if len(changes) == 1 else f"{len(changes)} seeds"
     return [*sentences, f"Δm of all tasks together: {_with_spread(changes, 2, '+')} % ({seeds})."]
 

@@ -7,9 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mtlkeras._app.report.tables import ALL_TASKS, by_task
-
-# Okabe and Ito's colours, which people with any colour vision tell apart.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+from mtlkeras.analysis._pictures import COLOURS
 
 
 def draw_curves(
@@ -41,7 +39,7 @@ def draw_curves(
 
 
 def _draw(axis: Any, history: Mapping[str, Any], prefix: str, names: Sequence[str], best: int | None) -> None:
-    for colour, name in zip(_COLOURS * (1 + len(names) // len(_COLOURS)), names, strict=False):
+    for colour, name in zip(COLOURS * (1 + len(names) // len(COLOURS)), names, strict=False):
         for full, style, label in ((f"{prefix}{name}", ":", "train"), (f"val_{prefix}{name}", "-", "valid")):
             if full in history:
                 epochs = range(1, len(history[full]) + 1)
