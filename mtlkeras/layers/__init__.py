@@ -25,6 +25,7 @@ from mtlkeras.layers.self_attention import SelfAttention
 from mtlkeras.layers.sequence_mask import MaskedMaxPooling1D, MaskSteps
 from mtlkeras.layers.sequence_output import ChainOutput, CRFOutput, HMMOutput, SequenceOutput
 from mtlkeras.layers.special_tokens import AddSpecialTokens, WithoutSpecialTokens
+from mtlkeras.layers.starting_point import StartingPoint
 from mtlkeras.layers.text import EncodeText, TokenMask, UnknownTokens
 from mtlkeras.layers.trunk_output import TrunkOutput
 from mtlkeras.layers.word_vectors import WordVectors
@@ -71,6 +72,7 @@ __all__ = [
     "SelfAttention",
     "SequenceOutput",
     "SoftmaxGate",
+    "StartingPoint",
     "TaskOutput",
     "TokenMask",
     "TrunkOutput",
