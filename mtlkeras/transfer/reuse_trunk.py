@@ -151,7 +151,7 @@ class Origin:
         )
         if names:
             raise ValueError(
-                f"reuse_trunk: the trunk is a keras.Model with parts of each task in it ('{names[0]}'), which "
+                f"reuse_trunk: the trunk is a keras.Model with parts of each task ('{names[0]}'), which "
                 "other tasks cannot read. Use the model itself as the source."
             )
         clone = keras.models.clone_model(self.trunk)
@@ -237,7 +237,7 @@ def _of_stages(trunk: Any, names: list[Any], copied: list[Any]) -> list[Any]:
     stages = stages_of(trunk, layers)
     if not stages:
         raise ValueError(
-            "reuse_trunk: freeze= names stages, and the trunk has none: it is a keras.Model. Freeze its layers "
+            "reuse_trunk: freeze= names stages, and the trunk has none: it is a keras.Model. Freeze layers "
             "by model.trunk.get_layer(name).trainable = False."
         )
     for name in names:

@@ -9,8 +9,8 @@ import pytest
 import mtlkeras
 from mtlkeras.heads import Classification, Regression, Tagging
 from mtlkeras.sharing import MTAN, PLE, Adapters, CrossStitch, MMoE
-from mtlkeras.transfer import L2SP, reuse_trunk
-from mtlkeras.trunks import MLP, BiLSTM
+from mtlkeras.transfer import reuse_trunk
+from mtlkeras.trunks import BiLSTM
 from tests.support import EAGERLY, TinyStages
 
 X = np.random.default_rng(0).normal(size=(8, 6, 6, 1)).astype("float32")
@@ -86,3 +86,47 @@ def test_what_tasks_share_is_copied_and_what_is_theirs_begins_anew(scheme, own):
         assert same(layer.get_weights(), old.trunk.get_layer(layer.name).get_weights())
     model.compile("sgd", run_eagerly=EAGERLY)
     model.fit(X, Y, verbose=0)
+
+
+def test_text_with_masks_and_ids():
+    trunk = BiLSTM(units=3, vocabulary_size=9, dropout=0.0)
+    old = source(trunk, shape={"ids": keras.Input((None,), dtype="int32", name="ids")})
+    heads = {"tag": Tagging(("O", "B-x", "I-x")), "new": Classification(3)}
+    model = reuse_trunk(old, heads)
+    assert [x.name for x in model.inputs] == ["ids"]
+    assert same(values(model.trunk), values(old.trunk))
+
+
+def test_layers_that_the_source_lacks_are_told():
+    trunk = BiLSTM(units=3, vocabulary_size=9, pooling="attention")
+    old = source(trunk, shape=keras.Input((4,), dtype="int32"), heads={"tag": Tagging(("O", "B-x", "I-x"))})
+    with pytest.warns(UserWarning, match="which the new heads read: these layers begin untrained"):
+        reuse_trunk(old, NEW)
+
+
+def test_a_keras_model_is_copied_or_shared():
+    x = keras.Input((4,))
+    network = keras.Model(x, keras.layers.Dense(3, name="second")(keras.layers.Dense(5, name="first")(x)))
+    old = source(network, shape=(4,))
+    copied = reuse_trunk(old, NEW, at="first", freeze=True)
+    assert same(copied.trunk.get_layer("first").get_weights(), network.get_layer("first").get_weights())
+    assert network.trainable_weights and not copied.trunk.trainable_weights
+    shared = reuse_trunk(old, NEW, share=True)
+    assert shared.trunk.get_layer("first") is network.get_layer("first")
+    with pytest.raises(ValueError, match="freeze= names stages, and the trunk has none"):
+        reuse_trunk(old, NEW, freeze="first")
+
+
+def test_what_cannot_be_used_again_is_told():
+    with pytest.raises(ValueError, match="under CrossStitch tasks have trunks of their own"):
+        reuse_trunk(source(sharing=CrossStitch()), NEW)
+    with pytest.raises(
+        ValueError, match="Unknown stage 'cnv' in freeze= of reuse_trunk. Did you mean 'conv'"
+    ):
+        reuse_trunk(source(), NEW, freeze=("cnv",))
+    with pytest.raises(ValueError, match="Unknown task 'nwe'"):
+        reuse_trunk(source(), NEW, at={"nwe": "conv"})
+    with pytest.raises(FileNotFoundError, match="reuse_trunk: no model at nowhere.keras"):
+        reuse_trunk("nowhere.keras", NEW)
+    with pytest.raises(ValueError, match="share=True is for one trunk under HardSharing"):
+        reuse_trunk(source(sharing=MMoE(experts=2)), NEW, share=True)
