@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,13 +14,12 @@ from mtlkeras._model.builder import build_model
 from mtlkeras._model.model import MultiTaskModel
 from mtlkeras._types import PathLike, TaskDict
 from mtlkeras.heads import Head
-from mtlkeras.layers import TrunkOutput
 from mtlkeras.sharing import Branching, CrossStitch, HardSharing, Sharing, Sluice, SoftSharing
 from mtlkeras.sharing.base import TRUNK
+from mtlkeras.transfer._origin import Origin
 from mtlkeras.transfer.copy_weights import copy_weights, in_common
 from mtlkeras.transfer.l2sp import L2SP
-from mtlkeras.trunks._apart import as_inner
-from mtlkeras.trunks._held import held, without_start
+from mtlkeras.trunks._held import held
 from mtlkeras.trunks._stage_layers import stages_of, units
 
 _A_TRUNK_A_TASK = (Branching, CrossStitch, Sluice, SoftSharing)
@@ -75,12 +73,12 @@ def reuse_trunk(
     """
     if penalty is not None and not isinstance(penalty, L2SP):
         raise ValueError(f"penalty: expected a mtlkeras.transfer.L2SP(...) or None; received {penalty!r}.")
-    origin = Origin(source)
+    origin = Origin(source, "reuse_trunk")
     chosen = _at(heads, at)
     if penalty is not None and isinstance(chosen, Mapping):
         chosen = penalty.on_heads(chosen)
     scheme = sharing or origin.sharing
-    trunk = origin.itself(scheme) if share else origin.copy(scheme)
+    trunk = _itself(origin, scheme) if share else _copy(origin, scheme)
     model = build_model(origin.inputs(), trunk, chosen, scheme, name=name)
     if share or origin.spec is None:
         copied = [unit for unit in units(model.trunk) if unit.weights]
@@ -93,90 +91,50 @@ def reuse_trunk(
     return model
 
 
-class Origin:
-    """A trained model whose trunk is used again.
-
-    Args:
-        source: The model, its trunk, or the path of a file of either.
+def _copy(origin: Origin, scheme: Sharing) -> Any:
+    """Returns what builds a trunk like the source's, or a copy of it.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is no model with a graph, or its tasks share no trunk.
+        ValueError: If there is none for the tasks to share.
     """
-
-    def __init__(self, source: Any) -> None:
-        self.model = _loaded(source) if isinstance(source, (str, os.PathLike)) else source
-        if not isinstance(self.model, keras.Model) or not hasattr(self.model, "output"):
-            raise ValueError(
-                "reuse_trunk: source must be a MultiTaskModel, a functional keras.Model or the path of a "
-                f".keras file; received {source!r}."
-            )
-        try:
-            trunk = self.model.trunk if isinstance(self.model, MultiTaskModel) else self.model
-        except AttributeError as error:
-            raise ValueError(f"reuse_trunk: {error}") from None
-        self.trunk = without_start(trunk)
-        carrier = next((layer for layer in self.trunk.layers if isinstance(layer, TrunkOutput)), None)
-        self.spec = None if carrier is None else carrier.trunk
-        self.sharing: Any = HardSharing() if carrier is None else carrier.sharing or HardSharing()
-
-    def inputs(self) -> Any:
-        """Returns new inputs like those of the source."""
-        own = self.model.input
-        if isinstance(own, (list, tuple)):
-            own = {x.name: x for x in own} if len(own) > 1 else own[0]
-        return as_inner(own)
-
-    def copy(self, scheme: Sharing) -> Any:
-        """Returns what builds a trunk like the source's, or a copy of it.
-
-        Raises:
-            ValueError: If there is none for the tasks to share.
-        """
-        if isinstance(scheme, _A_TRUNK_A_TASK) or isinstance(self.sharing, _A_TRUNK_A_TASK):
-            which = scheme if isinstance(scheme, _A_TRUNK_A_TASK) else self.sharing
-            raise ValueError(
-                f"reuse_trunk: under {type(which).__name__} tasks have trunks of their own, so there is none "
-                "for other tasks to read. Copy the layers that are wanted: mtlkeras.transfer.copy_weights."
-            )
-        if self.spec is None:
-            return self._cloned()
-        # Files of weights need not be read: the source has them.
-        return self.spec.replace(weights=None) if "weights" in self.spec.field_names() else self.spec
-
-    def _cloned(self) -> keras.Model:
-        """Returns a copy of a trunk that carries no spec."""
-        names = (
-            [x for x in self.trunk.output if "_reads_" in x] if isinstance(self.trunk.output, dict) else []
+    if isinstance(scheme, _A_TRUNK_A_TASK) or isinstance(origin.sharing, _A_TRUNK_A_TASK):
+        which = scheme if isinstance(scheme, _A_TRUNK_A_TASK) else origin.sharing
+        raise ValueError(
+            f"reuse_trunk: under {type(which).__name__} tasks have trunks of their own, so there is none "
+            "for other tasks to read. Copy the layers that are wanted: mtlkeras.transfer.copy_weights."
         )
-        if names:
+    if origin.spec is None:
+        return _cloned(origin.trunk)
+    # Files of weights need not be read: the source has them.
+    return origin.spec.replace(weights=None) if "weights" in origin.spec.field_names() else origin.spec
+
+
+def _cloned(trunk: Any) -> keras.Model:
+    """Returns a copy of a trunk that carries no spec."""
+    names = [x for x in trunk.output if "_reads_" in x] if isinstance(trunk.output, dict) else []
+    if names:
+        raise ValueError(
+            f"reuse_trunk: the trunk is a keras.Model with parts of each task ('{names[0]}'), which "
+            "other tasks cannot read. Use the model itself as the source."
+        )
+    clone = keras.models.clone_model(trunk)
+    clone.set_weights(trunk.get_weights())
+    return clone
+
+
+def _itself(origin: Origin, scheme: Sharing) -> Any:
+    """Returns the trunk of the source.
+
+    Raises:
+        ValueError: If parts of it belong to tasks.
+    """
+    for which in (scheme, origin.sharing):
+        if not isinstance(which, HardSharing):
             raise ValueError(
-                f"reuse_trunk: the trunk is a keras.Model with parts of each task ('{names[0]}'), which "
-                "other tasks cannot read. Use the model itself as the source."
+                f"reuse_trunk: share=True is for one trunk under HardSharing; received a model or "
+                f"sharing of {type(which).__name__}."
             )
-        clone = keras.models.clone_model(self.trunk)
-        clone.set_weights(self.trunk.get_weights())
-        return clone
-
-    def itself(self, scheme: Sharing) -> Any:
-        """Returns the trunk of the source.
-
-        Raises:
-            ValueError: If parts of it belong to tasks.
-        """
-        for which in (scheme, self.sharing):
-            if not isinstance(which, HardSharing):
-                raise ValueError(
-                    f"reuse_trunk: share=True is for one trunk under HardSharing; received a model or "
-                    f"sharing of {type(which).__name__}."
-                )
-        return self.trunk
-
-
-def _loaded(path: Any) -> Any:
-    if not os.path.isfile(path):
-        raise FileNotFoundError(f"reuse_trunk: no model at {os.fspath(path)}.")
-    return keras.saving.load_model(path, compile=False)
+    return origin.trunk
 
 
 def _at(heads: Any, at: Any) -> Any:
