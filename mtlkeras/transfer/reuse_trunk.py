@@ -115,7 +115,7 @@ def _cloned(trunk: Any) -> keras.Model:
     if names:
         raise ValueError(
             f"reuse_trunk: the trunk is a keras.Model with parts of each task ('{names[0]}'), which "
-            "other tasks cannot read. Use the model itself as the source."
+            "other tasks cannot read. Build on the keras.Model that it was made of."
         )
     clone = keras.models.clone_model(trunk)
     clone.set_weights(trunk.get_weights())

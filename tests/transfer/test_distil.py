@@ -12,6 +12,8 @@ from mtlkeras.transfer import distil
 from mtlkeras.trunks import MLP
 from tests.support import EAGERLY, sigmoid, softmax
 
+pytestmark = pytest.mark.eager
+
 HEADS = {
     "kind": Classification(3),
     "marks": MultiLabel(2),

@@ -12,6 +12,8 @@ from mtlkeras.transfer import L2SP, reuse_trunk
 from mtlkeras.trunks import MLP
 from tests.support import EAGERLY
 
+pytestmark = pytest.mark.eager
+
 X = np.random.default_rng(0).normal(size=(8, 4)).astype("float32")
 Y = {"a": X.sum(1), "b": np.array([0, 1, 1, 0, -1, 1, 0, 0])}
 HEADS = {"a": Regression(), "b": Classification(2)}

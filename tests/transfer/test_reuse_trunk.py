@@ -13,6 +13,8 @@ from mtlkeras.transfer import reuse_trunk
 from mtlkeras.trunks import BiLSTM
 from tests.support import EAGERLY, TinyStages
 
+pytestmark = pytest.mark.eager
+
 X = np.random.default_rng(0).normal(size=(8, 6, 6, 1)).astype("float32")
 Y = {"new": np.array([0, 1, 2, 0, -1, 1, 2, 0])}
 NEW = {"new": Classification(3)}
