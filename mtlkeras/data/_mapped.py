@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import keras
 import tensorflow as tf
 
 from mtlkeras._types import Dataset
@@ -22,18 +21,12 @@ def with_labels(dataset: Dataset, add: Callable[[Any], Any], widths: Mapping[str
         widths: The widths of the labels by name.
     """
     new = {name: tf.TensorSpec((None, width), tf.float32) for name, width in widths.items()}
-    first = next(iter(dataset.take(1)), None)
-    spec: Any = dataset.element_spec
-    if first is not None and len(first) == 3:
-        x, y, weights = spec
+    x, y, *weights = dataset.element_spec
+    spec: Any = (x, {**y, **new}, *weights)
+    if weights and isinstance(weights[0], Mapping):
         # What a dict of weights gets more of shows in a batch.
-        more = {
-            name: tf.TensorSpec((None,), tf.as_dtype(keras.backend.standardize_dtype(w.dtype)))
-            for name, w in (add(first)[2].items() if isinstance(weights, Mapping) else ())
-            if name not in weights
-        }
-        spec = x, {**y, **new}, {**weights, **more} if isinstance(weights, Mapping) else weights
-    else:
-        spec = spec[0], {**spec[1], **new}
+        more = {} if (first := next(iter(dataset), None)) is None else add(first)[2]
+        kinds = {name: tf.TensorSpec((None,), tf.convert_to_tensor(w).dtype) for name, w in more.items()}
+        spec = x, spec[1], {**kinds, **weights[0]}
     made = tf.data.Dataset.from_generator(lambda: map(add, dataset), output_signature=spec)
     return made.apply(tf.data.experimental.assert_cardinality(dataset.cardinality()))

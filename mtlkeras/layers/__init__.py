@@ -16,6 +16,7 @@ from mtlkeras.layers.layer_mixture import LayerMixture
 from mtlkeras.layers.local_response import LocalResponseNormalization
 from mtlkeras.layers.mixture import Mixture
 from mtlkeras.layers.ordinal_classes import OrdinalClasses, OrdinalMarginals
+from mtlkeras.layers.orthogonality import Orthogonality
 from mtlkeras.layers.output import OrdinalOutput, RegressionOutput, TaskOutput
 from mtlkeras.layers.pooling import AttentionPooling, LastState, MaskedMax, MaskedMean
 from mtlkeras.layers.preprocessing import CategoryIndex, ImagePreprocessing
@@ -66,6 +67,7 @@ __all__ = [
     "OrdinalMarginals",
     "OrdinalOutput",
     "Presence",
+    "Orthogonality",
     "RegressionOutput",
     "ResidualAdapter",
     "ResizeLike",
