@@ -93,6 +93,7 @@ class StageFeatures:
         found: dict[str, list[Any]] = {}
         labels = []
         for x, y, *_ in data:
+            x = keras.tree.map_structure(np.asarray, x)  # Of TensorFlow on any backend.
             for name, values in self.of(x, len(keras.tree.flatten(x)[0])).items():
                 found.setdefault(name, []).append(values)
             labels.append(np.asarray(_of_task(y, task)))

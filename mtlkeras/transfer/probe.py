@@ -233,7 +233,7 @@ def _probes(values: Mapping[str, np.ndarray], names: list[str], head: Head) -> A
     model = build_model(inputs, _Kept(), heads)
     for task in heads:
         for variable in model.get_layer(f"{task}_logits").weights:
-            variable.assign(keras.ops.zeros_like(variable))
+            variable.assign(np.zeros(variable.shape, "float32"))
     return model
 
 
