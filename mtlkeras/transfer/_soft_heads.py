@@ -124,6 +124,6 @@ def soft_head(task: str, head: Head, layer: Any, temperature: float) -> Head:
         mean, scale = (tuple(ops.convert_to_numpy(v).tolist()) for v in (layer.mean, layer.scale))
         return Regression(head.num_targets, mean=mean, scale=scale, metrics=())
     raise ValueError(
-        f"distil: task '{task}' has a {type(head).__name__}; heads that learn from a teacher are "
+        f"distil: the head of task '{task}' is {type(head).__name__}; heads that learn from a teacher are "
         "Classification, MultiLabel and Regression."
     )

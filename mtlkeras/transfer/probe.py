@@ -137,6 +137,9 @@ def probe(
     features = StageFeatures(origin, head.kind, stages)
     values, labels = features.labelled(data, task if isinstance(task, str) else None, batch_size)
     train, held_out = _divided(len(labels), validation_split, seed)
+    for rows, what in ((train, "learn from"), (held_out, "be scored on")):
+        if not np.asarray(head.labelled(keras.ops.convert_to_tensor(labels[rows]))).any():
+            raise ValueError(f"probe: none of the {len(rows)} examples to {what} has a label.")
     values = _standardized(values, train)
     probes = _probes(values, features.names, head)
     names = {f"stage_{n}": stage for n, stage in enumerate(features.names)}

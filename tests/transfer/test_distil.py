@@ -166,7 +166,9 @@ def test_what_does_not_fit_is_told():
         distil(known, student, (X, Y), weight=2)
     graded = mtlkeras.build_model((4,), MLP(), {"grade": Ordinal(3)})
     graded.compile("sgd")
-    with pytest.raises(ValueError, match="task 'grade' has a Ordinal; heads that learn from a teacher are"):
+    with pytest.raises(
+        ValueError, match="the head of task 'grade' is Ordinal; heads that learn from a teacher are"
+    ):
         distil({"grade": graded}, graded, (X, {}))
     fresh = mtlkeras.build_model((4,), MLP(), {"kind": HEADS["kind"]})
     with pytest.raises(ValueError, match="is not compiled"):

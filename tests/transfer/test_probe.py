@@ -106,6 +106,7 @@ def test_what_cannot_be_probed_is_told():
         "Unknown task 'sam' in probe. Did you mean 'same'": (model, (X, XOR), "sam"),
         "Unknown stage 'hiden_1' in stages= of probe. Did you": (model, (X, XOR), "same", ("hiden_1",)),
         "needs at least two examples; received 1": (model, (X[:1], XOR[:1]), "same"),
+        "none of the 3 examples to learn from has a label": (model, (X[:4], -np.ones(4, int)), "same"),
         "Segmentation reads a": (model, (X, XOR), Segmentation(3)),
     }.items():
         with pytest.raises(ValueError, match=match):
