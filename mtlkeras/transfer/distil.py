@@ -62,7 +62,8 @@ def distil(
         feature_weight: Factor of the distance of the features; 0 leaves it out.
         batch_size: Of arrays.
         validation_data: As for `fit`: the losses and metrics are those of labels alone.
-        **fit: As for `student.fit`: `epochs`, `callbacks`, `verbose` and others.
+        **fit: As for `student.fit`: `epochs`, `callbacks`, `verbose` and others. Callbacks are given the model
+            with the further tasks, which is made of the student's layers.
 
     Returns:
         The `keras.callbacks.History`.
@@ -91,6 +92,7 @@ def distil(
     with compilation.scope():
         model = _with_soft_tasks(student, known, temperature)
         model.compile(**_arguments(student, compilation, known, weight, feature_weight))
+        model.skip_non_finite = student.skip_non_finite
     made = Softened(known, list(student.heads)).data(data, batch_size)
     if len(made) > 1:
         x, y, sample_weight = made

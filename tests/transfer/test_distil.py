@@ -75,10 +75,10 @@ def test_student_learns_without_labels_and_is_an_ordinary_model(tmp_path):
     teacher, student = teachers(["kind"]), model(["kind", "size"], width=32)
     student.compile(keras.optimizers.Adam(0.1), run_eagerly=EAGERLY)
     others = student.get_layer("size_logits").get_weights()[0]
-    history = distil(teacher, student, (X, {}), 1.0, 1.0, epochs=12, batch_size=12, verbose=0).history
-    assert history["kind_soft_loss"][-1] < 0.2 * history["kind_soft_loss"][0]
+    history = distil(teacher, student, (X, {}), 1.0, 1.0, epochs=8, batch_size=12, verbose=0).history
+    assert history["kind_soft_loss"][-1] < 0.4 * history["kind_soft_loss"][0]
     np.testing.assert_allclose(
-        student.predict(X, verbose=0)["kind"], softmax(scores(teacher["kind"], "kind")), atol=0.3
+        student.predict(X, verbose=0)["kind"], softmax(scores(teacher["kind"], "kind")), atol=0.4
     )
     np.testing.assert_array_equal(student.get_layer("size_logits").get_weights()[0], others)
     assert list(student.output) == ["kind", "size"]
