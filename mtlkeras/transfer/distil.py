@@ -62,8 +62,8 @@ def distil(
         feature_weight: Factor of the distance of the features; 0 leaves it out.
         batch_size: Of arrays.
         validation_data: As for `fit`: the losses and metrics are those of labels alone.
-        **fit: As for `student.fit`: `epochs`, `callbacks`, `verbose` and others. Callbacks are given the model
-            with the further tasks, which is made of the student's layers.
+        **fit: As for `student.fit`: `epochs`, `callbacks`, `verbose` and others. Callbacks are given the
+            model with the further tasks, which is made of the student's layers.
 
     Returns:
         The `keras.callbacks.History`.
@@ -89,18 +89,18 @@ def distil(
     _check_numbers(temperature, weight, feature_weight)
     known = _teachers(teachers, student, feature_weight > 0)
     compilation = Compilation(student)
-    with compilation.scope():
-        model = _with_soft_tasks(student, known, temperature)
-        model.compile(**_arguments(student, compilation, known, weight, feature_weight))
-        model.skip_non_finite = student.skip_non_finite
     made = Softened(known, list(student.heads)).data(data, batch_size)
     if len(made) > 1:
-        x, y, sample_weight = made
+        data, y, sample_weight = made
         fit |= {"y": y, "sample_weight": sample_weight, "batch_size": batch_size}
     else:
-        (x,) = made
+        (data,) = made
     try:
-        return model.fit(x, validation_data=validation_data, **fit)
+        with compilation.scope():
+            model = _with_soft_tasks(student, known, temperature)
+            model.compile(**_arguments(student, compilation, known, weight, feature_weight))
+            model.skip_non_finite = student.skip_non_finite
+        return model.fit(data, validation_data=validation_data, **fit)
     finally:
         attach(student.balancing, student)  # The fork is that of both.
 
@@ -137,6 +137,12 @@ def _teachers(teachers: Any, student: Any, with_features: bool) -> dict[str, Tea
             raise ValueError(
                 f"distil: the teacher of task '{task}' has a {type(teacher.head).__name__} of "
                 f"{teacher.head.units}, the student a {type(head).__name__} of {head.units}."
+            )
+        taken = [name for name in teacher.widths if name in student.heads]
+        if taken:
+            raise ValueError(
+                f"distil: what the teacher of task '{task}' says would be a task '{taken[0]}', which the "
+                "student has. Rename that."
             )
         found[task] = teacher
     return found

@@ -170,6 +170,15 @@ def test_what_does_not_fit_is_told():
         ValueError, match="the head of task 'grade' is Ordinal; heads that learn from a teacher are"
     ):
         distil({"grade": graded}, graded, (X, {}))
+    heads = {"kind": HEADS["kind"], "kind_soft": Regression()}
+    taken = mtlkeras.build_model((4,), MLP(), heads)
+    taken.compile("sgd")
+    with pytest.raises(ValueError, match="would be a task 'kind_soft', which the student has"):
+        distil(known, taken, (X, {}))
+    balanced = model(["kind", "size"], balancer=mtlkeras.balancers.PCGrad())
+    with pytest.raises(ValueError, match="needs one representation.*Use at='parameters'"):
+        distil(known, balanced, (X, {}))
+    assert balanced.get_layer("gradient_fork")._fork is not None  # The student's balancer is at work again.
     fresh = mtlkeras.build_model((4,), MLP(), {"kind": HEADS["kind"]})
     with pytest.raises(ValueError, match="is not compiled"):
         distil(known, fresh, (X, Y))
