@@ -8,9 +8,10 @@ import pytest
 
 import mtlkeras
 from mtlkeras.heads import Classification, Regression
+from mtlkeras.sharing import PLE
 from mtlkeras.transfer import L2SP, reuse_trunk
 from mtlkeras.trunks import MLP
-from tests.support import EAGERLY
+from tests.support import EAGERLY, TinyStages
 
 pytestmark = pytest.mark.eager
 
@@ -107,6 +108,23 @@ def test_activations_computed_again():
     model.train_on_batch(X, Y)
     assert model.trunk.segments.segments
     assert distance(model, old) == pytest.approx(before * (1 - 0.4 * 0.5) ** 2, rel=1e-4)
+
+
+def test_weights_of_many_parts_are_those_that_they_were(tmp_path):
+    """Experts in parts, tensors from several places: each start belongs to its weight, loaded too."""
+    heads = {"a": Regression(at="conv"), "b": Classification(2)}
+    old = mtlkeras.build_model((6, 6, 1), TinyStages(), {"a": Regression()}, PLE())
+    model = reuse_trunk(old, heads, penalty=L2SP(0.5, 0.0))
+    model.save(tmp_path / "held.keras")
+    for one in (model, mtlkeras.load_model(tmp_path / "held.keras")):
+        point = one.trunk.starting_point
+        assert float(point.penalty(one.trunk)) == 0.0
+        # The shared expert's two convolutions, and the expert of the task that both know.
+        assert len(point.places) >= 8
+        for variable in point.among(one.trunk):
+            variable.assign(variable + 1.0)
+        count = sum(int(np.prod(v.shape)) for v in point.among(one.trunk))
+        assert float(point.penalty(one.trunk)) == pytest.approx(0.25 * count, rel=1e-5)
 
 
 def test_a_held_trunk_is_used_again():
