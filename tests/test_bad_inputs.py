@@ -21,8 +21,9 @@ from mtlkeras._versions import NEWEST
 from mtlkeras.dependence import TaskChain
 from mtlkeras.heads import Classification, MultiLabel
 from mtlkeras.training import Phase, fit_phases
+from mtlkeras.transfer import distil, probe, reuse_trunk
 from tests.data.toy_builder import ToyFruit
-from tests.support import TinyStages, TinyTrunk, examples, tiny_model
+from tests.support import TinyStages, TinyTrunk, all_heads, examples, tiny_model
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "bad_inputs.md"
 X, Y = examples(6)
@@ -133,6 +134,21 @@ def layers_shared(sharing, width=4):
 def phased(*phases, trunk=None, **arguments):
     model = tiny_model(trunk=trunk or TinyStages(), run_eagerly=True)
     return fit_phases(model, (X, Y), phases, verbose=0, **arguments)
+
+
+def reused(freeze=False, sharing=None, at=None):
+    source = tiny_model({"a": Classification(2)}, trunk=TinyStages(), compiled=False, sharing=sharing)
+    return reuse_trunk(source, {"b": Classification(3)}, freeze=freeze, at=at)
+
+
+def probed(task="kind", trunk=None, **arguments):
+    return probe(tiny_model(trunk=trunk or TinyStages(), compiled=False), (X, Y), task, **arguments)
+
+
+def distilled(task, of, **arguments):
+    """A student with a teacher of one task for a task of its own."""
+    teacher = tiny_model({of: all_heads()[of]}, compiled=False, trunk=TinyStages())
+    return distil({task: teacher}, tiny_model(), (X, Y), **arguments)
 
 
 def phases_resumed_with_others(tmp_path: Path):
@@ -492,6 +508,18 @@ CASES: dict[str, Callable] = {
     "Balancer of gradients where nothing shared trains": lambda: phased(
         Phase("heads", balancer=balancers.PCGrad())
     ),
+    "Trunk of a file that is not there": lambda tmp_path: reuse_trunk(tmp_path / "a.keras", {}),
+    "Unknown stage to freeze": lambda: reused(freeze=("lest",)),
+    "Unknown tap of a trunk that is used again": lambda: reused(at="cone"),
+    "Trunk used again where each task has its own": lambda: reused(sharing=mtlkeras.sharing.CrossStitch()),
+    "Probe of a trunk without stages": lambda: probed(trunk=TinyTrunk()),
+    "Probe of an unknown task": lambda: probed("kinds"),
+    "Probe of an unknown stage": lambda: probed(stages=("lest",)),
+    "Probe of a head that reads a map": lambda: probed(mtlkeras.heads.Segmentation(3)),
+    "Unknown task of a teacher": lambda: distilled("kinds", of="kind"),
+    "Teacher of another head": lambda: distilled("size", of="kind"),
+    "Teacher of a head that does not learn from one": lambda: distilled("grade", of="grade"),
+    "Temperature of zero": lambda: distilled("kind", of="kind", temperature=0),
     "Phases resumed with others": phases_resumed_with_others,
     "Phases resumed on another model": phases_resumed_on_another_model,
     "Search resumed for something else": searched_for_something_else,

@@ -9,7 +9,7 @@ from typing import Any
 
 from mtlkeras._errors import near_match
 from mtlkeras._keras_private import call_behind, functional_within, has_graph
-from mtlkeras._model.stages import stages_of
+from mtlkeras.trunks._stage_layers import stages_of, units
 
 WHOLE = ("all", "trunk", "heads")
 _WILD = "*?["
@@ -94,18 +94,6 @@ class Parts:
         """Returns the layers that belong to no stage."""
         staged = {id(unit) for found in self.stages.values() for unit in found}
         return [unit for unit in self.all if id(unit) not in staged]
-
-
-def units(model: Any) -> list[Any]:
-    """Returns the layers of a functional model's graph, with those of the models in it in their place."""
-    return list({id(unit): unit for unit in _units(model)}.values())
-
-
-def _units(model: Any) -> list[Any]:
-    found = []
-    for layer in functional_within(model).layers:
-        found += _units(layer) if has_graph(functional_within(layer)) else [layer]
-    return found
 
 
 def _names(model: Any) -> list[tuple[str, Any]]:

@@ -43,6 +43,11 @@ class Compilation:
         """The balancer that was given."""
         return self._given["balancer"]
 
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What `compile` was given, but for the optimizer."""
+        return {**self._given, **self._settings}
+
     @contextlib.contextmanager
     def scope(self) -> Iterator[None]:
         """Opens the scope in which the model's variables are made, and its optimizers must be."""
@@ -66,8 +71,7 @@ class Compilation:
         weights = {**(self._given["loss_weights"] or {}), **(loss_weights or {})}
         model.compile(
             **{
-                **self._given,
-                **self._settings,
+                **self.arguments,
                 "optimizer": optimizer,
                 "balancer": balancer,
                 "loss_weights": weights or None,

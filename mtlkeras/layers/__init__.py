@@ -16,6 +16,7 @@ from mtlkeras.layers.layer_mixture import LayerMixture
 from mtlkeras.layers.local_response import LocalResponseNormalization
 from mtlkeras.layers.mixture import Mixture
 from mtlkeras.layers.ordinal_classes import OrdinalClasses, OrdinalMarginals
+from mtlkeras.layers.orthogonality import Orthogonality
 from mtlkeras.layers.output import OrdinalOutput, RegressionOutput, TaskOutput
 from mtlkeras.layers.pooling import AttentionPooling, LastState, MaskedMax, MaskedMean
 from mtlkeras.layers.preprocessing import CategoryIndex, ImagePreprocessing
@@ -25,6 +26,7 @@ from mtlkeras.layers.self_attention import SelfAttention
 from mtlkeras.layers.sequence_mask import MaskedMaxPooling1D, MaskSteps
 from mtlkeras.layers.sequence_output import ChainOutput, CRFOutput, HMMOutput, SequenceOutput
 from mtlkeras.layers.special_tokens import AddSpecialTokens, WithoutSpecialTokens
+from mtlkeras.layers.starting_point import StartingPoint
 from mtlkeras.layers.text import EncodeText, TokenMask, UnknownTokens
 from mtlkeras.layers.trunk_output import TrunkOutput
 from mtlkeras.layers.word_vectors import WordVectors
@@ -65,12 +67,14 @@ __all__ = [
     "OrdinalMarginals",
     "OrdinalOutput",
     "Presence",
+    "Orthogonality",
     "RegressionOutput",
     "ResidualAdapter",
     "ResizeLike",
     "SelfAttention",
     "SequenceOutput",
     "SoftmaxGate",
+    "StartingPoint",
     "TaskOutput",
     "TokenMask",
     "TrunkOutput",

@@ -12,6 +12,7 @@ import numpy as np
 from mtlkeras._fields import check_positive
 from mtlkeras._types import NamedTensors, Tensor
 from mtlkeras.heads import Head
+from mtlkeras.layers.orthogonality import Orthogonality
 from mtlkeras.sharing._gated import Gated, Gates, is_float, mix, pooled
 from mtlkeras.sharing._lanes import Lane, check_copies, ended, lanes
 from mtlkeras.sharing.base import Shared
@@ -54,6 +55,9 @@ class PLE(Gated):
         gate_sees: `"auto"` as above, or the name of a tap of the first level, pooled, for its gates.
         normalize_experts: Whether what an expert gives to a mixture is layer-normalised.
         log_gates: Whether each gate's mean entropy is logged, in nats, as `<gate>_entropy`.
+        orthogonality: Strength of a penalty that keeps what the experts of a task give at the end of the last
+            level apart from what shared ones do (Bousmalis et al. 2016, Domain Separation Networks, eq. 5;
+            `mtlkeras.layers.Orthogonality`).
 
     Raises:
         ValueError: If a field does not fit; when called, if the trunk is a `keras.Model`, which there is one
@@ -74,6 +78,7 @@ class PLE(Gated):
     experts: int = tunable(1, 1, 2, 3)
     shared_experts: int = tunable(1, 1, 2, 3)
     levels: int = 1
+    orthogonality: float = 0.0
 
     @property
     def mixed(self) -> int:
@@ -81,6 +86,10 @@ class PLE(Gated):
 
     def validate(self) -> None:
         check_positive(self, "levels", "experts", "shared_experts")
+        if not (np.isfinite(self.orthogonality) and self.orthogonality >= 0):
+            raise ValueError(
+                f"PLE: orthogonality must be finite and not negative; received {self.orthogonality!r}."
+            )
         super().validate()
 
     def __call__(
@@ -132,6 +141,7 @@ class _Level:
     def __init__(self, scheme: PLE, gates: Gates, number: int, places: Sequence[int]) -> None:
         self.gates, self.number, self.places = gates, number, places
         self.single, self.last = scheme.levels == 1, number == scheme.levels
+        self.orthogonality = scheme.orthogonality if self.last else 0.0
         self.passed: list[Flow] = []  # The flows of the first shared expert after each stage.
 
     def run(self, paths: Mapping[str | None, list[Lane]], inputs: Any) -> None:
@@ -146,6 +156,9 @@ class _Level:
         for path, own in paths.items():
             for lane in own:
                 self._normalize(lane, before[path])
+        if self.orthogonality:
+            for lane in [lane for path, own in paths.items() if path is not _SHARED for lane in own]:
+                self._keep_apart(lane, [other.flow.x for other in paths[_SHARED]])
         after = {}
         for path, own in paths.items():
             if path is _SHARED and self.last:
@@ -186,6 +199,13 @@ class _Level:
             return self.gates.expert(tensors[0], f"{lane.name}_norm_{self.number}{label}")
 
         lane.flow = _each_new(norm, [lane.flow], lane.flow, before)
+
+    def _keep_apart(self, lane: Lane, shared: list[Any]) -> None:
+        """Has an expert of a task give what varies otherwise than what shared ones give."""
+        flow = lane.flow
+        layer = Orthogonality(self.orthogonality, name=f"{lane.name}_orthogonality")
+        x = layer([flow.x, *shared], present=_mask_beside(flow) if len(flow.x.shape) == 3 else None)
+        lane.flow = flow.to(x, taps={name: x for name, tap in flow.taps.items() if tap is flow.x})
 
     def _mixed(self, path: str | None, weights: Any, flows: list[Flow], own: Flow, before: Flow) -> Flow:
         """Returns the mixture of the flows of some experts, the first of the path's own among them."""

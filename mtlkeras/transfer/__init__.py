@@ -1,5 +1,9 @@
 """From one model to another."""
 
 from mtlkeras.transfer.copy_weights import copy_weights
+from mtlkeras.transfer.distil import distil
+from mtlkeras.transfer.l2sp import L2SP
+from mtlkeras.transfer.probe import Probes, probe
+from mtlkeras.transfer.reuse_trunk import reuse_trunk
 
-__all__ = ["copy_weights"]
+__all__ = ["L2SP", "Probes", "copy_weights", "distil", "probe", "reuse_trunk"]

@@ -42,7 +42,7 @@ def copy_weights(source: keras.Model, target: keras.Model, layers: Sequence[str]
     ```
     """
     source, target = (getattr(model, "trunk", model) for model in (source, target))
-    from_layers, to_layers = _in_common(source, target)
+    from_layers, to_layers = in_common(source, target)
     names = [name for name in to_layers if name in from_layers] if layers is None else list(layers)
     for name in names:
         for side, found in (("source", from_layers), ("target", to_layers)):
@@ -61,7 +61,7 @@ def copy_weights(source: keras.Model, target: keras.Model, layers: Sequence[str]
     return names
 
 
-def _in_common(source: Any, target: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+def in_common(source: Any, target: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """Returns by name the layers with weights of two models: parts that both have, and what is in others."""
     sides = [{layer.name: layer for layer in model.layers if layer.weights} for model in (source, target)]
     alike = {

@@ -70,7 +70,11 @@ def _operations(flow: Any) -> dict[int, Any]:
     return found
 
 
+def units(model: Any) -> list[Any]:
+    """Returns the layers of a functional model's graph, with those of the models in it in their place."""
+    found = [unit for layer in functional_within(model).layers for unit in _units(layer)]
+    return list({id(unit): unit for unit in found}.values())
+
+
 def _units(layer: Any) -> list[Any]:
-    if not has_graph(functional_within(layer)):
-        return [layer]
-    return [unit for inner in functional_within(layer).layers for unit in _units(inner)]
+    return units(layer) if has_graph(functional_within(layer)) else [layer]
