@@ -1,0 +1,6 @@
+"""Smaller models of the same tasks."""
+
+from mtlkeras.compress._size import flops_by_layer
+from mtlkeras.compress.prune import prunable, prune_channels
+
+__all__ = ["flops_by_layer", "prunable", "prune_channels"]
