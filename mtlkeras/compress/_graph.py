@@ -13,6 +13,7 @@ from mtlkeras._keras_private import call_behind, functional_within, has_graph, o
 from mtlkeras.compress._call import Call, Edit, Kept, Refused, Slice, has_channels
 from mtlkeras.compress._channels import Channels, Numbers
 from mtlkeras.compress._rules import apply
+from mtlkeras.sharing._tied import Tied
 
 
 @dataclasses.dataclass
@@ -83,7 +84,17 @@ class Graph:
             found.update({id(x): numbers for x, numbers in zip(node.outputs, made, strict=True)})
         result = [found[id(x)] for x in inner.inputs], [found[id(x)] for x in inner.outputs]
         self._within[id(inner)] = result
+        if isinstance(inner, Tied):
+            self._tie_lanes(inner)
         return result
+
+    def _tie_lanes(self, model: Any) -> None:
+        """Has trunks whose weights a penalty compares lose the same channels."""
+        lanes = [[self.layers.get(id(layer)) for _, layer in named_layers(lane)] for lane in model.lanes]
+        for alike in zip(*lanes, strict=True):
+            for parts in zip(*(layer.slices for layer in alike if layer is not None), strict=True):
+                for part in parts[1:]:
+                    self.channels.tie(parts[0].channels, part.channels)
 
     def _fresh(self, tensor: Any) -> Numbers | None:
         return self.channels.fresh(tensor.shape[-1]) if has_channels(tensor) else None

@@ -173,6 +173,25 @@ def scored(call: Call) -> Channeled:
     return call.same(call.x)
 
 
+def mixed(call: Call) -> Channeled:
+    """Tensors mixed by weights of examples, which come first."""
+    weights, *values = call.given
+    if weights is not None:
+        call.channels.lock(weights, f"'{call.layer.name}' has a weight for each of its inputs")
+    call.given = values
+    return together(call)
+
+
+def stitched(call: Call) -> Channeled:
+    """Tensors of several tasks mixed channel by channel."""
+    if call.layer.subspaces > 1:
+        raise Refused("it cuts channels into subspaces")
+    found = together(call)
+    if call.layer.per_channel:
+        call.slice(call.layer.alpha, -1, call.x)
+    return found
+
+
 def of_operation(operation: Any) -> Callable[[Call], Channeled] | None:
     """Returns the rule of an operation of `keras.ops`, or `None`."""
     name = type(operation).__name__
@@ -234,10 +253,22 @@ RULES: dict[type, Callable[[Call], Channeled]] = {
     keras.layers.ZeroPadding2D: padded,
     own.AttentionPooling: scored,
     own.Beside: concatenated,
+    own.CrossStitchUnit: stitched,
     own.GradientFork: forked,
     own.LastState: halved,
     own.LocalResponseNormalization: neighbours,
+    own.Mixture: mixed,
     own.TrunkOutput: passed_in_structure,
+}
+
+_UNKNOWN = "what it does with channels is not known"
+_OVER_ALL = "it computes over all channels"
+_WHY: dict[type, str] = {
+    own.TaskOutput: "its inputs are the scores of a task",
+    keras.layers.LayerNormalization: "it normalises over all channels",
+    keras.layers.Softmax: _OVER_ALL,
+    keras.layers.MultiHeadAttention: _OVER_ALL,
+    own.SelfAttention: _OVER_ALL,
 }
 
 
@@ -252,7 +283,7 @@ def apply(call: Call) -> Channeled:
     if rule is None and not isinstance(layer, keras.layers.Layer):
         rule = of_operation(layer)
     if rule is None:
-        raise Refused("what it does with channels is not known")
+        raise Refused(next((why for kind, why in _WHY.items() if isinstance(layer, kind)), _UNKNOWN))
     if getattr(layer, "quantization_mode", None):
         raise Refused("it is quantized")
     if getattr(layer, "lora_enabled", False):

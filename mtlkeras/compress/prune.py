@@ -220,7 +220,7 @@ def _reasons(graph: Graph) -> str:
     found = []
     for layer in graph.makers():
         reasons = set(graph.reasons(layer))
-        if None not in reasons and reasons != {KEPT}:
+        if None not in reasons and KEPT not in reasons:
             found.append(f"'{layer.layer.name}' keeps all channels: {reasons.pop()}")
     more = f"; and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
     return f"{'; '.join(found[:_SHOWN])}{more}{'.' if found else ''}"
