@@ -8,6 +8,8 @@ from typing import Any
 import keras
 import numpy as np
 
+_ENDLESS = -1  # What TensorFlow says of data sets that repeat for ever.
+
 
 def batches(model: Any, data: Any, batch_size: int, owner: str) -> Iterator[tuple[Any, dict[str, Any], Any]]:
     """Yields inputs, labels by task and sample weights, checked as `evaluate` does.
@@ -19,7 +21,7 @@ def batches(model: Any, data: Any, batch_size: int, owner: str) -> Iterator[tupl
         owner: Who asks, for the error message.
 
     Raises:
-        ValueError: If there are no labels or no examples.
+        ValueError: If there are no labels, or the data set has no end.
     """
     if isinstance(data, (tuple, list)):
         if len(data) not in (2, 3):
@@ -35,6 +37,8 @@ def batches(model: Any, data: Any, batch_size: int, owner: str) -> Iterator[tupl
 
 def _finite(source: Any) -> Iterator[Any]:
     """Yields the batches of one pass over a data set."""
+    if hasattr(source, "cardinality") and int(source.cardinality()) == _ENDLESS:
+        raise ValueError("data: the data set has no end. Give one of some batches, as by .take(10).")
     if isinstance(source, keras.utils.PyDataset):
         yield from (source[number] for number in range(len(source)))
     else:

@@ -17,6 +17,9 @@ Edit = Callable[[dict[str, Any], Kept], None]
 """Changes the config of a layer for the channels that stay."""
 
 
+MAKES, READS = "makes", "reads"
+
+
 @dataclasses.dataclass(frozen=True)
 class Slice:
     """An axis of a weight that has an entry for each of some channels.
@@ -25,13 +28,14 @@ class Slice:
         weight: The variable.
         axis: The axis, from the last one back.
         channels: The numbers of the channels along it.
-        own: Whether the entries make the channel (a filter, a bias, a scale), and do not only read it.
+        role: `MAKES` for entries that make the channel (a filter, a bias, a scale), `READS` for those that it
+            is multiplied by on its way into others, `None` for statistics and the like.
     """
 
     weight: Any
     axis: int
     channels: Numbers
-    own: bool = False
+    role: str | None = None
 
 
 class Refused(Exception):
@@ -71,13 +75,13 @@ class Call:
         self.made = self.channels.fresh(count)
         return self.made
 
-    def slice(self, weight: Any, axis: int, channels: Numbers, own: bool = False) -> None:
+    def slice(self, weight: Any, axis: int, channels: Numbers, role: str | None = None) -> None:
         """Notes that a weight has an entry for each channel along an axis, if it is there."""
         if weight is None:
             return
         if weight.shape[axis] != len(channels):
             raise Refused(f"its weight '{weight.name}' has another size than its channels")
-        self.slices.append(Slice(weight, axis, channels, own))
+        self.slices.append(Slice(weight, axis, channels, role))
 
     def weight(self, name: str, of: Any = None) -> Any:
         """Returns a weight of the layer by its name, or `None`."""

@@ -15,7 +15,7 @@ import numpy as np
 
 from mtlkeras import layers as own
 from mtlkeras.compress import _rules_of_kernels as kernels
-from mtlkeras.compress._call import Call, Kept, Refused, has_channels
+from mtlkeras.compress._call import MAKES, READS, Call, Kept, Refused, has_channels
 from mtlkeras.compress._channels import Numbers
 
 Channeled = list[Numbers | None]
@@ -54,7 +54,7 @@ def learned_slopes(call: Call) -> Channeled:
     """A PReLU: slopes by channel, unless they are shared."""
     alpha = call.weight("alpha")
     if alpha is not None and alpha.shape[-1] == len(call.x):
-        call.slice(alpha, -1, call.x, own=True)
+        call.slice(alpha, -1, call.x, MAKES)
     return call.same(call.x)
 
 
@@ -164,7 +164,7 @@ def neighbours(call: Call) -> Channeled:
 def scored(call: Call) -> Channeled:
     """Attention over steps: its small network reads all channels, and the mean has them all."""
     layer = call.layer
-    call.slice(layer.hidden, -2, call.x)
+    call.slice(layer.hidden, -2, call.x, READS)
 
     def edit(config: dict[str, Any], kept: Kept) -> None:
         config["units"] = int(layer.scoring.shape[0])

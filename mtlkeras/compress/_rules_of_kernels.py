@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from mtlkeras.compress._call import Call, Kept, Refused
+from mtlkeras.compress._call import MAKES, READS, Call, Kept, Refused
 from mtlkeras.compress._channels import Numbers
 
 Channeled = list[Numbers | None]
@@ -33,9 +33,9 @@ def dense(call: Call) -> Channeled:
     """A dense layer."""
     check_activation(call.layer)
     made = call.make(call.layer.units)
-    call.slice(call.weight("kernel"), -2, call.x)
-    call.slice(call.weight("kernel"), -1, made, own=True)
-    call.slice(call.weight("bias"), -1, made, own=True)
+    call.slice(call.weight("kernel"), -2, call.x, READS)
+    call.slice(call.weight("kernel"), -1, made, MAKES)
+    call.slice(call.weight("bias"), -1, made, MAKES)
     call.set_count("units", made)
     return call.same(made)
 
@@ -48,9 +48,9 @@ def convolved(call: Call) -> Channeled:
     if layer.groups > 1:
         call.tie_groups(x, layer.groups)
         call.tie_groups(made, layer.groups)
-    call.slice(call.weight("kernel"), -2, x[: len(x) // layer.groups])
-    call.slice(call.weight("kernel"), -1, made, own=True)
-    call.slice(call.weight("bias"), -1, made, own=True)
+    call.slice(call.weight("kernel"), -2, x[: len(x) // layer.groups], READS)
+    call.slice(call.weight("kernel"), -1, made, MAKES)
+    call.slice(call.weight("bias"), -1, made, MAKES)
     call.set_count("filters", made)
     return call.same(made)
 
@@ -59,9 +59,9 @@ def convolved_back(call: Call) -> Channeled:
     """A transposed convolution."""
     _check_last(call.layer)
     made = call.make(call.layer.filters)
-    call.slice(call.weight("kernel"), -1, call.x)
-    call.slice(call.weight("kernel"), -2, made, own=True)
-    call.slice(call.weight("bias"), -1, made, own=True)
+    call.slice(call.weight("kernel"), -1, call.x, READS)
+    call.slice(call.weight("kernel"), -2, made, MAKES)
+    call.slice(call.weight("bias"), -1, made, MAKES)
     call.set_count("filters", made)
     return call.same(made)
 
@@ -70,8 +70,8 @@ def convolved_by_channel(call: Call) -> Channeled:
     """A depthwise convolution: what is made of a channel goes with it."""
     _check_last(call.layer)
     each = np.repeat(call.x, call.layer.depth_multiplier)
-    call.slice(call.weight("kernel"), -2, call.x, own=True)
-    call.slice(call.weight("bias"), -1, each, own=True)
+    call.slice(call.weight("kernel"), -2, call.x, MAKES)
+    call.slice(call.weight("bias"), -1, each, MAKES)
     return call.same(each)
 
 
@@ -79,10 +79,10 @@ def convolved_apart(call: Call) -> Channeled:
     """A depthwise convolution and one of a pixel in one layer."""
     _check_last(call.layer)
     made = call.make(call.layer.filters)
-    call.slice(call.weight("depthwise_kernel"), -2, call.x, own=True)
-    call.slice(call.weight("pointwise_kernel"), -2, np.repeat(call.x, call.layer.depth_multiplier))
-    call.slice(call.weight("pointwise_kernel"), -1, made, own=True)
-    call.slice(call.weight("bias"), -1, made, own=True)
+    call.slice(call.weight("depthwise_kernel"), -2, call.x, MAKES)
+    call.slice(call.weight("pointwise_kernel"), -2, np.repeat(call.x, call.layer.depth_multiplier), READS)
+    call.slice(call.weight("pointwise_kernel"), -1, made, MAKES)
+    call.slice(call.weight("bias"), -1, made, MAKES)
     call.set_count("filters", made)
     return call.same(made)
 
@@ -90,7 +90,7 @@ def convolved_apart(call: Call) -> Channeled:
 def embedded(call: Call) -> Channeled:
     """An embedding."""
     made = call.make(call.layer.output_dim)
-    call.slice(call.weight("embeddings"), -1, made, own=True)
+    call.slice(call.weight("embeddings"), -1, made, MAKES)
     call.set_count("output_dim", made)
     return call.same(made)
 
@@ -101,7 +101,7 @@ def normalized(call: Call) -> Channeled:
     if axis not in (-1, len(call.inputs[0].shape) - 1):
         raise Refused("it normalises another axis than the last")
     for weight in call.layer.weights:
-        call.slice(weight, -1, call.x, own=weight.name in ("gamma", "beta"))
+        call.slice(weight, -1, call.x, MAKES if weight.name in ("gamma", "beta") else None)
     return call.same(call.x)
 
 
@@ -116,7 +116,7 @@ def normalized_in_groups(call: Call) -> Channeled:
     for group in np.split(x, groups):
         call.channels.tie(np.full(len(group), group[0]), group)
     for weight in layer.weights:
-        call.slice(weight, -1, x, own=True)
+        call.slice(weight, -1, x, MAKES)
     call.set_count("groups", x, per=len(x) // groups)
     return call.same(x)
 
@@ -159,8 +159,8 @@ def _cells(call: Call, layer: Any, made: Numbers) -> None:
     if layer.return_state or layer.stateful or sum(x is not None for x in call.given) > 1:
         raise Refused("its states are read or kept outside of it")
     gates = np.tile(made, _GATES[type(layer)])
-    call.slice(call.weight("kernel", layer), -2, call.x)
-    call.slice(call.weight("kernel", layer), -1, gates, own=True)
-    call.slice(call.weight("recurrent_kernel", layer), -2, made)
-    call.slice(call.weight("recurrent_kernel", layer), -1, gates, own=True)
-    call.slice(call.weight("bias", layer), -1, gates, own=True)
+    call.slice(call.weight("kernel", layer), -2, call.x, READS)
+    call.slice(call.weight("kernel", layer), -1, gates, MAKES)
+    call.slice(call.weight("recurrent_kernel", layer), -2, made, READS)
+    call.slice(call.weight("recurrent_kernel", layer), -1, gates, MAKES)
+    call.slice(call.weight("bias", layer), -1, gates, MAKES)

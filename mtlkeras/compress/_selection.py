@@ -48,6 +48,16 @@ class Size:
             for full, axes in self._terms
         )
 
+    def savings(self) -> np.ndarray:
+        """Returns what the removal of each set alone would save, at the place of its root."""
+        found = np.zeros(len(self._graph.channels))
+        for full, axes in self._terms:
+            left = np.ones(len(found))
+            for _, roots in axes:
+                left *= 1.0 - np.bincount(roots, minlength=len(found)) / len(roots)
+            found += full * (1.0 - left)
+        return found
+
 
 class Candidates:
     """The sets of channels that may go, from the least important one.
@@ -103,14 +113,3 @@ def fewest(candidates: Candidates, size: Callable[[Iterable[int]], float], targe
         else:
             low = middle + 1
     return candidates.first(low)
-
-
-def normalised(graph: Graph, scores: np.ndarray) -> np.ndarray:
-    """Returns importances over the mean of those in their layers, so that layers are alike."""
-    sums, counts = np.zeros(len(scores)), np.zeros(len(scores))
-    for layer in graph.makers():
-        roots = np.unique(graph.channels.roots(layer.made))
-        mean = scores[roots].mean()
-        sums[roots] += scores[roots] / mean if mean > 0 else 1.0
-        counts[roots] += 1
-    return sums / np.maximum(counts, 1)

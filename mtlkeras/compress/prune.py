@@ -13,10 +13,9 @@ from mtlkeras._keras_private import call_behind, functional_within, has_graph
 from mtlkeras._model.model import MultiTaskModel
 from mtlkeras.compress._call import Kept
 from mtlkeras.compress._graph import Graph, kept_of, named_layers
-from mtlkeras.compress._importance import KINDS
-from mtlkeras.compress._importance import importance as importance_of
+from mtlkeras.compress._importance import KINDS, by_layer, magnitude, taylor
 from mtlkeras.compress._rebuild import rebuilt
-from mtlkeras.compress._selection import Candidates, Size, fewest, normalised
+from mtlkeras.compress._selection import Candidates, Size, fewest
 
 HEADS = "heads"
 KEPT = "it is in keep="
@@ -54,11 +53,12 @@ def prune_channels(
         flops: The operations that the model is to have left as a share of those it has, 0.5 if `weights` is
             not given; counted by `flops_by_layer`.
         weights: The weights that it is to have left as a share, instead.
-        importance: What tells how much channels matter: `"taylor"`, the mean over batches of
-            (gradient of the joint loss x weight)^2, summed over the weights that make the channels (Molchanov
-            et al. 2019, Importance Estimation for Neural Network Pruning, eq. 8); `"magnitude"`, the L2 norm
-            of these weights (Li et al. 2017, Pruning Filters for Efficient ConvNets); or `"random"`.
-            Of each layer they are over their mean, then the least of all layers go first.
+        importance: What tells which channels of all layers go first: with `"taylor"` those whose removal
+            changes the joint loss least for what it saves: to first order, squared, in the mean over
+            batches (Molchanov et al. 2019, Importance Estimation for Neural Network Pruning, eq. 9, with
+            gates where channels are read), over the operations or weights saved; with `"magnitude"` those
+            with the least L2 norm of the weights that make them, over the mean of their layer (Li et al.
+            2017, Pruning Filters for Efficient ConvNets); or `"random"` ones.
         keep: What loses no channels: names of layers or tasks, `"heads"` for all heads or `"trunk"`. Heads
             always lose those entries of their kernels that read what the trunk gives no longer.
         round_to: A number that the channels left in each layer are a multiple of, as far as it has so many.
@@ -91,8 +91,13 @@ def prune_channels(
         raise ValueError(f"prune_channels: most must be between 0 and 1; received {most!r}.")
     graph = _graph_keeping(model, keep)
     size = Size(graph, by)
-    scores = importance_of(graph, importance, data, batch_size, seed)
-    candidates = Candidates(graph, normalised(graph, scores), round_to, most)
+    if importance == "taylor":
+        scores = taylor(graph, data, batch_size) / np.maximum(size.savings(), 1e-9)
+    elif importance == "magnitude":
+        scores = by_layer(graph, magnitude(graph))
+    else:
+        scores = np.random.default_rng(seed).random(len(graph.channels))
+    candidates = Candidates(graph, scores, round_to, most)
     if not candidates.order:
         raise ValueError(f"prune_channels: no channel of '{model.name}' can be removed. {_reasons(graph)}")
     full = size.without(())

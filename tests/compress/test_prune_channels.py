@@ -8,6 +8,9 @@ import pytest
 
 import mtlkeras
 from mtlkeras.compress import flops_by_layer, prunable, prune_channels
+from mtlkeras.compress._graph import Graph
+from mtlkeras.compress._importance import taylor
+from mtlkeras.compress._selection import Size
 from mtlkeras.heads import Classification, Regression, Segmentation, Tagging
 from mtlkeras.trunks import DPCNN, LSTM, MLP, VGG, AlexNet, BiLSTM, CNNAttention, GoogLeNet, ResNet
 
@@ -21,6 +24,7 @@ IMAGES = {
     "AlexNet": AlexNet(width=16, fc_units=16),
     "GoogLeNet": GoogLeNet(width=8),
 }
+SLOW_ON_JAX = ("ResNet, group", "ResNet, per source", "AlexNet", "VGG")
 SLOW = ("ResNet, bottleneck", "GoogLeNet")
 
 
@@ -86,13 +90,25 @@ def silence(weights, left):
 
 
 def assert_same(one, other, x, tolerance=1e-5):
-    for task, expected in one.predict(x, verbose=0).items():
-        np.testing.assert_allclose(other.predict(x, verbose=0)[task], expected, rtol=0, atol=tolerance)
+    found = other(x)
+    for task, expected in one(x).items():
+        expected, values = keras.ops.convert_to_numpy(expected), keras.ops.convert_to_numpy(found[task])
+        np.testing.assert_allclose(values, expected, rtol=0, atol=tolerance)
 
 
 @pytest.mark.eager
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in IMAGES]
+    "name",
+    [
+        pytest.param(
+            name,
+            marks=[
+                *([pytest.mark.slow] if name in SLOW else []),
+                *([pytest.mark.slow_on_jax] if name in SLOW_ON_JAX else []),
+            ],
+        )
+        for name in IMAGES
+    ],
 )
 def test_image_trunk_computes_what_it_does_with_channels_of_zero(name):
     model = model_of(IMAGES[name])
@@ -181,9 +197,7 @@ def test_pruned_model_is_exported(tmp_path):
     pruned = prune_channels(model, weights=0.7, importance="random")
     pruned.export(tmp_path / "served", verbose=False)
     served = tf.saved_model.load(tmp_path / "served")
-    np.testing.assert_allclose(
-        served.serve_raw(tf.constant(x))["kind"], pruned.predict(x, verbose=0)["kind"], atol=1e-6
-    )
+    np.testing.assert_allclose(served.serve_raw(tf.constant(x))["kind"], pruned(x)["kind"], atol=1e-6)
 
 
 @pytest.mark.eager
@@ -241,26 +255,35 @@ def test_channels_go_by_the_losses_of_all_tasks():
 
 
 @pytest.mark.eager
-def test_taylor_is_the_mean_square_of_gradient_times_weight():
-    from mtlkeras.compress._graph import Graph
-    from mtlkeras.compress._importance import importance
-
-    model = mtlkeras.build_model((3,), MLP(depth=1, width=4), {"y": Regression()})
-    model.compile("sgd")
+def test_taylor_is_the_squared_change_of_the_loss_to_first_order():
+    model = mtlkeras.build_model((3,), MLP(depth=1, width=4), {"y": Regression(), "z": Regression()})
+    model.compile("sgd", loss_weights={"z": 3.0})
     x = RNG.normal(size=(6, 3)).astype("float32")
-    y = RNG.normal(size=6)
+    y = {task: RNG.normal(size=6) for task in model.heads}
     graph = Graph(model)
-    found = importance(graph, "taylor", (x, {"y": y}), 3, 0)
+    found = taylor(graph, (x, y), 3)
     layer = next(one for one in graph.makers() if one.layer.name == "hidden_1")
-    kernel, bias = (np.asarray(w.numpy(), "float64") for w in layer.layer.weights)
-    last, offset = (np.asarray(w.numpy(), "float64") for w in model.get_layer("y_logits").weights)
+    hidden = keras.ops.convert_to_numpy(model.trunk(x)).astype("float64")
     expected = np.zeros(4)
     for rows in (slice(0, 3), slice(3, 6)):
-        hidden = x[rows] @ kernel + bias
-        error = (np.maximum(hidden, 0) @ last + offset)[:, 0] - y[rows]
-        into = (2 / 3 * error[:, None]) * last[:, 0] * (hidden > 0)
-        expected += (((x[rows].T @ into) * kernel) ** 2).sum(0) / 2 + (into.sum(0) * bias) ** 2 / 2
+        change = 0.0
+        for task, weight in {"y": 1.0, "z": 3.0}.items():
+            kernel, bias = (
+                np.asarray(w.numpy(), "float64") for w in model.get_layer(f"{task}_logits").weights
+            )
+            error = (hidden[rows] @ kernel + bias)[:, 0] - y[task][rows]
+            change += weight * 2 / 3 * (error @ hidden[rows]) * kernel[:, 0]
+        expected += change**2 / 2
     np.testing.assert_allclose(found[graph.channels.roots(layer.made)], expected, rtol=1e-4)
+
+
+def test_savings_are_what_the_size_is_less_by():
+    graph = Graph(model_of(ResNet(depth=8, width=4), HEADS))
+    for by in ("flops", "weights"):
+        size = Size(graph, by)
+        for layer in graph.makers()[:6]:
+            root = int(graph.channels.roots(layer.made)[1])
+            assert size.savings()[root] == pytest.approx(size.without(()) - size.without([root]))
 
 
 @pytest.mark.eager
