@@ -40,7 +40,9 @@ def _finite(source: Any) -> Iterator[Any]:
     if hasattr(source, "cardinality") and int(source.cardinality()) == _ENDLESS:
         raise ValueError("data: the data set has no end. Give one of some batches, as by .take(10).")
     if isinstance(source, keras.utils.PyDataset):
-        yield from (source[number] for number in range(len(source)))
+        if source.num_batches is None:
+            raise ValueError("data: the data set has no end. Give one of some batches.")
+        yield from (source[number] for number in range(source.num_batches))
     else:
         yield from source
 

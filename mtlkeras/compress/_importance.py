@@ -31,7 +31,7 @@ def taylor(graph: Graph, data: Any, batch_size: int) -> np.ndarray:
         Float64, at the place of each set's root.
 
     Raises:
-        ValueError: If there is no data, the model is not compiled, or gradients are not finite.
+        ValueError: If there is no data, the model is not compiled, or gradients are not finite or all zero.
     """
     model = graph.model
     if data is None:
@@ -59,6 +59,8 @@ def taylor(graph: Graph, data: Any, batch_size: int) -> np.ndarray:
         raise ValueError("prune_channels: data= has no batch.")
     if not np.isfinite(total).all():
         raise ValueError("prune_channels: gradients of the losses of data= are not finite.")
+    if not total.any():
+        raise ValueError("prune_channels: no loss of data= depends on any channel. Has it labels?")
     return total / count
 
 

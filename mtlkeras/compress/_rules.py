@@ -103,24 +103,23 @@ def flattened(call: Call) -> Channeled:
 
 def reshaped(call: Call) -> Channeled:
     """Pixels in a row or in rows, with their channels or all in one."""
-    target = call.outputs[0].shape[1:]
+    target = call.layer.target_shape
     if len(target) == 1:
-        found = flattened(call)
-        config_of_target(call, found[0], (-1,))
-        return found
-    if target[-1] != len(call.x):
+        call.edits.append(_any_length)
+        return flattened(call)
+    if call.outputs[0].shape[-1] != len(call.x):
         raise Refused("it moves channels to other axes")
-    config_of_target(call, call.x, tuple(call.layer.target_shape[:-1]))
-    return call.same(call.x)
-
-
-def config_of_target(call: Call, channels: Any, first: tuple[int, ...]) -> None:
-    """Has a `Reshape` end with the channels that stay."""
+    channels = call.x
 
     def edit(config: dict[str, Any], kept: Kept) -> None:
-        config["target_shape"] = first if first == (-1,) else (*first, int(kept(channels).sum()))
+        config["target_shape"] = (*target[:-1], int(kept(channels).sum()))
 
     call.edits.append(edit)
+    return call.same(channels)
+
+
+def _any_length(config: dict[str, Any], kept: Kept) -> None:
+    config["target_shape"] = (-1,)
 
 
 def passed_in_structure(call: Call) -> Channeled:

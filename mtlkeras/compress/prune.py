@@ -16,6 +16,7 @@ from mtlkeras.compress._graph import Graph, kept_of, named_layers
 from mtlkeras.compress._importance import KINDS, by_layer, magnitude, taylor
 from mtlkeras.compress._rebuild import rebuilt
 from mtlkeras.compress._selection import Candidates, Size, fewest
+from mtlkeras.layers import TaskOutput
 
 HEADS = "heads"
 KEPT = "it is in keep="
@@ -99,14 +100,14 @@ def prune_channels(
         scores = np.random.default_rng(seed).random(len(graph.channels))
     candidates = Candidates(graph, scores, round_to, most)
     if not candidates.order:
-        raise ValueError(f"prune_channels: no channel of '{model.name}' can be removed. {_reasons(graph)}")
+        raise ValueError(f"prune_channels: no channel of '{model.name}' can be removed.{_reasons(graph)}")
     full = size.without(())
     removed = fewest(candidates, size.without, share * full)
     reached = size.without(removed) / full
     if reached > share:
         raise ValueError(
             f"prune_channels: {by}={share:g} cannot be met: {reached:.3f} can, with keep={tuple(keep)!r}, "
-            f"most={most:g} and round_to={round_to}. {_reasons(graph)}".rstrip()
+            f"most={most:g} and round_to={round_to}.{_reasons(graph)}"
         )
     return without(graph, removed)
 
@@ -221,11 +222,15 @@ def _of_task(model: Any, task: str, heads: set[int]) -> set[int]:
 
 
 def _reasons(graph: Graph) -> str:
-    """Returns in words why layers keep all of their channels, of the first ones."""
-    found = []
-    for layer in graph.makers():
-        reasons = set(graph.reasons(layer))
-        if None not in reasons and KEPT not in reasons:
-            found.append(f"'{layer.layer.name}' keeps all channels: {reasons.pop()}")
+    """Returns in words through which layers channels cannot be followed, and why, of the first ones."""
+    found = [
+        f"'{known.layer.name}' ({type(known.layer).__name__}): {known.refused}"
+        for known in graph.layers.values()
+        if known.refused is not None
+        and not isinstance(known.layer, TaskOutput)
+        and any(numbers is not None for numbers in known.taken)
+    ]
+    if not found:
+        return ""
     more = f"; and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
-    return f"{'; '.join(found[:_SHOWN])}{more}{'.' if found else ''}"
+    return f" Channels stay that go through {'; '.join(found[:_SHOWN])}{more}."

@@ -14,6 +14,7 @@ from mtlkeras.compress._selection import Size
 from mtlkeras.heads import Classification, Regression, Segmentation, Tagging
 from mtlkeras.trunks import DPCNN, LSTM, MLP, VGG, AlexNet, BiLSTM, CNNAttention, GoogLeNet, ResNet
 
+HEADS = {"kind": Classification(4), "size": Regression(2)}
 RNG = np.random.default_rng(0)
 IMAGES = {
     "ResNet, padding": ResNet(depth=8, width=8),
@@ -35,7 +36,7 @@ def model_of(trunk, heads=None, inputs=(16, 16, 3)):
     model = mtlkeras.build_model(inputs, trunk, heads)
     model.compile("sgd")
     for weight in model.weights:  # All different, so that what is left can be told.
-        if len(weight.shape) == 1 and "float" in weight.dtype:
+        if (len(weight.shape) == 1 or weight.name == "bias") and "float" in weight.dtype:
             weight.assign(weight.numpy() + RNG.uniform(0.1, 0.5, weight.shape))
     return model
 
@@ -83,8 +84,8 @@ def silence(weights, left):
     remaining = {weight.name: weight for weight in left}[mark].numpy()
     marks = named[mark].numpy()
     kept = np.isin(marks.reshape(-1, marks.shape[-1])[-1], remaining.reshape(-1, remaining.shape[-1])[-1])
-    for name in ("bias", "gamma", "beta", "embeddings", "kernel", "recurrent_kernel"):
-        if name in named:
+    for name in ("bias", "gamma", "beta", "embeddings", "kernel", "recurrent_kernel", "pointwise_kernel"):
+        if name in named and named[name].shape[-1] == len(kept):
             named[name].assign(named[name].numpy() * kept)
     return int((~kept).sum())
 
@@ -155,7 +156,36 @@ def test_text_trunk_computes_what_it_does_where_nothing_reads_the_channels(name)
     assert_same(model, pruned, x)
 
 
-HEADS = {"kind": Classification(4), "size": Regression(2)}
+def many_layers(x):
+    """A trunk of layers that no trunk of ours has; none is as wide as what comes before it."""
+    layers = keras.layers
+    x = layers.Conv2D(7, 3, strides=2, name="stem")(x)
+    y = layers.Conv2D(12, 1, name="widen")(x)
+    y = layers.DepthwiseConv2D(3, padding="same", depth_multiplier=2, name="depthwise")(y)
+    y = layers.BatchNormalization(name="norm")(y)
+    gate = layers.Dense(24, "sigmoid", name="gate")(layers.GlobalAveragePooling2D(keepdims=True)(y))
+    y = layers.Multiply()([y, gate])
+    y = layers.Conv2D(7, 1, name="narrow")(y)
+    x = keras.ops.relu(x + y) * 0.5
+    x = layers.SeparableConv2D(10, 3, depth_multiplier=2, name="separable")(x)
+    x = layers.PReLU(shared_axes=[1, 2], name="slopes")(x)
+    x = layers.Concatenate()([x, layers.Conv2D(6, 1, groups=2, name="groups")(x)])
+    twice = layers.Conv2D(16, 3, padding="same", name="twice")
+    x = layers.Reshape((-1, 16))(twice(twice(x)))
+    x = layers.GRU(9, return_sequences=True, name="gru")(x)
+    x = layers.Bidirectional(layers.LSTM(5), merge_mode="sum", name="sum")(x)
+    return layers.Dense(11, "tanh", name="last")(x)
+
+
+@pytest.mark.eager
+@pytest.mark.slow_on_jax
+def test_functional_model_as_trunk():
+    x = keras.Input((12, 12, 3))
+    model = model_of(keras.Model(x, many_layers(x)), HEADS, (12, 12, 3))
+    x = inputs_of(model)
+    pruned = prune_channels(model, (x, labels_of(model)), flops=0.6)
+    assert silenced(model, pruned) > 10
+    assert_same(model, pruned, x)
 
 
 def small():
@@ -357,6 +387,16 @@ def test_refused(arguments, message):
         prune_channels(model, **arguments)
 
 
+@pytest.mark.eager
+def test_data_that_tell_nothing():
+    model = model_of(MLP(depth=1, width=8), HEADS, (5,))
+    x = inputs_of(model)
+    with pytest.raises(ValueError, match="no loss of data= depends on any channel"):
+        prune_channels(model, (x, {"kind": np.full(4, -1)}))
+    with pytest.raises(ValueError, match="not finite"):
+        prune_channels(model, (x * np.nan, labels_of(model)))
+
+
 def test_taylor_needs_a_compiled_model():
     model = mtlkeras.build_model((5,), MLP(depth=1, width=8), HEADS)
     with pytest.raises(ValueError, match="is not compiled"):
@@ -365,7 +405,7 @@ def test_taylor_needs_a_compiled_model():
 
 def test_layers_that_cannot_lose_channels_are_named():
     model = mtlkeras.build_model((5,), MLP(depth=1, width=8, normalization="layer"), HEADS)
-    with pytest.raises(ValueError, match="'hidden_1' keeps all channels: they go through 'hidden_1_norm'"):
+    with pytest.raises(ValueError, match="Channels stay that go through 'hidden_1_norm'"):
         prune_channels(model, importance="random")
 
 
