@@ -41,8 +41,8 @@ def taylor(graph: Graph, data: Any, batch_size: int) -> np.ndarray:
         )
     if not model.compiled:
         raise ValueError(
-            f"prune_channels: the model '{model.name}' is not compiled, so it has no losses for "
-            "importance='taylor'; call model.compile(...) first."
+            "prune_channels: the model is not compiled, so it has no losses for importance='taylor'; call "
+            "model.compile(...) first."
         )
     weights = _weights(graph, READS)
     gradients = loss_gradients(model, list(weights.values()))

@@ -100,7 +100,7 @@ def prune_channels(
         scores = np.random.default_rng(seed).random(len(graph.channels))
     candidates = Candidates(graph, scores, round_to, most)
     if not candidates.order:
-        raise ValueError(f"prune_channels: no channel of '{model.name}' can be removed.{_reasons(graph)}")
+        raise ValueError(f"prune_channels: no channel can be removed.{_reasons(graph)}")
     full = size.without(())
     removed = fewest(candidates, size.without, share * full)
     reached = size.without(removed) / full
