@@ -30,6 +30,7 @@ __all__ = [
     "__version__",
     "balancers",
     "build_model",
+    "compress",
     "data",
     "dependence",
     "heads",
@@ -48,7 +49,7 @@ __all__ = [
 warn_if_untested(keras.__version__)
 
 # Modules that hold nothing a saved model needs.
-_ON_FIRST_USE = ("analysis", "data", "training", "transfer", "tuning")
+_ON_FIRST_USE = ("analysis", "compress", "data", "training", "transfer", "tuning")
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -18,6 +18,7 @@ import mtlkeras
 from mtlkeras import analysis, balancers
 from mtlkeras._app.runs.search_workers import Workers
 from mtlkeras._versions import NEWEST
+from mtlkeras.compress import factorize, prune_channels
 from mtlkeras.dependence import TaskChain
 from mtlkeras.heads import Classification, MultiLabel
 from mtlkeras.training import Phase, fit_phases
@@ -129,6 +130,10 @@ def layers_shared(sharing, width=4):
     """A model of two tasks on two dense layers."""
     trunk = mtlkeras.trunks.MLP(depth=2, width=width)
     return built({"a": Classification(2), "b": Classification(3)}, trunk, (3,), sharing)
+
+
+def pruned(trunk=None, **arguments):
+    return prune_channels(tiny_model(trunk=trunk), **arguments)
 
 
 def phased(*phases, trunk=None, **arguments):
@@ -522,6 +527,17 @@ CASES: dict[str, Callable] = {
     "Temperature of zero": lambda: distilled("kind", of="kind", temperature=0),
     "Phases resumed with others": phases_resumed_with_others,
     "Phases resumed on another model": phases_resumed_on_another_model,
+    "Pruning to a size that cannot be met": lambda: pruned(weights=0.01, importance="magnitude"),
+    "Pruning by losses without data": lambda: pruned(),
+    "Pruning by losses of a model that is not compiled": lambda: prune_channels(
+        tiny_model(compiled=False), (X, Y)
+    ),
+    "Pruning a trunk that computes over all channels": lambda: pruned(
+        trunk=mtlkeras.trunks.ResNet(depth=8, normalization="layer"), importance="magnitude"
+    ),
+    "Unknown layer to keep whole": lambda: pruned(keep=("heads", "cnov"), importance="magnitude"),
+    "Rank that saves nothing": lambda: factorize(tiny_model(), rank=9, layers=("conv",)),
+    "Layer that has no kernel to factorise": lambda: factorize(tiny_model(), layers=("pool",)),
     "Search resumed for something else": searched_for_something_else,
     "Search into a folder that is taken": lambda tmp_path: searched(tmp_path, run_dir=str(tmp_path)),
     "Worker whose chief does not answer": worker_alone,

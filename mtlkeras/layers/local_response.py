@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -23,6 +24,8 @@ class LocalResponseNormalization(keras.layers.Layer):
         bias: Constant that keeps the divisor from zero.
         alpha: Factor of the sum.
         beta: Power of the divisor.
+        positions: Where each channel stood before others were removed (`mtlkeras.compress`), rising; so that
+            it has the neighbours that it had. `None` for 0, 1, 2, ...
 
     Input and output shape: `(batch, ..., channels)`.
 
@@ -30,7 +33,7 @@ class LocalResponseNormalization(keras.layers.Layer):
     Convolutional Neural Networks, section 3.3, whose constants are the defaults.
 
     Raises:
-        ValueError: If `size` is even or below 1.
+        ValueError: If `size` is even or below 1, or there are other positions than channels.
 
     Example:
 
@@ -41,12 +44,26 @@ class LocalResponseNormalization(keras.layers.Layer):
     """
 
     def __init__(
-        self, size: int = 5, bias: float = 2.0, alpha: float = 1e-4, beta: float = 0.75, **kwargs: Any
+        self,
+        size: int = 5,
+        bias: float = 2.0,
+        alpha: float = 1e-4,
+        beta: float = 0.75,
+        positions: Sequence[int] | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         if size < 1 or size % 2 == 0:
             raise ValueError(f"LocalResponseNormalization: size must be odd and positive; received {size}.")
         self.size, self.bias, self.alpha, self.beta = size, bias, alpha, beta
+        self.positions = None if positions is None else tuple(positions)
+
+    def build(self, input_shape: Shape) -> None:
+        if self.positions is not None and len(self.positions) != input_shape[-1]:
+            raise ValueError(
+                f"LocalResponseNormalization: expected {len(self.positions)} channels, one for each "
+                f"position; received {input_shape[-1]}."
+            )
 
     def call(self, inputs: Tensor) -> Tensor:
         # Squares overflow float16 from 256 on.
@@ -60,7 +77,7 @@ class LocalResponseNormalization(keras.layers.Layer):
 
         Multiplying by it sums the neighbours, many times faster than adding shifted copies.
         """
-        number = np.arange(channels)
+        number = np.arange(channels) if self.positions is None else np.array(self.positions)
         return (np.abs(number[:, None] - number[None]) <= self.size // 2).astype("float32")
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
@@ -68,4 +85,5 @@ class LocalResponseNormalization(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         own = {"size": self.size, "bias": self.bias, "alpha": self.alpha, "beta": self.beta}
-        return {**super().get_config(), **own}
+        positions = {} if self.positions is None else {"positions": list(self.positions)}
+        return {**super().get_config(), **own, **positions}

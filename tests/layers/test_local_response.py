@@ -34,3 +34,16 @@ def test_config():
     assert LocalResponseNormalization.from_config(layer.get_config()).get_config() == layer.get_config()
     with pytest.raises(ValueError, match="size must be odd"):
         LocalResponseNormalization(size=4)
+
+
+def test_positions_keep_neighbours_as_they_were():
+    x = np.random.default_rng(0).normal(0, 30, (2, 3, 9)).astype("float32")
+    positions = [0, 2, 3, 8]
+    rest = np.setdiff1d(np.arange(9), positions)
+    layer = LocalResponseNormalization(positions=positions)
+    y = keras.ops.convert_to_numpy(layer(x[..., positions]))
+    x[..., rest] = 0.0
+    np.testing.assert_allclose(y, brute_force(x)[..., positions], rtol=1e-5, atol=1e-6)
+    assert LocalResponseNormalization.from_config(layer.get_config()).positions == (0, 2, 3, 8)
+    with pytest.raises(ValueError, match="expected 4 channels, one for each position; received 9"):
+        LocalResponseNormalization(positions=positions)(x)

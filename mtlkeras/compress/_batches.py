@@ -1,0 +1,61 @@
+"""Batches with labels, of what people give as data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+
+_ENDLESS = -1  # What TensorFlow says of data sets that repeat for ever.
+
+
+def batches(model: Any, data: Any, batch_size: int, owner: str) -> Iterator[tuple[Any, dict[str, Any], Any]]:
+    """Yields inputs, labels by task and sample weights, checked as `evaluate` does.
+
+    Args:
+        model: A `MultiTaskModel`.
+        data: `(inputs, labels)` or `(inputs, labels, sample weights)` of arrays, or a data set of batches.
+        batch_size: Examples of a batch, of arrays.
+        owner: Who asks, for the error message.
+
+    Raises:
+        ValueError: If there are no labels, or the data set has no end.
+    """
+    if isinstance(data, (tuple, list)):
+        if len(data) not in (2, 3):
+            raise ValueError(f"{owner}: data must be (inputs, labels), perhaps with weights, or a data set.")
+        x, y, sample_weight = model._checked_data("test", *data)
+        found = _slices(x, y, sample_weight, batch_size)
+    else:
+        source, _, _ = model._checked_data("test", data)
+        found = map(keras.utils.unpack_x_y_sample_weight, _finite(source))
+    for x, y, sample_weight in found:
+        yield x, model.labels_by_task(y), sample_weight
+
+
+def _finite(source: Any) -> Iterator[Any]:
+    """Yields the batches of one pass over a data set."""
+    if hasattr(source, "cardinality") and int(source.cardinality()) == _ENDLESS:
+        raise ValueError("data: the data set has no end. Give one of some batches, as by .take(10).")
+    if isinstance(source, keras.utils.PyDataset):
+        if source.num_batches is None:
+            raise ValueError("data: the data set has no end. Give one of some batches.")
+        yield from (source[number] for number in range(source.num_batches))
+    else:
+        yield from source
+
+
+def _slices(x: Any, y: Any, sample_weight: Any, size: int) -> Iterator[tuple[Any, Any, Any]]:
+    rows = len(keras.tree.flatten(x)[0])
+
+    def part(value: Any, start: int) -> Any:
+        return None if value is None else np.asarray(value)[start : start + size]
+
+    for start in range(0, rows, size):
+        yield (
+            keras.tree.map_structure(lambda v, at=start: part(v, at), x),
+            keras.tree.map_structure(lambda v, at=start: part(v, at), y),
+            keras.tree.map_structure(lambda v, at=start: part(v, at), sample_weight),
+        )
