@@ -72,8 +72,8 @@ class Candidates:
     def __init__(self, graph: Graph, scores: np.ndarray, round_to: int, most: float) -> None:
         channels = graph.channels
         self._scores, self._round, self._most = scores, round_to, most
-        self._layers = [channels.roots(layer.made) for layer in graph.makers() if layer.made is not None]
-        roots = sorted({int(root) for layer in self._layers for root in layer})
+        self._by_layer = [channels.roots(layer.made) for layer in graph.makers() if layer.made is not None]
+        roots = sorted({int(root) for layer in self._by_layer for root in layer})
         self.order = sorted(
             (root for root in roots if channels.reason(root) is None), key=lambda root: (scores[root], root)
         )
@@ -81,7 +81,7 @@ class Candidates:
     def first(self, count: int) -> set[int]:
         """Returns the least important sets, without those that layers need to keep what they must."""
         removed = set(self.order[:count])
-        while any(self._restored(layer, removed) for layer in self._layers):
+        while any(self._restored(layer, removed) for layer in self._by_layer):
             pass
         return removed
 

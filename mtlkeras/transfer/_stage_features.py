@@ -42,7 +42,7 @@ class StageFeatures:
                 f"{type(origin.sharing).__name__} what a stage gives depends on the task."
             )
         self._origin = origin
-        self._inputs, features, known = _opened(origin, names)
+        self._symbolic, features, known = _opened(origin, names)
         for name in names or ():
             if name not in features.taps:
                 raise unknown_name("stage", name, known, "stages= of probe")
@@ -53,7 +53,7 @@ class StageFeatures:
         outputs = {name: features.get(kind, name, "probe") for name in self.names}
         if kind == "sequence" and features.mask is not None:
             outputs[MASK] = features.mask
-        self._model = keras.Model(self._inputs, outputs)
+        self._model = keras.Model(self._symbolic, outputs)
         if origin.spec is not None:
             self._trust_only_copies(outputs)
 
