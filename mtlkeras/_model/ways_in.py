@@ -77,27 +77,17 @@ def check_source(x: Any, heads: Mapping[str, Head], seen: Seen) -> Any:
     return x
 
 
-class CheckedDataset(keras.utils.PyDataset):
-    """A `keras.utils.PyDataset` whose batches are checked.
+class WrappedDataset(keras.utils.PyDataset):
+    """A `keras.utils.PyDataset` whose batches are made of those of another; the base of such.
 
     Args:
-        inner: The data set.
-        heads: The model's heads by task.
-        seen: Is told the first batch's labels and weights.
+        inner: The other one.
+        **kwargs: As for every `PyDataset`.
     """
 
-    def __init__(self, inner: Any, heads: Mapping[str, Head], seen: Seen | None = None) -> None:
-        super().__init__(inner.workers, inner.use_multiprocessing, inner.max_queue_size)
-        self._inner, self._heads, self._seen = inner, dict(heads), seen
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_seen": None}  # Processes that read batches have no model to tell.
-
-    def __getitem__(self, index: int) -> Any:
-        batch = check_batch(self._inner[index], self._heads)
-        _tell(batch, self._seen)
-        self._seen = None
-        return batch
+    def __init__(self, inner: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._inner = inner
 
     @property
     def num_batches(self) -> int | None:
@@ -108,6 +98,30 @@ class CheckedDataset(keras.utils.PyDataset):
 
     def on_epoch_end(self) -> None:
         self._inner.on_epoch_end()
+
+
+class CheckedDataset(WrappedDataset):
+    """A `keras.utils.PyDataset` whose batches are checked.
+
+    Args:
+        inner: The data set.
+        heads: The model's heads by task.
+        seen: Is told the first batch's labels and weights.
+    """
+
+    def __init__(self, inner: Any, heads: Mapping[str, Head], seen: Seen | None = None) -> None:
+        kept = ("workers", "use_multiprocessing", "max_queue_size")
+        super().__init__(inner, **{name: getattr(inner, name) for name in kept})
+        self._heads, self._seen = dict(heads), seen
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_seen": None}  # Processes that read batches have no model to tell.
+
+    def __getitem__(self, index: int) -> Any:
+        batch = check_batch(self._inner[index], self._heads)
+        _tell(batch, self._seen)
+        self._seen = None
+        return batch
 
 
 def _checked_batches(batches: Iterator[Any], heads: Mapping[str, Head], seen: Seen) -> Iterator[Any]:

@@ -8,18 +8,19 @@ from typing import Any
 import numpy as np
 
 from mtlkeras._model.joint_answers import JointAnswers
+from mtlkeras._model.labelled_batches import labelled_batches
 from mtlkeras._model.outputs import dependence_layer
-from mtlkeras.analysis._batch import batches, checked
 
 _AT_ONCE = 2_000_000  # Draws that are held in memory.
 
 
-def example_scores(model: Any, data: Any) -> dict[str, np.ndarray]:
+def example_scores(model: Any, data: Any, batch_size: int = 32) -> dict[str, np.ndarray]:
     """Returns how right a model's answers to each example are.
 
     Args:
         model: A compiled `MultiTaskModel`.
         data: `(x, y)` or `(x, y, sample_weight)`, or a data set of such batches that keeps its order.
+        batch_size: Examples in a batch, of arrays.
 
     Returns:
         By task float64 `(examples,)`: the share of right answers among an example's known labels, so 0 or 1
@@ -41,14 +42,14 @@ def example_scores(model: Any, data: Any) -> dict[str, np.ndarray]:
     if not getattr(model, "compiled", False):
         raise ValueError(f"example_scores: the model '{model.name}' is not compiled.")
     found: dict[str, list[np.ndarray]] = {task: [] for task in model.heads}
-    for batch in batches(data):
-        x, y, _ = checked(model, batch)
+    for x, y, _ in labelled_batches(model, data, "example_scores", batch_size):
         outputs = model.predict_on_batch(x)
         answers = JointAnswers(model._objectives, dependence_layer(model), y, outputs)
+        rows = len(outputs[next(iter(found))])
         for task, parts in found.items():
-            parts.append(_scores(model.heads[task], task, answers))
+            parts.append(_scores(model.heads[task], task, answers) if task in y else np.full(rows, np.nan))
     if not next(iter(found.values())):
-        raise ValueError("example_scores: the data set has no batch.")
+        raise ValueError("example_scores: the data have no batch.")
     return {task: np.concatenate(parts) for task, parts in found.items()}
 
 

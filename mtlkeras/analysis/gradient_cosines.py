@@ -51,14 +51,14 @@ class GradientCosines(keras.callbacks.Callback):
         self.history: list[TaskGradients] = []
         """What was seen, look by look."""
         self.steps: list[int] = []
-        """After how many steps of this fit each look was."""
+        """After how many steps each look was; those of a further fit of the model are counted on."""
         self._probe: GradientProbe | None = None
         self._step = 0
 
     def on_train_begin(self, logs: Any = None) -> None:
         if self._probe is None or self._probe.model is not self.model:
             self._probe = GradientProbe(self.model, self.data)
-        self._step = 0
+            self.history, self.steps, self._step = [], [], 0
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         self._step += 1

@@ -12,8 +12,8 @@ import numpy as np
 from mtlkeras._backends import task_gradients
 from mtlkeras._balancing.graph import shared_layers
 from mtlkeras._keras_private import all_layers
+from mtlkeras._model.labelled_batches import labelled_batches
 from mtlkeras._model.parts import Parts
-from mtlkeras.analysis._batch import first_batch
 from mtlkeras.analysis.task_matrix import TaskMatrix
 
 
@@ -49,7 +49,11 @@ class GradientProbe:
     def __init__(self, model: Any, data: Any) -> None:
         if not getattr(model, "compiled", False):
             raise ValueError(f"The gradients of '{model.name}' are those of its losses: compile it first.")
-        self.model, self.batch = model, first_batch(model, data)
+        self.model = model
+        first = next(labelled_batches(model, data, "gradients of tasks"), None)
+        if first is None:
+            raise ValueError("gradients of tasks: the data have no batch.")
+        self.batch = first
         self.parts = shared_parts(model)
         self.variables = [v for part in self.parts.values() for v in part]
         self._compute = task_gradients(model, self.variables)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mtlkeras._backends import loss_gradients
-from mtlkeras.compress._batches import batches
+from mtlkeras._model.labelled_batches import labelled_batches
 from mtlkeras.compress._call import MAKES, READS
 from mtlkeras.compress._graph import Graph
 
@@ -47,7 +47,7 @@ def taylor(graph: Graph, data: Any, batch_size: int) -> np.ndarray:
     weights = _weights(graph, READS)
     gradients = loss_gradients(model, list(weights.values()))
     total, count = np.zeros(len(graph.channels)), 0
-    for batch in batches(model, data, batch_size, "prune_channels"):
+    for batch in labelled_batches(model, data, "prune_channels", batch_size):
         found = gradients(*batch)
         products = {
             key: gradient.astype("float64") * _value(weight)

@@ -9,7 +9,6 @@ import keras
 import numpy as np
 
 from mtlkeras._errors import unknown_name
-from mtlkeras._keras_private import call_behind
 from mtlkeras._missing import MISSING
 from mtlkeras._model.model import MultiTaskModel
 from mtlkeras._model.pixel_inputs import model_inputs
@@ -18,6 +17,7 @@ from mtlkeras.sharing import HardSharing
 from mtlkeras.sharing.base import open_trunk
 from mtlkeras.transfer._origin import Origin
 from mtlkeras.transfer.copy_weights import copy_weights
+from mtlkeras.trunks._stage_layers import layers_behind
 from mtlkeras.trunks.base import Trunk
 
 MASK = "mask"
@@ -62,7 +62,7 @@ class StageFeatures:
         copied = {id(self._model.get_layer(n)) for n in copy_weights(self._origin.trunk, self._model)}
 
         def is_copied(tensor: Any) -> bool:
-            return all(id(layer) in copied for layer in _layers_behind(tensor) if layer.weights)
+            return all(id(layer) in copied for layer in layers_behind([tensor]).values() if layer.weights)
 
         self.names = [name for name in self.names if is_copied(outputs[name])]
         if not self.names:
@@ -125,20 +125,6 @@ def _opened(origin: Origin, names: Any) -> tuple[Any, Features, list[str]]:
         found.append(stage.name)
     features = spec.end(flow)
     return inputs, features, [name for name in found if name in features.taps]
-
-
-def _layers_behind(tensor: Any) -> list[Any]:
-    """Returns the layers that a symbolic tensor was made by."""
-    waiting, seen, layers = [tensor], set(), []
-    while waiting:
-        x = waiting.pop()
-        if id(x) not in seen:
-            seen.add(id(x))
-            call = call_behind(x)
-            if isinstance(call.operation, keras.layers.Layer):
-                layers.append(call.operation)
-            waiting += call.inputs
-    return layers
 
 
 def _of_task(y: Any, task: str | None) -> Any:

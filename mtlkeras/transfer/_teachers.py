@@ -14,6 +14,7 @@ from mtlkeras._keras_private import call_behind
 from mtlkeras._model import checks
 from mtlkeras._model.model import MultiTaskModel
 from mtlkeras._model.pixel_inputs import model_inputs
+from mtlkeras._model.ways_in import WrappedDataset
 from mtlkeras.layers import GradientFork
 
 SOFT, FEATURES = "_soft", "_features"
@@ -152,7 +153,7 @@ def map_generator(softened: Softened, batches: Any) -> Any:
         yield softened.batch(batch)
 
 
-class SoftDataset(keras.utils.PyDataset):
+class SoftDataset(WrappedDataset):
     """A `keras.utils.PyDataset` whose batches have teachers' labels.
 
     Args:
@@ -161,18 +162,8 @@ class SoftDataset(keras.utils.PyDataset):
     """
 
     def __init__(self, inner: Any, softened: Softened) -> None:
-        super().__init__()
-        self._inner, self._softened = inner, softened
+        super().__init__(inner)
+        self._softened = softened
 
     def __getitem__(self, index: int) -> Any:
         return self._softened.batch(self._inner[index])
-
-    @property
-    def num_batches(self) -> int | None:
-        return self._inner.num_batches
-
-    def on_epoch_begin(self) -> None:
-        self._inner.on_epoch_begin()
-
-    def on_epoch_end(self) -> None:
-        self._inner.on_epoch_end()

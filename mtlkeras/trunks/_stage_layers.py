@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import keras
@@ -56,9 +57,12 @@ def _made(spec: Any, inputs: Any) -> dict[str, list[Any]]:
 def _operations(flow: Any) -> dict[int, Any]:
     """Returns the layers before the tensors of a flow, by id."""
     tensors = keras.tree.flatten([flow.x, dict(flow.beside), dict(flow.taps)])
-    waiting = [x for x in tensors if isinstance(x, keras.KerasTensor)]
-    seen: set[int] = set()
-    found = {}
+    return layers_behind(x for x in tensors if isinstance(x, keras.KerasTensor))
+
+
+def layers_behind(tensors: Iterable[Any]) -> dict[int, Any]:
+    """Returns the layers that symbolic tensors were made by, by id."""
+    waiting, seen, found = list(tensors), set(), {}
     while waiting:
         tensor = waiting.pop()
         if id(tensor) not in seen:

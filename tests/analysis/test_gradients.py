@@ -86,6 +86,8 @@ def test_looks_in_training_are_logged_and_change_nothing(tmp_path):
     (watched,) = watch
     assert watched.steps == [2, 4, 6, 8] and len(watched.frame()["cosine"]) == 4 * 3
     assert logs[1]["a_b_cosine"] == [watched.history[i].cosines["all"]["b", "a"] for i in (1, 3)]
+    model.fit(X, y, batch_size=8, callbacks=[watched], verbose=0)
+    assert watched.steps == [2, 4, 6, 8, 10], "a further fit is counted on"
     watched.plot(tmp_path / "cosines.png")
     assert (tmp_path / "cosines.png").stat().st_size > 1000
     again, last = gradient_cosines(model, (X, y)).cosines["all"], watched.history[-1].cosines["all"]
@@ -98,8 +100,10 @@ def test_what_does_not_fit_is_told():
     with pytest.raises(ValueError, match="compile it first"):
         gradient_cosines(model, (X, y))
     model.compile("sgd")
-    with pytest.raises(ValueError, match="No labels: give"):
+    with pytest.raises(ValueError, match=r"data must be \(inputs, labels\)"):
         gradient_cosines(model, (X,))
+    with pytest.raises(ValueError, match="the data have no batch"):
+        gradient_cosines(model, (X[:0], {task: labels[:0] for task, labels in y.items()}))
     with pytest.raises(ValueError, match="learning_rate must be positive; received 0"):
         task_affinity(model, (X, y), learning_rate=0)
     with pytest.raises(ValueError, match="every must be 'epoch' or a number of steps; received 0"):

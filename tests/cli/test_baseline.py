@@ -28,6 +28,8 @@ def test_a_comparison_that_breaks_off_goes_on_and_tells_what_helps(tiny, in_tmp,
         patch.setattr(baseline, "train", broken)
         assert main(words) == 130
     assert trained == [["side", "far"], ["side"]]
+    told = capsys.readouterr().err
+    assert "To go on with the comparison, write the same with --run-dir runs/tiny-baseline-1" in told
     folder = in_tmp / "runs/tiny-baseline-1"
     seconds = (folder / "together-3/config.json").stat().st_mtime_ns
     assert main([*words, "--run-dir", str(folder), "--metric", "far=loss"]) == 0

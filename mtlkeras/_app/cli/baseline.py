@@ -34,10 +34,14 @@ def baseline(args: argparse.Namespace) -> None:
     metrics = metrics_of(recipe, options, dict(args.metrics))
     folder = baseline_folder(recipe, args.run_dir, options, args.seeds)
     say(f"{recipe.name}: {recipe.about}\ninto {folder}")
-    if run is not None:
-        take_over(run, folder)
-    train_all(recipe, options, list(metrics), seeds, folder, say)
-    compared = compare(recipe, folder, metrics, seeds)
+    try:
+        if run is not None:
+            take_over(run, folder)
+        train_all(recipe, options, list(metrics), seeds, folder, say)
+        compared = compare(recipe, folder, metrics, seeds)
+    except BaseException as error:
+        error.add_note(f"To go on with the comparison, write the same with --run-dir {folder}")
+        raise
     whole = RunFolder(folder.file(f"{TOGETHER}-{seeds[0]}"))
     title = f"{recipe.name}: tasks together and alone"
     page = baseline_page(title, compared, whole.config, flops_of(whole), seeds)

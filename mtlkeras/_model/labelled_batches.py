@@ -11,14 +11,16 @@ import numpy as np
 _ENDLESS = -1  # What TensorFlow says of data sets that repeat for ever.
 
 
-def batches(model: Any, data: Any, batch_size: int, owner: str) -> Iterator[tuple[Any, dict[str, Any], Any]]:
+def labelled_batches(
+    model: Any, data: Any, owner: str, batch_size: int | None = None
+) -> Iterator[tuple[Any, dict[str, Any], Any]]:
     """Yields inputs, labels by task and sample weights, checked as `evaluate` does.
 
     Args:
         model: A `MultiTaskModel`.
         data: `(inputs, labels)` or `(inputs, labels, sample weights)` of arrays, or a data set of batches.
-        batch_size: Examples of a batch, of arrays.
         owner: Who asks, for the error message.
+        batch_size: Examples of a batch, of arrays; `None` makes one of them.
 
     Raises:
         ValueError: If there are no labels, or the data set has no end.
@@ -47,8 +49,9 @@ def _finite(source: Any) -> Iterator[Any]:
         yield from source
 
 
-def _slices(x: Any, y: Any, sample_weight: Any, size: int) -> Iterator[tuple[Any, Any, Any]]:
+def _slices(x: Any, y: Any, sample_weight: Any, size: int | None) -> Iterator[tuple[Any, Any, Any]]:
     rows = len(keras.tree.flatten(x)[0])
+    size = size or max(rows, 1)
 
     def part(value: Any, start: int) -> Any:
         return None if value is None else np.asarray(value)[start : start + size]
