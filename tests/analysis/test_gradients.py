@@ -102,7 +102,7 @@ def test_what_does_not_fit_is_told():
     model.compile("sgd")
     with pytest.raises(ValueError, match=r"data must be \(inputs, labels\)"):
         gradient_cosines(model, (X,))
-    with pytest.raises(ValueError, match="the data have no batch"):
+    with pytest.raises(ValueError, match="The inputs have no examples"):
         gradient_cosines(model, (X[:0], {task: labels[:0] for task, labels in y.items()}))
     with pytest.raises(ValueError, match="learning_rate must be positive; received 0"):
         task_affinity(model, (X, y), learning_rate=0)
