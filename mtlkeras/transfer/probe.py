@@ -10,13 +10,12 @@ import keras
 import numpy as np
 
 from mtlkeras._errors import unknown_name
-from mtlkeras._keras_private import direction_of
 from mtlkeras._model.builder import build_model
-from mtlkeras._model.recompiling import logged_metrics
 from mtlkeras._types import PathLike
 from mtlkeras.features import Features
 from mtlkeras.heads import Head
 from mtlkeras.specs import spec
+from mtlkeras.transfer._first_metric import first_metric
 from mtlkeras.transfer._origin import Origin
 from mtlkeras.transfer._stage_features import MASK, StageFeatures
 from mtlkeras.trunks.base import Trunk
@@ -154,13 +153,12 @@ def probe(
     probes.adapt(y)
     probes.fit(x, y, batch_size=batch_size, epochs=epochs, shuffle=False, verbose=0)
     logs = probes.evaluate(*judged, batch_size=batch_size, return_dict=True, verbose=0)
-    metric = _metric(head, logs)
-    direction = direction_of(logged_metrics(probes).get(f"stage_0_{metric}")) or "down"
+    metric, direction = first_metric(probes, "stage_0", head, logs)
     return Probes(
         task if isinstance(task, str) else type(head).__name__,
         metric,
         {stage: float(logs[f"{name}_{metric}"]) for name, stage in names.items()},
-        "down" if metric == "loss" else direction,
+        direction,
         (len(train), len(held_out)),
     )
 
@@ -238,11 +236,3 @@ def _probes(values: Mapping[str, np.ndarray], names: list[str], head: Head) -> A
         for variable in model.get_layer(f"{task}_logits").weights:
             variable.assign(np.zeros(variable.shape, "float32"))
     return model
-
-
-def _metric(head: Head, logs: Mapping[str, float]) -> str:
-    """Returns the first metric of the head, as the logs name it for the first stage; its loss without any."""
-    found = [name.removeprefix("stage_0_") for name in logs if name.startswith("stage_0_")]
-    given = head.default_metrics if head.metrics is None else head.metrics
-    first = next((m if isinstance(m, str) else getattr(m, "name", None) for m in given), None)
-    return first if first in found else next((name for name in found if name != "loss"), "loss")
