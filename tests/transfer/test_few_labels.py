@@ -32,17 +32,17 @@ def source():
 
 def test_a_trunk_that_knows_the_task_needs_few_labels(source, tmp_path):
     before = [np.array(v) for v in source.trunk.get_weights()]
-    train, test = data(30, 1), data(400, 2)
-    found = few_labels(source, HELD_OUT, train, test, (10, None), ("frozen",), steps=20, learning_rate=0.3)
+    train, test = data(60, 1), data(400, 2)
+    found = few_labels(source, HELD_OUT, train, test, (30, None), ("frozen",), steps=20, learning_rate=0.1)
     assert found.ways == ("frozen", "scratch")
     assert (found.metric, found.direction) == ("accuracy", "up")
     means = {way: {n: np.mean(v) for n, v in found.scores(way).items()} for way in found.ways}
-    assert list(means["frozen"]) == [10, 30]
-    assert means["frozen"][10] > means["scratch"][10] + 0.15
+    assert list(means["frozen"]) == [30, 60]
+    assert means["frozen"][30] > means["scratch"][30] + 0.15
     for old, new in zip(before, source.trunk.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
     frame = found.frame()
-    assert frame["labels"] == [10] * 2 + [30] * 2 and frame["seed"] == [0] * 4
+    assert frame["labels"] == [30] * 2 + [60] * 2 and frame["seed"] == [0] * 4
     assert f"| frozen | {frame['score'][0]:.3f} | {frame['score'][2]:.3f} |" in found.table()
     found.plot(tmp_path / "curves.svg")
     assert "labels" in (tmp_path / "curves.svg").read_text()
