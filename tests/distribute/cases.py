@@ -174,6 +174,24 @@ def run_from_files(scope):
     return _packed(model, history, {})
 
 
+def run_in_phases(scope):
+    """Trains the trunk first, then each head, one of them with a balancer."""
+    from mtlkeras.training import Phase, fit_phases
+
+    keras.utils.clear_session(free_memory=False)
+    keras.utils.set_random_seed(0)
+    x, y = examples(23, missing=0.5, seed=1)
+    phases = [
+        Phase("all", 2, balancer=balancers.CAGrad(at="parameters")),
+        Phase("kind", 1, optimizer=keras.optimizers.Adam(0.01)),
+        Phase(("size", "marks", "grade"), 2, loss_weights={"size": 0.5}),
+    ]
+    with scope():
+        model = tiny_model(l2=0.01, optimizer=keras.optimizers.SGD(0.3, momentum=0.9))
+        history = fit_phases(model, (x, y), phases, batch_size=BATCH, shuffle=False, verbose=0).history
+    return _packed(model, {k: v for k, v in history.items() if k != "phase"}, {})
+
+
 def _packed(model, logs, outputs):
     kept = [] if model.balancing is None else list(model.balancing.state.values())
     weights = {

@@ -45,6 +45,13 @@ def test_two_replicas_see_the_pipeline_of_one_device():
     cases.assert_equal(cases.run_from_files(mirrored().scope), alone, "files")
 
 
+@pytest.mark.slow
+@pytest.mark.tensorflow
+def test_two_replicas_go_through_phases_as_one_device_does():
+    alone = cases.run_in_phases(contextlib.nullcontext)
+    cases.assert_equal(cases.run_in_phases(mirrored().scope), alone, "phases")
+
+
 def _start(path, strategy, *names, **environment):
     command = [sys.executable, "-W", "ignore", "-m", "tests.distribute.cases", str(path), strategy, *names]
     given = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
