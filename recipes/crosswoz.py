@@ -15,7 +15,7 @@ EPOCHS = 12
 BATCH_SIZE = 32
 SEED = 0
 MONITOR = "val_slots_f1"
-RESULT = "test F1: slots 0.925, domains 0.848, acts 0.655; role accuracy 0.989 (seed 0)"
+RESULT = "test F1: slots 0.937, domains 0.902, acts 0.824; role accuracy 0.992 (seed 0)"
 DATA = (
     "train, valid and test.jsonl.gz with text, slots by character, acts, domains and role, in a folder named "
     "crosswoz-nlu (0.6 MB)."

@@ -45,11 +45,16 @@ def _delta_m(tasks: Sequence[Any]) -> list[float]:
 
 
 def verdict(tasks: Sequence[Any]) -> list[str]:
-    """Returns a sentence for each task, and one for all."""
+    """Returns a sentence for each task, one for all, and one for the task that is worst off."""
     sentences = [_of_task(one) for one in tasks]
     changes = _delta_m(tasks)
     seeds = "one seed" if len(changes) == 1 else f"{len(changes)} seeds"
-    return [*sentences, f"Δm of all tasks together: {_with_spread(changes, 2, '+')} % ({seeds})."]
+    worst = min(tasks, key=lambda one: statistics.mean(one.changes))
+    return [
+        *sentences,
+        f"Δm of all tasks together: {_with_spread(changes, 2, '+')} % ({seeds}).",
+        f"Worst off against its own model: {worst.task}, {_with_spread(worst.changes, 2, '+')} %.",
+    ]
 
 
 def _of_task(one: Any) -> str:
