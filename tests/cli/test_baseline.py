@@ -68,3 +68,17 @@ def test_a_finished_run_is_taken_over(trained, in_tmp, capsys):
     capsys.readouterr()
     assert main(["baseline", "runs/tiny-1", "--epochs", "3"]) == 2
     assert "has its own epochs: leave it out, or name a recipe" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_workers_train_what_one_process_does(tiny, in_tmp, capsys):
+    words = ["baseline", str(tiny), "--epochs", "1", "--quiet"]
+    assert main([*words, "--run-dir", "one"]) == 0
+    assert main([*words, "--run-dir", "two", "--workers", "2"]) == 0
+    one, two = (json.loads((in_tmp / name / "baseline.json").read_text()) for name in ("one", "two"))
+    for left, right in zip(one, two, strict=True):
+        assert left["together"] == pytest.approx(right["together"], abs=1e-6)
+        assert left["alone"] == pytest.approx(right["alone"], abs=1e-6)
+    capsys.readouterr()
+    assert main([*words, "--run-dir", "three", "--workers", "2", "--set", "fail=1"]) == 2
+    assert "Unknown setting 'fail'" in capsys.readouterr().err

@@ -155,6 +155,9 @@ def _baseline(commands: argparse._SubParsersAction) -> None:
         metavar="N",
         help="number of seeds, from the recipe's on; by default 1",
     )
+    command.add_argument(
+        "--workers", type=_count, default=1, metavar="N", help="trainings at a time; 1 by default"
+    )
     _count_option(command, "--epochs", "number of epochs, instead of the recipe's")
     _count_option(command, "--batch-size", "examples in a batch")
     _seed(command, "the first seed")

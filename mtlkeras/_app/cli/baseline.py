@@ -37,7 +37,7 @@ def baseline(args: argparse.Namespace) -> None:
     try:
         if run is not None:
             take_over(run, folder)
-        train_all(recipe, options, list(metrics), seeds, folder, say)
+        train_all(recipe, options, list(metrics), seeds, folder, say, args.workers)
         compared = compare(recipe, folder, metrics, seeds)
     except BaseException as error:
         error.add_note(f"To go on with the comparison, write the same with --run-dir {folder}")

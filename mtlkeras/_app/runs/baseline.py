@@ -16,6 +16,7 @@ from mtlkeras._app.recipe import Recipe
 from mtlkeras._app.report.tables import split_name
 from mtlkeras._app.runs.folder import RunFolder, check_run_dir, create_run, is_run
 from mtlkeras._app.runs.options import TrainOptions
+from mtlkeras._app.runs.side_by_side import train_side_by_side
 from mtlkeras._app.runs.train import prepare, train
 from mtlkeras._errors import unknown_name
 from mtlkeras.analysis import PairedDifference, example_scores, paired_difference
@@ -138,6 +139,18 @@ def take_over(run: RunFolder, folder: RunFolder) -> None:
         part.rename(path)
 
 
+class Trial(NamedTuple):
+    """One training of a comparison: the name of its run, its seed, and the tasks if they are not all."""
+
+    name: str
+    seed: int
+    tasks: list[str] | None
+
+    def path(self, folder: RunFolder) -> Path:
+        """Returns the folder of the run."""
+        return folder.file(f"{self.name}-{self.seed}")
+
+
 def train_all(
     recipe: Recipe,
     options: TrainOptions,
@@ -145,32 +158,44 @@ def train_all(
     seeds: Sequence[int],
     folder: RunFolder,
     say: Callable[[str], None],
+    workers: int = 1,
 ) -> None:
-    """Trains what is not trained yet, a seed at a time."""
-    for seed in seeds:
-        _train(recipe, options, seed, folder, TOGETHER, None, say)
-        for task in tasks:
-            _train(recipe, options, seed, folder, f"{task}-alone", [task], say)
+    """Trains what is not trained yet, a seed at a time, in so many processes side by side."""
+    trials = [
+        trial
+        for seed in seeds
+        for trial in (Trial(TOGETHER, seed, None), *(Trial(f"{task}-alone", seed, [task]) for task in tasks))
+        if not _is_finished(trial.path(folder))
+    ]
+    if workers > 1:
+        train_side_by_side(_train_in_a_process, recipe, options, folder, trials, workers, say)
+        return
+    for trial in trials:
+        say(f"{trial.name}, seed {trial.seed}")
+        _train(recipe, options, folder, trial, say if options.verbose else _nothing)
+
+
+def _is_finished(path: Path) -> bool:
+    return is_run(path) and RunFolder(path).config["status"] == "finished"
+
+
+def _nothing(text: str) -> None:
+    """Says nothing."""
 
 
 def _train(
-    recipe: Recipe,
-    options: TrainOptions,
-    seed: int,
-    folder: RunFolder,
-    name: str,
-    tasks: list[str] | None,
-    say: Callable[[str], None],
-) -> RunFolder:
-    path = folder.file(f"{name}-{seed}")
+    recipe: Recipe, options: TrainOptions, folder: RunFolder, trial: Trial, say: Callable[[str], None]
+) -> None:
+    path = trial.path(folder)
     before = RunFolder(path) if is_run(path) else None
-    if before is not None and before.config["status"] == "finished":
-        return before
-    say(f"{name}, seed {seed}")
-    asked = dataclasses.replace(options, seed=seed, tasks=tasks, run_dir=str(path), export=False)
+    asked = dataclasses.replace(options, seed=trial.seed, tasks=trial.tasks, run_dir=str(path), export=False)
     keras.utils.clear_session()
     job = prepare(recipe, asked if before is None else asked.continued(before))
-    return train(job, say if options.verbose else lambda text: None, before)
+    train(job, say, before)
+
+
+def _train_in_a_process(file: Path, name: str, options: TrainOptions, folder: Path, trial: Trial) -> None:
+    _train(Recipe(file, name), options, RunFolder(folder), trial, _nothing)
 
 
 def compare(
