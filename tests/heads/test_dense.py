@@ -1,5 +1,7 @@
 """Heads of pixels: losses against closed forms, every decoder on every image trunk, masks, numbers, gaps."""
 
+import contextlib
+
 import keras
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ import mtlkeras
 from mtlkeras.balancers import CAGrad, Uncertainty
 from mtlkeras.heads import Classification, DenseRegression, Regression, Segmentation
 from mtlkeras.trunks import VGG, AlexNet, GoogLeNet, Pretrained, ResNet
+from tests.distribute.test_equality import mirrored
 from tests.support import EAGERLY, TinyStages, sigmoid, softmax
 
 pytestmark = pytest.mark.eager
@@ -34,7 +37,7 @@ def built(trunk, size, decoder="fpn", channels=1, **compile_args):
     model = mtlkeras.build_model(
         keras.Input((*size, channels), name="image"), trunk, heads, sharing=compile_args.pop("sharing", None)
     )
-    model.compile("adam", **{"run_eagerly": EAGERLY, **compile_args})
+    model.compile(**{"optimizer": "adam", "run_eagerly": EAGERLY, **compile_args})
     return model
 
 
@@ -173,6 +176,35 @@ def check(model, x, y, tmp_path):
 def test_every_decoder_on_every_image_trunk(decoder, trunk, size, tmp_path):
     x, y = data(size, channels=3)
     check(built(TRUNKS[trunk], size, decoder, channels=3), x, y, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.tensorflow
+@pytest.mark.eager(False)
+@pytest.mark.parametrize("size", [(64, 64), (96, 128), (65, 97)], ids=str)
+@pytest.mark.parametrize("trunk", ["resnet", "imagenet", "vgg", "alexnet", "googlenet"])
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_two_replicas_train_as_one_device(decoder, trunk, size):
+    """Of trunks without statistics of batches, which are a replica's own, and without dropout."""
+    spec = TRUNKS[trunk]
+    spec = spec.replace(dropout=0.0) if "dropout" in spec.field_names() else spec
+    x, y = data(size, count=4, channels=3)
+    y["mask"][:2] = mtlkeras.MISSING  # The first replica's part has none.
+    found = []
+    for scope in (contextlib.nullcontext, mirrored().scope):
+        keras.utils.set_random_seed(0)
+        with scope():
+            model = built(
+                spec, size, decoder, channels=3, run_eagerly=False, optimizer=keras.optimizers.SGD(0.01)
+            )
+        logs = model.fit(x, y, batch_size=4, epochs=2, shuffle=False, verbose=0).history
+        losses = {name: np.array(values) for name, values in logs.items() if name.endswith("loss")}
+        found.append((losses, model.get_weights()))
+    (losses, weights), (others, other_weights) = found
+    for name, values in losses.items():
+        np.testing.assert_allclose(values, others[name], rtol=1e-4, err_msg=name)
+    for one, two in zip(weights, other_weights, strict=True):
+        np.testing.assert_allclose(one, two, atol=1e-5)
 
 
 @pytest.mark.slow_on_jax
