@@ -187,7 +187,8 @@ def test_every_decoder_on_every_image_trunk(decoder, trunk, size, tmp_path):
 def test_two_replicas_train_as_one_device(decoder, trunk, size):
     """Of trunks without statistics of batches, which are a replica's own, and without dropout."""
     spec = TRUNKS[trunk]
-    spec = spec.replace(dropout=0.0) if "dropout" in spec.field_names() else spec
+    if "dropout" in spec.field_names():  # Without a normalisation these run away within two steps.
+        spec = spec.replace(dropout=0.0, normalization="layer")
     x, y = data(size, count=4, channels=3)
     y["mask"][:2] = mtlkeras.MISSING  # The first replica's part has none.
     found = []
@@ -195,7 +196,7 @@ def test_two_replicas_train_as_one_device(decoder, trunk, size):
         keras.utils.set_random_seed(0)
         with scope():
             model = built(
-                spec, size, decoder, channels=3, run_eagerly=False, optimizer=keras.optimizers.SGD(0.01)
+                spec, size, decoder, channels=3, run_eagerly=False, optimizer=keras.optimizers.SGD(0.001)
             )
         logs = model.fit(x, y, batch_size=4, epochs=2, shuffle=False, verbose=0).history
         losses = {name: np.array(values) for name, values in logs.items() if name.endswith("loss")}
