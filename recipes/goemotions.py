@@ -76,7 +76,7 @@ def build(hp):
     trunks = {
         "cnn_attention": CNNAttention(width=256, depth=1, **text),
         "dpcnn": DPCNN(width=250, depth=2, pooling="attention", embedding_range=0.15, **text),
-        "bilstm": BiLSTM(units=150, pooling="attention", embedding_range=0.6, **text),
+        "bilstm": BiLSTM(units=150, pooling="attention", embedding_range=0.6, normalization=None, **text),
     }
     trunk = hp.Choice("trunk", list(trunks))
     attends = trunk == "cnn_attention"
