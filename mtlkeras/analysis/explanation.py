@@ -14,6 +14,20 @@ from mtlkeras.analysis._pictures import Table, finished, new_figure
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+class Patch:
+    """A part of pictures that was covered as a whole: rows, columns, and what it adds, `(examples,)`."""
+
+    rows: slice
+    columns: slice
+    attributions: np.ndarray
+
+    @property
+    def name(self) -> str:
+        """Its first and last rows and columns, as slices are written."""
+        return f"{self.rows.start}:{self.rows.stop},{self.columns.start}:{self.columns.stop}"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class Part:
     """What the places of an input, or of several that are read as one text, add to an answer.
 
@@ -23,11 +37,26 @@ class Part:
             token or each category.
         values: What stands at each place, in the same shape, or with the channels of pixels behind; words of
             texts, `""` where there is none.
+        patches: Of pictures that were covered patch by patch, the patches.
     """
 
     name: str
     attributions: np.ndarray
     values: np.ndarray
+    patches: tuple[Patch, ...] = ()
+
+    def rows(self, example: int) -> Iterator[tuple[str, Any, float]]:
+        """Yields place, value and attribution of each place but padding; of pixels the channels' sum."""
+        for patch in self.patches:
+            shown = self.values[example, patch.rows, patch.columns]
+            yield patch.name, float(shown.mean()), float(patch.attributions[example])
+        found = self.attributions[example]
+        found = found.sum(axis=-1) if found.ndim == 3 else found
+        for index in [] if self.patches else np.ndindex(found.shape):
+            value = _plain(self.values[(example, *index)])
+            if value != "":
+                place = "" if found.size == 1 else ",".join(map(str, index))
+                yield place, value, float(found[index])
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -68,7 +97,8 @@ class Explanation:
     def frame(self) -> Table:
         """Returns a row for each place but padding as columns by name, as `pandas` takes them.
 
-        `place` is empty for an input of one number or category, else the index within the input, from 0 on.
+        `place` is empty for an input of one number or category, else the index within the input, from 0 on;
+        of a patch of a picture its rows and columns. Channels of pixels are added up.
         """
         rows = [row for place in range(len(self.scores)) for row in self._rows(place)]
         names = ("example", "input", "place", "value", "attribution")
@@ -81,12 +111,8 @@ class Explanation:
 
     def _rows(self, example: int) -> Iterator[tuple[int, str, str, Any, float]]:
         for part in self.parts.values():
-            found = part.attributions[example]
-            for index in np.ndindex(found.shape):
-                value = _plain(part.values[(example, *index)])
-                if value != "":
-                    place = "" if found.size == 1 else ",".join(map(str, index))
-                    yield example, part.name, place, value, float(found[index])
+            for row in part.rows(example):
+                yield example, part.name, *row
 
     def plot(self, path: PathLike | None = None, example: int = 0) -> Any:
         """Draws one example: pictures beside their attributions, words and columns as bars.

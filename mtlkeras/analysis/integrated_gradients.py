@@ -175,7 +175,9 @@ def _parts(model: Any, values: Values, entries: list[Entry], found: list[np.ndar
     """Returns attributions by input: those of all layers that read it, added up."""
     encoder = encoder_of(model)
     parts: dict[str, Part] = {}
-    for entry, attributions in zip(entries, found, strict=True):
+    order = list(values)
+    pairs = sorted(zip(entries, found, strict=True), key=lambda pair: order.index(pair[0].sources[0]))
+    for entry, attributions in pairs:
         name = " + ".join(entry.sources)
         placed = by_place(entry, attributions)
         shown = _shown(entry, values, encoder)

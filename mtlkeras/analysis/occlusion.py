@@ -23,7 +23,7 @@ from mtlkeras.analysis._input_values import (
 )
 from mtlkeras.analysis._targets import Target, results_of
 from mtlkeras.analysis._words import encoder_of, tokens_of, without, words_of
-from mtlkeras.analysis.explanation import Explanation, Part
+from mtlkeras.analysis.explanation import Explanation, Part, Patch
 
 _NAME = "occlusion"
 _PATCHES = 8
@@ -70,8 +70,9 @@ def occlusion(
         task: The task; may be left out if there is one.
         target: As for `integrated_gradients`.
         baseline: What stands in the place of what is taken away: a number, an array of the input's shape, or
-            a dict of such by input, such as the most frequent category of a column. By default 0 in pictures,
-            the mean in columns that the model standardises, else 0; unknown words and categories.
+            a dict of such by input, such as the most frequent category of a column. By default the median of
+            each channel of the picture (the paper has grey), the mean in columns that the model standardises,
+            else 0; unknown words and categories.
         size: Side of the patch in pixels; by default an eighth of the picture's shorter side.
         stride: Pixels from patch to patch; by default the size. A pixel under several has their mean.
         at: For heads that answer for every step: which step.
@@ -97,24 +98,43 @@ def occlusion(
     sides = _sides(size, stride)
     values = input_values(model, x, _NAME)
     aim.fix(results_of(model, ready(model, values)))
-    blank, given = with_baseline(default_baseline(model, values), baseline, _NAME)
+    blank, given = with_baseline(_blank(model, values), baseline, _NAME)
     ways = _Ways(model, values, blank, given)
     covers = [cover for name in values for cover in ways.covers(name, *sides)]
     rows = np.arange(len(next(iter(values.values()))))
     scores = _scores(model, aim, values, rows)
     sums = {name: np.zeros(part.attributions.shape) for name, part in ways.parts.items()}
     counts = {name: np.zeros(part.attributions.shape[1:]) for name, part in ways.parts.items()}
+    patches: dict[str, list[Patch]] = {name: [] for name in ways.parts}
     for cover, without_it in _by_cover(model, aim, values, covers, max(1, batch_size // len(rows))):
         inner = (slice(None), *cover.places)
         drop = scores - without_it
         sums[cover.name][inner] += drop.reshape(-1, *(1,) * (sums[cover.name][inner].ndim - 1))
         counts[cover.name][cover.places] += 1
+        if values[cover.name].ndim == 4:
+            rows_of, columns = cover.places
+            patches[cover.name].append(Patch(rows_of, columns, drop))
     parts = {
-        name: dataclasses.replace(part, attributions=sums[name] / np.maximum(counts[name], 1))
+        name: dataclasses.replace(
+            part, attributions=sums[name] / np.maximum(counts[name], 1), patches=tuple(patches[name])
+        )
         for name, part in ways.parts.items()
     }
     starts = _scores(model, aim, ways.nothing(), rows)
     return Explanation(aim.task, _NAME, tuple(aim.names()), scores, starts, parts)
+
+
+def _blank(model: Any, values: Values) -> Values:
+    """Returns the default baselines, with the colour of its median pixel for a picture.
+
+    Black, or grey, would put an edge into every picture whose background is another.
+    """
+    found = default_baseline(model, values)
+    for name, array in values.items():
+        if array.ndim == 4:
+            middle = np.median(array, axis=(1, 2), keepdims=True)
+            found[name] = np.broadcast_to(middle, array.shape).astype(array.dtype)
+    return found
 
 
 def _sides(size: int | None, stride: int | None) -> tuple[int | None, int | None]:
@@ -203,7 +223,7 @@ class _Ways:
         stride = min(stride or size, size)
         for top in range(0, height, stride):
             for left in range(0, width, stride):
-                places = (slice(top, top + size), slice(left, left + size))
+                places = slice(top, min(top + size, height)), slice(left, min(left + size, width))
                 yield _Cover(name, places, partial(self._without, name, places))
 
     def _without(self, name: str, places: tuple[Any, ...]) -> np.ndarray:

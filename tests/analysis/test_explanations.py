@@ -54,7 +54,7 @@ def seeing():
     heads = {
         f"{e}": Segmentation(3, exclusive=e, taps=("conv",), class_names=tuple("abc")) for e in (True, False)
     }
-    return tiny_model({**all_heads(), **heads}, compiled=False)
+    return tiny_model({**all_heads(), **heads}, run_eagerly=True)
 
 
 @pytest.fixture(scope="module")
@@ -183,6 +183,18 @@ def test_patches_against_brute_force(size, stride):
             sums[:, top : top + size, left : left + size] += drop[:, None, None]
             counts[top : top + size, left : left + size] += 1
     np.testing.assert_allclose(found.attributions["image"], sums / counts, atol=1e-5)
+    frame = found.frame()
+    assert (
+        frame["place"][0] == f"0:{size},0:{size}" and len(frame["place"]) == 2 * len(range(0, 6, stride)) ** 2
+    )
+    assert frame["value"][0] == pytest.approx(PIXELS[0, :size, :size].mean())
+
+
+def test_a_patch_has_the_median_colour_by_default():
+    model = _scaling_model()
+    expected = occlusion(model, PIXELS, target=0, size=3, baseline=np.median(PIXELS, (1, 2), keepdims=True))
+    found = occlusion(model, PIXELS, target=0, size=3)
+    np.testing.assert_array_equal(found.attributions["image"], expected.attributions["image"])
 
 
 @pytest.mark.slow_on_jax
@@ -257,6 +269,7 @@ def test_texts_show_their_words(shape):
     encoder = TextEncoder.from_texts(["play some jazz", "a song"], split="punctuation", lowercase=True)
     inputs = keras.Input(shape, dtype="string", name="text")
     model = mtlkeras.build_model(inputs, convolution(encoder, shape), {"t": CRFTagging(("x", "y"))})
+    model.run_eagerly = True
     texts = ["Play, some zonk", "a"]
     found = integrated_gradients(model, texts, target="y", at=0, steps=8)
     assert found.parts["text"].values.tolist() == [["Play", ",", "some", "zonk"], ["a", "", "", ""]]
@@ -298,14 +311,14 @@ def test_what_is_missing_adds_nothing():
 
 @pytest.mark.slow_on_jax
 def test_pictures_of_an_explanation(table, seeing, tmp_path):
-    axes = occlusion(seeing, PIXELS / 255, "kind").plot(tmp_path / "one.png", example=1).axes
+    axes = occlusion(seeing, PIXELS / 255, "kind").plot(example=1).axes
     assert [axis.get_xlabel() for axis in axes[:2]] == ["column (pixels)"] * 2
     (bars,) = integrated_gradients(table, TABLE, "kind").plot(tmp_path / "two.svg").axes
     assert "age = 41" in [label.get_text() for label in bars.get_yticklabels()]
-    assert (tmp_path / "one.png").stat().st_size and (tmp_path / "two.svg").stat().st_size
+    assert "<svg" in (tmp_path / "two.svg").read_text()
 
 
-@pytest.mark.slow_on_jax
+@pytest.mark.slow
 def test_a_saved_model_explains_the_same(table, tmp_path):
     table.save(tmp_path / "m.keras")
     loaded = keras.saving.load_model(tmp_path / "m.keras")

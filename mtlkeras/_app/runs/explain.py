@@ -83,4 +83,5 @@ def _write(path: Path, explanations: list[Explanation]) -> None:
         for one in explanations:
             columns = one.frame()
             for row in zip(*(columns[n] for n in ("input", "place", "value", "attribution")), strict=True):
-                writer.writerow((one.task, one.method, one.targets[0], *row))
+                cells = (f"{cell:.6g}" if isinstance(cell, float) else cell for cell in row)
+                writer.writerow((one.task, one.method, one.targets[0], *cells))
