@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from mtlkeras._errors import unknown_name
+from mtlkeras._errors import near_match, unknown_name
 from mtlkeras._keras_private import functional_within, has_graph, nodes_of, ready_inputs
 from mtlkeras._model.pixel_inputs import model_inputs
 from mtlkeras._types import Inputs
@@ -46,10 +46,10 @@ def input_values(model: Any, x: Inputs, asked_by: str) -> Values:
     Raises:
         ValueError: If they are no arrays, of no example, or do not fit the model.
     """
-    arrays = input_arrays(model, x, asked_by)
+    flat = keras.tree.flatten(model.input)
+    arrays = input_arrays(model, model_inputs(model, x), asked_by)
     if not count_of(arrays):
         raise ValueError(f"{asked_by}: there are no examples.")
-    flat = keras.tree.flatten(model.input)
     found = _by_name(model, arrays, asked_by)
     return {
         name: _fitted(name, np.asarray(found[name]), tensor, asked_by)
@@ -62,25 +62,15 @@ def _by_name(model: Any, arrays: Any, asked_by: str) -> dict[str, Any]:
     if isinstance(arrays, Mapping):
         missing = next((name for name in names if name not in arrays), None)
         if missing is not None:
-            raise unknown_name("input", missing, arrays, f"the model; given to {asked_by} were others")
+            raise ValueError(
+                f"{asked_by}: the model's input '{missing}' is not among those given: "
+                f"{', '.join(map(repr, arrays))}.{near_match(missing, arrays)}"
+            )
         return dict(arrays)
     flat = arrays if isinstance(arrays, list) else [arrays]
     if len(flat) != len(names):
         raise ValueError(f"{asked_by}: the model has {len(names)} inputs; received {len(flat)}.")
-    flat = [array.numpy() if hasattr(array, "numpy") else array for array in flat]
-    if len(names) == 1:
-        (tensor,) = keras.tree.flatten(model.input)
-        return {names[0]: _as_the_model_takes(model, flat[0], tensor)}
     return dict(zip(names, flat, strict=True))
-
-
-def _as_the_model_takes(model: Any, array: Any, tensor: Any) -> Any:
-    """Returns the array of an only input, with lists of tokens padded."""
-    if tensor.dtype != "string" or len(tensor.shape) == 1:
-        return array
-    found = model_inputs(model, keras.tree.map_structure(lambda _: array, model.input))
-    (found,) = keras.tree.flatten(found)
-    return found.numpy() if hasattr(found, "numpy") else found
 
 
 def _fitted(name: str, array: np.ndarray, tensor: Any, asked_by: str) -> np.ndarray:
@@ -101,7 +91,27 @@ def _fitted(name: str, array: np.ndarray, tensor: Any, asked_by: str) -> np.ndar
         return array.astype(object)
     if array.dtype.kind not in "buif":
         raise ValueError(f"{asked_by}: input '{name}' takes {tensor.dtype}; received {array.dtype}.")
-    return array
+    return _cast(array, _numpy_dtype(tensor), f"{asked_by}: input '{name}'")
+
+
+def _numpy_dtype(tensor: Any) -> str:
+    """Returns what a model's input is kept as here: float32 for all floats, as NumPy has no bfloat16."""
+    return "float32" if keras.backend.is_float_dtype(tensor.dtype) else tensor.dtype
+
+
+def _cast(array: np.ndarray, dtype: Any, where: str) -> np.ndarray:
+    """Returns numbers in another type.
+
+    Raises:
+        ValueError: If whole numbers are wanted, and they are others.
+    """
+    if np.dtype(dtype).kind == "f":
+        return array.astype(dtype)
+    fits = np.isfinite(array).all()
+    found = np.where(np.isfinite(array), array, 0).astype(dtype)
+    if not fits or not np.array_equal(found, array):
+        raise ValueError(f"{where} takes {np.dtype(dtype)}, and is given numbers that it cannot hold.")
+    return found
 
 
 def ready(model: Any, values: Mapping[str, np.ndarray]) -> list[Any]:
@@ -138,7 +148,7 @@ def default_baseline(model: Any, values: Mapping[str, np.ndarray]) -> Values:
     tensors = dict(zip(input_names(model), keras.tree.flatten(model.input), strict=True))
     categories, found = categories_of(model), {}
     for name, array in values.items():
-        if array.dtype.kind == "f" or tensors[name].dtype.startswith("float"):
+        if array.dtype.kind == "f":
             found[name] = np.where(np.isnan(array), array, _mean(model, tensors[name])).astype("float32")
         elif name in categories:
             found[name] = np.full_like(array, _unknown(array.dtype))
@@ -212,9 +222,12 @@ def _broadcast(name: str, value: Any, like: np.ndarray, asked_by: str) -> np.nda
     if like.dtype != object and array.dtype.kind not in "buif":
         raise ValueError(f"{asked_by}: baseline= of input '{name}' must be numbers; received {array.dtype}.")
     try:
-        return np.broadcast_to(array, like.shape).astype(like.dtype)
+        found = np.broadcast_to(array, like.shape)
     except ValueError:
         raise ValueError(
             f"{asked_by}: baseline= of input '{name}' has the shape {array.shape}, which does not go with "
             f"{like.shape}."
         ) from None
+    if like.dtype == object:
+        return found.astype(object)
+    return _cast(found, like.dtype, f"{asked_by}: baseline= of input '{name}'")

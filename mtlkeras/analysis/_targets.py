@@ -46,6 +46,8 @@ class Target:
         self._given = target
         self._indices: np.ndarray | None = None
         self._check_at()
+        if hasattr(model, "jax_state_sync"):
+            model.jax_state_sync()  # Within `fit` the values are not in the variables.
 
     @property
     def _owner(self) -> str:

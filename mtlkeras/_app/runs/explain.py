@@ -13,6 +13,8 @@ from mtlkeras.analysis.explanation import together
 
 _ENDINGS = (".png", ".svg", ".pdf")
 _TOP = 5
+_INEXACT = 0.05
+"""Share of a change that integrated gradients may miss before that is said."""
 
 
 def check_picture(path: str) -> None:
@@ -71,6 +73,8 @@ def _lines(explanation: Explanation) -> Iterator[str]:
         f"{explanation.task}, {explanation.method}: {explanation.targets[0]}, {before:.4g} without the "
         f"input, {after:.4g} with it"
     )
+    if explanation.method != "occlusion" and abs(explanation.gap[0]) > _INEXACT * abs(after - before):
+        yield f"  the parts miss {explanation.gap[0]:+.4g} of the change: take them as a sketch"
     for name, value, added in explanation.top(_TOP):
         shown = f"{value:.4g}" if isinstance(value, float) else value
         yield f"  {added:+.4g}  {name} = {shown}"
