@@ -192,7 +192,8 @@ def test_patches_against_brute_force(size, stride):
 
 def test_a_patch_has_the_median_colour_by_default():
     model = _scaling_model()
-    expected = occlusion(model, PIXELS, target=0, size=3, baseline=np.median(PIXELS, (1, 2), keepdims=True))
+    middle = np.median(PIXELS, (1, 2), keepdims=True).astype("uint8")
+    expected = occlusion(model, PIXELS, target=0, size=3, baseline=middle)
     found = occlusion(model, PIXELS, target=0, size=3)
     np.testing.assert_array_equal(found.attributions["image"], expected.attributions["image"])
 
