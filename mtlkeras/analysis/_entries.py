@@ -44,9 +44,9 @@ class Entry:
         kind: `NUMBERS` of the input's own shape, `TOKENS` or `CATEGORIES` with features for each id.
         sources: The inputs that it comes from.
         value: What is there, floats.
-        marks: Ids that the model puts in itself, such as that of `[CLS]`.
         ids: The whole numbers that it was made of: of tokens, with all their columns; else what the layer was
             called with, of a float input the value.
+        marks: Ids that the model puts in itself, such as that of `[CLS]`.
     """
 
     kind: str

@@ -61,8 +61,8 @@ def integrated_gradients(
 
     Returns:
         The attributions. The score is that which the head gives a class, yes/no label, tag or mask before
-        softmax or sigmoid, of ordered classes the log-probability, of numbers the number; of an answer for
-        every pixel the mean over the pixels.
+        softmax or sigmoid (of a tag before the chain over the tags, if there is one), of ordered classes the
+        log-probability, of numbers the number; of an answer for every pixel the mean over the pixels.
 
     Raises:
         ValueError: If the task or target is unknown, the head answers for every step and `at` is not given,
