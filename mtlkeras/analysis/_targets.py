@@ -100,6 +100,11 @@ class Target:
         chosen = np.eye(values.shape[-1], dtype="float32")[self._indices[examples]]
         return ops.sum(ops.cast(values, "float32") * chosen, axis=-1)
 
+    def indices(self) -> tuple[int, ...]:
+        """Returns the index of the target of each example."""
+        assert self._indices is not None
+        return tuple(map(int, self._indices))
+
     def names(self) -> list[str]:
         """Returns what the score of each example is, in words."""
         assert self._indices is not None

@@ -66,7 +66,8 @@ class Explanation:
     Args:
         task: The task.
         method: `"integrated gradients"` or `"occlusion"`.
-        targets: Of each example, what score is explained.
+        targets: Of each example, what score is explained, in words.
+        indices: The same as the index of the class, label, mask or number.
         scores: That score, float64 `(examples,)`.
         baseline_scores: The score of the baseline, likewise.
         parts: The attributions by input.
@@ -75,6 +76,7 @@ class Explanation:
     task: str
     method: str
     targets: tuple[str, ...]
+    indices: tuple[int, ...]
     scores: np.ndarray
     baseline_scores: np.ndarray
     parts: Mapping[str, Part]

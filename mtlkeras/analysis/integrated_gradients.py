@@ -93,7 +93,8 @@ def integrated_gradients(
     scores, starts = line.score(inputs, rows, 1.0), line.score(inputs, rows, 0.0)
     found = line.attributions(model, values, steps, max(1, batch_size // len(rows)))
     parts = _parts(model, values, entries, found)
-    return Explanation(aim.task, "integrated gradients", tuple(aim.names()), scores, starts, parts)
+    names, method = tuple(aim.names()), "integrated gradients"
+    return Explanation(aim.task, method, names, aim.indices(), scores, starts, parts)
 
 
 class _Line:

@@ -121,7 +121,7 @@ def occlusion(
         for name, part in ways.parts.items()
     }
     starts = _scores(model, aim, ways.nothing(), rows)
-    return Explanation(aim.task, _NAME, tuple(aim.names()), scores, starts, parts)
+    return Explanation(aim.task, _NAME, tuple(aim.names()), aim.indices(), scores, starts, parts)
 
 
 def _blank(model: Any, values: Values) -> Values:

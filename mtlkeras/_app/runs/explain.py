@@ -61,7 +61,7 @@ def _of_task(
     place = at if by_step else None
     found = [occlusion(model, inputs, task, at=place)]
     try:
-        return [integrated_gradients(model, inputs, task, at=place), *found]
+        return [integrated_gradients(model, inputs, task, list(found[0].indices), at=place), *found]
     except ValueError as error:  # A model may have no gradients where occlusion can do without.
         say(f"explanation: {error}")
         return found
