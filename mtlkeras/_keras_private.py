@@ -69,6 +69,16 @@ def ordered_nodes(model: Any) -> list[Any]:
     return [node for depth in sorted(depths, reverse=True) for node in depths[depth] if not node.is_input]
 
 
+def filled(node: Any, values: Mapping[int, Any]) -> tuple[tuple, dict[str, Any]]:
+    """Returns the arguments of a node's operation, by place and by name, with values for symbolic tensors.
+
+    Args:
+        node: The node.
+        values: By id, what stands for the symbolic tensors that the operation was applied to.
+    """
+    return node.arguments.fill_in(values)
+
+
 def run_node(node: Any, values: dict[int, Any], training: bool | None = None) -> list[Any]:
     """Applies the operation of a node as its model does.
 
@@ -77,7 +87,7 @@ def run_node(node: Any, values: dict[int, Any], training: bool | None = None) ->
         values: By id, what stands for the symbolic tensors that the operation was applied to.
         training: Handed to layers that ask for it.
     """
-    args, kwargs = node.arguments.fill_in(values)
+    args, kwargs = filled(node, values)
     return keras.tree.flatten(operation_fn(node.operation, training=training)(*args, **kwargs))
 
 

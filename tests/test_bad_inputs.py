@@ -110,6 +110,14 @@ def nan_input():
     return list(mtlkeras.data.load((x, {"a": np.zeros(2, int)}), {"a": "a"}, check_finite=True))
 
 
+def tagger():
+    inputs = keras.Input((None,), dtype="int32")
+    trunk = keras.Model(inputs, keras.layers.Embedding(9, 4)(inputs))
+    return mtlkeras.build_model(
+        keras.Input((None,), dtype="int32"), trunk, {"tags": mtlkeras.heads.Tagging(TAGS)}
+    )
+
+
 def without_fork():
     """A model whose tasks read tensors of their own."""
     from mtlkeras.features import Features
@@ -381,6 +389,23 @@ CASES: dict[str, Callable] = {
     ),
     "Unknown task in worst errors": lambda: analysis.worst_errors(tiny_model(), X, Y, "kinds"),
     "Slices by an unknown input": lambda: analysis.scores_by_slice(tiny_model(), {"x": X}, Y, by="y"),
+    "Unknown task to explain": lambda: analysis.integrated_gradients(tiny_model(), X, "kinds"),
+    "No task to explain": lambda: analysis.integrated_gradients(tiny_model(), X),
+    "Unknown target to explain": lambda: analysis.occlusion(tiny_model(), X, "kind", target="be"),
+    "Number of a target that the head has not": lambda: analysis.occlusion(tiny_model(), X, "size", target=2),
+    "Explanation of no steps": lambda: analysis.integrated_gradients(tiny_model(), X, "kind", steps=0),
+    "Explanation of inputs of another shape": lambda: analysis.integrated_gradients(
+        tiny_model(), X[:, :4], "kind"
+    ),
+    "Explanation of no example": lambda: analysis.occlusion(tiny_model(), X[:0], "kind"),
+    "Explanation of one answer of many": lambda: analysis.integrated_gradients(tagger(), [[3, 4]]),
+    "Explanation of a step that is not there": lambda: analysis.occlusion(tagger(), [[3, 4]], at=2),
+    "Step of an answer for the whole": lambda: analysis.occlusion(tiny_model(), X, "kind", at=0),
+    "Patches with gaps between": lambda: analysis.occlusion(tiny_model(), X, "kind", size=2, stride=3),
+    "Baseline of another shape": lambda: analysis.occlusion(tiny_model(), X, "kind", baseline=np.ones(7)),
+    "Baseline of an unknown input": lambda: analysis.occlusion(
+        tiny_model(), X, "kind", baseline={"imag": 0.0}
+    ),
     "Names that do not fit the classes": lambda: Classification(3, class_names=("a", "b")),
     "Ordinal head with two classes": lambda: mtlkeras.heads.Ordinal(2),
     "Unknown task in a chain": lambda: chained(order=("kind", "grad")),

@@ -83,6 +83,7 @@ def test_a_graph_runs_node_by_node():
     (x,) = private.ready_inputs(model, x, None)
     found = {id(model.inputs[0]): x}
     for node in nodes:
+        assert private.filled(node, found)[0][0] is found[id(node.input_tensors[0])]
         (found[id(node.outputs[0])],) = private.run_node(node, found, training=True)
     np.testing.assert_allclose(found[id(model.outputs[0])], model(x), rtol=1e-6)
 

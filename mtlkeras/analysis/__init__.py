@@ -7,13 +7,16 @@ from mtlkeras.analysis.cka import cka
 from mtlkeras.analysis.confusion import Confusion, confusion, confusion_by_task
 from mtlkeras.analysis.delta_m import delta_m
 from mtlkeras.analysis.examples import PairedDifference, example_scores, paired_difference
+from mtlkeras.analysis.explanation import Explanation
 from mtlkeras.analysis.gates import gates
 from mtlkeras.analysis.gradient_cosines import GradientCosines
 from mtlkeras.analysis.gradients import TaskGradients, gradient_cosines
 from mtlkeras.analysis.group_tasks import TaskGroups, group_tasks
 from mtlkeras.analysis.h_score import h_score
+from mtlkeras.analysis.integrated_gradients import integrated_gradients
 from mtlkeras.analysis.label_association import LabelAssociation, label_association
 from mtlkeras.analysis.logme import logme
+from mtlkeras.analysis.occlusion import occlusion
 from mtlkeras.analysis.regularisation import (
     RegularisationEfficiency,
     SweepCurve,
@@ -29,6 +32,7 @@ from mtlkeras.analysis.worst_errors import WorstErrors, worst_errors
 __all__ = [
     "Calibration",
     "Confusion",
+    "Explanation",
     "GradientCosines",
     "LabelAssociation",
     "PairedDifference",
@@ -52,8 +56,10 @@ __all__ = [
     "gradient_cosines",
     "group_tasks",
     "h_score",
+    "integrated_gradients",
     "label_association",
     "logme",
+    "occlusion",
     "paired_difference",
     "regularisation_efficiency",
     "representation_similarity",

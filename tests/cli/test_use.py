@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import importlib.util
 import json
 import os
@@ -13,6 +14,7 @@ import pytest
 import mtlkeras
 from mtlkeras._app.cli import main
 from mtlkeras._app.recipe import Recipe, recipes
+from mtlkeras._app.runs.explain import explain
 
 pytestmark = pytest.mark.tensorflow
 
@@ -80,6 +82,43 @@ def test_predict_from_files(trained, in_tmp, capsys):
     assert lines == (in_tmp / "csv.jsonl").read_text()
     answers = [json.loads(line)["side"] for line in capsys.readouterr().out.splitlines()]
     assert answers == [json.loads(line)["side"] for line in lines.splitlines()] + answers[2:3]
+
+
+def test_predict_explains_its_first_answer(trained, in_tmp, capsys):
+    assert main(["predict", str(trained), "--limit", "2", "--explain", "why.svg"]) == 0
+    said = capsys.readouterr()
+    assert [set(json.loads(line)) for line in said.out.splitlines()] == [{"side", "far"}] * 2
+    with open("why.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["task"], row["method"]) for row in rows[::4]] == [
+        (task, method) for task in ("side", "far") for method in ("integrated gradients", "occlusion")
+    ]
+    side = json.loads(said.out.splitlines()[0])["side"]
+    assert rows[0]["target"] == f"score of '{side}'" and len(rows) == 16
+    assert f"side, integrated gradients: score of '{side}'" in said.err and "why.svg" in said.err
+    strongest = max(rows[:4], key=lambda row: abs(float(row["attribution"])))
+    line = f"{float(strongest['attribution']):+.4g}  {strongest['input']}[{strongest['place']}]"
+    assert said.err.splitlines()[1].strip().startswith(line)
+    assert "<svg" in (in_tmp / "why.svg").read_text()
+
+
+def test_explanation_that_cannot_be_written_is_told_first(trained, in_tmp, capsys):
+    assert main(["predict", str(trained), "--explain", "why.txt"]) == 2
+    said = capsys.readouterr()
+    assert "--explain why.txt: expected a name that ends in .png, .svg, .pdf." in said.err and not said.out
+    assert main(["predict", str(trained), "--at", "1"]) == 2
+    assert "--at needs --explain." in capsys.readouterr().err
+
+
+def test_explanation_of_every_step_needs_a_step(capsys):
+    inputs = keras.Input((None,), dtype="int32", name="ids")
+    trunk = keras.Model(inputs, keras.layers.Embedding(9, 4)(inputs))
+    model = mtlkeras.build_model(
+        keras.Input((None,), dtype="int32", name="ids"), trunk, {"tags": mtlkeras.heads.Tagging(("x", "y"))}
+    )
+    said: list[str] = []
+    assert list(explain(model, np.array([[3, 4]]), "why.png", None, said.append)) == []
+    assert "choose one with --at N" in said[0] and "no picture" in said[1]
 
 
 def test_predict_sees_the_picture_that_load_gives(trained, in_tmp, capsys):

@@ -27,7 +27,8 @@ class TaskFacts:
             index with -1 where there is none, numbers with NaN; `(n,)`, or `(n, labels)` for heads
             of several labels. `None` where they are not at hand.
         test_labels: The same of the test split.
-        test_answers: What the model says there, in the form of `test_labels`.
+        test_answers: What the model says there, in the form of `test_labels`. `None` also for answers that
+            are not meant to be near the labels, such as quantiles.
         weights: The task's weight in the loss by epoch; empty if it has none of its own.
         gradient_shares: The share of the task's gradient in the sum of the norms, from 0 to 1, by
             look; empty if nobody looked.

@@ -195,6 +195,17 @@ def _predict(commands: argparse._SubParsersAction) -> None:
     _split(source, default=None)
     _count_option(predict, "--limit", "only the first N examples")
     predict.add_argument("--output", metavar="FILE", help="where to write the lines; by default the terminal")
+    predict.add_argument(
+        "--explain",
+        nargs="?",
+        const="explanation.png",
+        metavar="FILE",
+        help="draw what the parts of the first example add to each task's answer, by integrated gradients "
+        "and occlusion, into FILE (by default explanation.png), with the numbers as .csv beside it",
+    )
+    predict.add_argument(
+        "--at", type=_step, metavar="N", help="with --explain: the step of tasks that answer for every step"
+    )
     _data_dir(predict)
 
 
@@ -264,6 +275,12 @@ def _several(
 def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, received {text!r}")
+    return int(text)
+
+
+def _step(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a whole number from 0 on, received {text!r}")
     return int(text)
 
 

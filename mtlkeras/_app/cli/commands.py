@@ -16,6 +16,7 @@ from mtlkeras._app.hyperparameters import HyperParameters
 from mtlkeras._app.recipe import Recipe, describe_recipe, find_recipe
 from mtlkeras._app.recipe import recipes as known_recipes
 from mtlkeras._app.report import print_table, task_table
+from mtlkeras._app.runs.explain import check_picture, explain
 from mtlkeras._app.runs.folder import RunFolder, check_run_dir, find_run, is_run, last_run
 from mtlkeras._app.runs.inputs import read_inputs
 from mtlkeras._app.runs.options import TrainOptions, writes_files
@@ -121,6 +122,10 @@ def evaluate(args: argparse.Namespace) -> None:
 
 def predict(args: argparse.Namespace) -> None:
     """Writes the predicted labels as JSON lines."""
+    if args.explain is not None:
+        check_picture(args.explain)
+    elif args.at is not None:
+        raise ValueError("--at needs --explain.")
     run, recipe, model = _open(args)
     config = run.config
     if args.input:
@@ -133,10 +138,18 @@ def predict(args: argparse.Namespace) -> None:
     if args.output is None:
         for line in lines:
             print(line)
-        return
-    text = "".join(f"{line}\n" for line in lines)
-    Path(args.output).write_text(text, encoding="utf-8")
-    _say(f"{text.count(chr(10))} predictions: {args.output}", sys.stderr)
+    else:
+        text = "".join(f"{line}\n" for line in lines)
+        Path(args.output).write_text(text, encoding="utf-8")
+        _say(f"{text.count(chr(10))} predictions: {args.output}", sys.stderr)
+    if args.explain is not None:
+        _explain(args, model, head_of(inputs, 1))
+
+
+def _explain(args: argparse.Namespace, model: Any, inputs: Any) -> None:
+    # Behind the predictions: on the terminal, where those are lines for programs.
+    for line in explain(model, inputs, args.explain, args.at, lambda text: _say(text, sys.stderr)):
+        _say(line, sys.stderr)
 
 
 def _read(args: argparse.Namespace, recipe: Recipe, model: Any, config: dict[str, Any]) -> Any:

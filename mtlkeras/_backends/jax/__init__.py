@@ -2,6 +2,7 @@
 
 from mtlkeras._backends.jax.checks import check_at_most, check_same_length
 from mtlkeras._backends.jax.containers import container
+from mtlkeras._backends.jax.input_gradients import input_gradients
 from mtlkeras._backends.jax.loss_gradients import loss_gradients
 from mtlkeras._backends.jax.products import SOLVER_DTYPE, matmul, solve_positive
 from mtlkeras._backends.jax.replicas import is_chief, make_strategy, replica_count, sum_over_replicas
@@ -17,6 +18,7 @@ __all__ = [
     "check_same_length",
     "compiled",
     "container",
+    "input_gradients",
     "is_chief",
     "loss_gradients",
     "make_strategy",

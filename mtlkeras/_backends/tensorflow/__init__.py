@@ -2,6 +2,7 @@
 
 from mtlkeras._backends.tensorflow.checks import check_at_most, check_same_length
 from mtlkeras._backends.tensorflow.containers import container
+from mtlkeras._backends.tensorflow.input_gradients import input_gradients
 from mtlkeras._backends.tensorflow.loss_gradients import loss_gradients
 from mtlkeras._backends.tensorflow.products import SOLVER_DTYPE, matmul, solve_positive
 from mtlkeras._backends.tensorflow.replicas import is_chief, make_strategy, replica_count, sum_over_replicas
@@ -17,6 +18,7 @@ __all__ = [
     "check_same_length",
     "compiled",
     "container",
+    "input_gradients",
     "is_chief",
     "loss_gradients",
     "make_strategy",
