@@ -2,4 +2,9 @@
 
 from mtlkeras._app.checks.facts import Finding, RunFacts, SearchFacts, TaskFacts
 
-__all__ = ["Finding", "RunFacts", "SearchFacts", "TaskFacts"]
+__all__ = ["Finding", "RunFacts", "SearchFacts", "TaskFacts", "run_checks"]
+
+
+def run_checks(facts: RunFacts) -> list[Finding]:
+    """Returns what the checks found."""
+    return []
