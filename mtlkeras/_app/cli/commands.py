@@ -11,11 +11,15 @@ from typing import Any
 import keras
 
 from mtlkeras._app.cli.baseline import baseline as baseline
+from mtlkeras._app.cli.report import report as report
+from mtlkeras._app.cli.report import tell, write_run_page
 from mtlkeras._app.cli.tune import tune as tune
 from mtlkeras._app.hyperparameters import HyperParameters
 from mtlkeras._app.recipe import Recipe, describe_recipe, find_recipe
 from mtlkeras._app.recipe import recipes as known_recipes
 from mtlkeras._app.report import print_table, task_table
+from mtlkeras._app.report.evidence.attempts import Attempts
+from mtlkeras._app.runs.evidence import evidence_in_training
 from mtlkeras._app.runs.folder import RunFolder, check_run_dir, find_run, is_run, last_run
 from mtlkeras._app.runs.inputs import read_inputs
 from mtlkeras._app.runs.options import TrainOptions, writes_files
@@ -44,6 +48,12 @@ def train(args: argparse.Namespace) -> None:
         if options.fast and run is None:
             choose_fastest(job, say)
         run = train_job(job, say, run)
+        if writes_files(options):
+            # Predictions of several devices would wait for all; the model in the file is that of one.
+            model = run.model() if options.strategy else job.model
+            attempt = Attempts()  # The run is finished, whatever becomes of its page.
+            attempt("the page", lambda: write_run_page(run, evidence_in_training(run, model, job.data)))
+            tell(attempt.failures)
     if not writes_files(options):
         return
     if args.quiet:
@@ -55,7 +65,7 @@ def train(args: argparse.Namespace) -> None:
     )
     print_table(task_table(run.read_json("metrics.json"), config["tasks"]), title)
     say(f"expected: {config['expected']}")
-    say(f"results: {run.file('report.md')} ({config['seconds']:.0f} s)")
+    say(f"results: {run.file('report.html')} and report.md ({config['seconds']:.0f} s)")
 
 
 def _to_train(args: argparse.Namespace) -> tuple[Recipe, TrainOptions, RunFolder | None]:

@@ -12,7 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from mtlkeras._app.checks import run_checks
+from mtlkeras._app.checks import RunFacts, run_checks
 from mtlkeras._app.report.answers import answer_panels
 from mtlkeras._app.report.evidence.attempts import Attempts
 from mtlkeras._app.report.evidence.facts import facts_of, search_facts
@@ -67,7 +67,8 @@ def gather(
         task: task_evidence(model, task, *way, sample, outputs, attempt)
         for task, way in _directions(model).items()
     }
-    facts = facts_of(model, found, history, metrics, sample, train, search_facts(config, trials))
+    search = attempt("what was searched", search_facts, config, trials)
+    facts = attempt("facts", facts_of, model, found, history, metrics, sample, train, search) or RunFacts({})
     drawn = attempt("masks", answer_panels, model, sample.x, sample.y) if sample else None
     return RunEvidence(
         name,
@@ -84,7 +85,7 @@ def gather(
         attention=(attempt("attention", attention_of, model, sample.x) or ()) if sample else (),
         pictures=drawn[0] if drawn else None,
         panels=drawn[1] if drawn else (),
-        digest=_digest(model, sample) if sample else None,
+        digest=attempt("digest of the labels", _digest, model, sample) if sample else None,
         trials=trials,
         model=model,
         failures=attempt.failures,

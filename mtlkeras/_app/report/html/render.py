@@ -74,7 +74,7 @@ class Renderer:
         return f"<figure{kind}>{box}{drawn[0]}</div>{caption}{_folded(picture.numbers, file)}</figure>"
 
     def _drawn(self, picture: Picture, file: str) -> tuple[str, bool] | None:
-        """Draws a picture into the folder; returns it for the page if there is room, and whether it is wide."""
+        """Draws a picture into the folder; returns it for the page, if there is room, and if it is wide."""
         alone = self.attempt(f"picture '{picture.title}'", svg.standalone, picture)
         if alone is None:
             return None
@@ -101,10 +101,10 @@ class Renderer:
 
 
 def _folded(numbers: Numbers, file: str) -> str:
-    link = (
-        f'<p class="quiet">As a file: <a href="{html.escape(file, quote=True)}">{html.escape(file)}</a></p>'
-    )
-    return f"<details><summary>{html.escape(numbers.caption or 'Numbers')}</summary>{table(numbers)}{link}</details>"
+    path = html.escape(file, quote=True)
+    link = f'<p class="quiet">As a file: <a href="{path}">{path}</a></p>'
+    caption = html.escape(numbers.caption or "Numbers")
+    return f"<details><summary>{caption}</summary>{table(numbers)}{link}</details>"
 
 
 def _in_a_row(figures: list[str]) -> list[str]:

@@ -42,7 +42,10 @@ def settings(run: RunEvidence) -> Section:
     """Shows what was run, with which versions."""
     rows = settings_rows(run.config)
     columns = {"what": list(rows), "value": list(rows.values())}
-    use = "`mtlkeras.load_model('model.keras')` loads the model; `mtlkeras predict RUN` and `mtlkeras export RUN` use it."
+    use = (
+        "`mtlkeras.load_model('model.keras')` loads the model; `mtlkeras predict RUN` and "
+        "`mtlkeras export RUN` use it."
+    )
     return Section("What was run", [Numbers("settings", columns, is_open=True), use])
 
 

@@ -19,6 +19,7 @@ from mtlkeras.analysis import WorstErrors
 _MOST_WORDS = 60
 _MOST_TAGS = 60
 _MOST_COLUMNS = 30
+_MOST_NUMBERS = 6
 
 
 def worst_errors(run: RunEvidence) -> Section | None:
@@ -28,7 +29,10 @@ def worst_errors(run: RunEvidence) -> Section | None:
         if one.worst is not None and len(one.worst.indices):
             names = run.facts.tasks[task].classes if task in run.facts.tasks else None
             parts += _of_task(one.worst, names)
-    note = f"Of {run.looked_at}. Among the examples of the largest loss are wrong labels and odd inputs."
+    note = (
+        f"Of {run.looked_at}. Among the examples of the largest loss are wrong labels and odd inputs. A tag "
+        "that is wrong is shown as label → answer."
+    )
     return Section("Worst errors", [note, *parts]) if parts else None
 
 
@@ -36,10 +40,10 @@ def _of_task(found: WorstErrors, names: Sequence[str] | None) -> list[Part]:
     labels, answers = (
         [_answer_text(value, names) for value in values] for values in (found.labels, found.answers)
     )
+    told = [_told(*one) for one in zip(found.labels, found.answers, labels, answers, strict=True)]
     flat = keras.tree.flatten(found.inputs)
     pictures = next((a for a in flat if a.ndim == 4 and a.shape[-1] in (1, 3, 4)), None)
-    show = _cards if pictures is not None else _lines
-    body = show(found, labels, answers, pictures if pictures is not None else found.inputs)
+    body = _cards(found, told, pictures) if pictures is not None else _lines(found, told)
     table = {
         "example": found.indices.tolist(),
         "loss": found.losses.tolist(),
@@ -50,6 +54,18 @@ def _of_task(found: WorstErrors, names: Sequence[str] | None) -> list[Part]:
         Markup(f"<h3>{html.escape(found.task)}</h3>{body}"),
         Numbers(f"worst-{found.task}", table, f"Worst errors of {found.task}"),
     ]
+
+
+def _told(label: Any, answer: Any, label_text: str, answer_text: str) -> str:
+    """Returns label and answer as HTML; of many pixels how many are right."""
+    true, said = (np.asarray(value, object).ravel() for value in (label, answer))
+    if len(true) > _MOST_TAGS and len(true) == len(said):
+        return f"{(true == said).mean():.1%} of {len(true):,} values right"
+    kind = "good" if label_text == answer_text else "bad"
+    return (
+        f"labelled <strong>{html.escape(label_text)}</strong>, answered "
+        f'<strong class="{kind}">{html.escape(answer_text)}</strong>'
+    )
 
 
 def _answer_text(value: Any, names: Sequence[str] | None) -> str:
@@ -69,33 +85,29 @@ def _head(found: WorstErrors, i: int) -> str:
     return f"example {int(found.indices[i]):,}, loss {found.losses[i]:.3g}"
 
 
-def _cards(found: WorstErrors, labels: list[str], answers: list[str], pictures: np.ndarray) -> str:
+def _cards(found: WorstErrors, told: list[str], pictures: np.ndarray) -> str:
     """Returns a picture for each example, with label and answer below."""
     cards = []
-    for i, (label, answer) in enumerate(zip(labels, answers, strict=True)):
-        said = f"labelled {label}, answered {answer}"
-        alt = html.escape(f"Input of {_head(found, i)}: {said}", quote=True)
+    for i, said in enumerate(told):
+        alt = html.escape(f"Input of {_head(found, i)}", quote=True)
         cards.append(
-            f'<figure><img src="{data_uri(pictures[i])}" alt="{alt}"><figcaption>{html.escape(said)}'
+            f'<figure><img src="{data_uri(pictures[i])}" alt="{alt}"><figcaption>{said}'
             f"<br>{html.escape(_head(found, i))}</figcaption></figure>"
         )
     return f'<div class="cards">{"".join(cards)}</div>'
 
 
-def _lines(found: WorstErrors, labels: list[str], answers: list[str], inputs: Any) -> str:
+def _lines(found: WorstErrors, told: list[str]) -> str:
     """Returns the input of each example in words, with label and answer."""
     cards = []
-    for i, (label, answer) in enumerate(zip(labels, answers, strict=True)):
-        words = _words(inputs, i)
+    for i, said in enumerate(told):
+        words = _words(found.inputs, i)
         tags = [found.labels[i], found.answers[i]]
         if words is not None and all(isinstance(t, tuple) and len(t) >= len(words) for t in tags):
             body = _tagged(words, *tags)
         else:
-            told = " ".join(words[:_MOST_WORDS]) if words is not None else _values(inputs, i)
-            body = (
-                f"<p>{html.escape(told)}</p><p>labelled <strong>{html.escape(label)}</strong>, answered "
-                f'<strong class="bad">{html.escape(answer)}</strong></p>'
-            )
+            shown = " ".join(words[:_MOST_WORDS]) if words is not None else _values(found.inputs, i)
+            body = f"<p>{html.escape(shown)}</p><p>{said}</p>"
         cards.append(f'<div class="card"><p class="quiet">{html.escape(_head(found, i))}</p>{body}</div>')
     return "".join(cards)
 
@@ -117,8 +129,9 @@ def _tagged(words: Sequence[str], label: Sequence[Any], answer: Sequence[Any]) -
     for word, true, said in list(zip(words, label, answer, strict=False))[:_MOST_WORDS]:
         right = true == said
         tag = escaped(true) if right else f'{escaped(true)} → <span class="bad">{escaped(said)}</span>'
-        items.append(f"<li{'' if right else ' class=wrong'}>{html.escape(word)}<small>{tag}</small></li>")
-    return f'<p class="quiet">word, and below it its tag; where it is wrong, label → answer</p><ul class="tokens">{"".join(items)}</ul>'
+        kind = "" if right else ' class="wrong"'
+        items.append(f"<li{kind}>{html.escape(word)}<small>{tag}</small></li>")
+    return f'<ul class="tokens">{"".join(items)}</ul>'
 
 
 def _values(inputs: Any, i: int) -> str:
@@ -130,8 +143,9 @@ def _values(inputs: Any, i: int) -> str:
         named = [(f"x{n}", v) for n, v in enumerate(np.concatenate(flat), 1)] if flat else []
     told = []
     for name, value in named[:_MOST_COLUMNS]:
-        values = [_plain(v) for v in np.ravel(value)[:4]]
-        told.append(f"{name} {' '.join(values)}")
+        values = [_plain(v) for v in np.ravel(value)[:_MOST_NUMBERS]]
+        if known := [v for v in values if v != "nan"]:  # What the example lacks is left out.
+            told.append(f"{name} {' '.join(known)}{' …' * (np.size(value) > _MOST_NUMBERS)}")
     more = f" and {len(named) - _MOST_COLUMNS} more" if len(named) > _MOST_COLUMNS else ""
     return "; ".join(told) + more
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -65,7 +66,7 @@ def _pooled(one: Attention) -> list[Part]:
     rows = [(tokens, weights) for tokens, weights in rows if tokens]
     if not rows:
         return []
-    table = {
+    table: dict[str, list[Any]] = {
         "example": [i for i, (tokens, _) in enumerate(rows, 1) for _ in tokens],
         "step": [step for tokens, _ in rows for step in tokens],
         "weight": [float(w) for _, weights in rows for w in weights],
@@ -145,7 +146,7 @@ def _transitions(task: str, names: Sequence[str], values: np.ndarray, labels: np
         texts=np.vectorize(lambda v: f"{v:.1f}")(shown),
     )
     apart = shown + np.diag(np.full(len(order), -np.inf))
-    one, other = np.unravel_index(int(apart.argmax()), apart.shape)
+    one, other = divmod(int(apart.argmax()), len(order))
     few = f" The {len(order)} most frequent of {len(names)} tags." if len(order) < len(names) else ""
     said = f"The highest between two tags is from {tags[one]} to {tags[other]}, {shown[one, other]:.2f}.{few}"
     table = {"from": list(names), **{f"to {n}": values[:, i].tolist() for i, n in enumerate(names)}}

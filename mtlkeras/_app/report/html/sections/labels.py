@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Mapping
 from typing import Any
@@ -87,11 +88,17 @@ def _confusion(name: str, found: Confusion) -> Picture:
         rows=_short(names),
         columns=_short(names),
         limits=(0.0, 1.0),
-        texts=counts if counts.max(initial=0) < 10_000 else None,
+        texts=_texts(counts),
     )
     shown = f" The {len(order)} classes with the most labels are shown." if few else ""
     said = f"Accuracy {found.accuracy:.3f} of {int(found.labels.sum()):,} answers.{_mixed_up(found)}{shown}"
     return Picture(title, said, draw, Numbers(f"classes-{name}", found.frame(), "Scores by class"))
+
+
+def _texts(counts: np.ndarray) -> np.ndarray:
+    """Returns counts as they are written into cells: none as nothing, thousands in short."""
+    short = [f"{n / 1000:.0f}k" if n >= 10_000 else str(n) if n else "" for n in counts.ravel().tolist()]
+    return np.array(short).reshape(counts.shape)
 
 
 def _mixed_up(found: Confusion) -> str:
@@ -130,8 +137,8 @@ def reliability(run: RunEvidence) -> Section | None:
         _reliability(task, one.calibration) for task, one in run.tasks.items() if one.calibration is not None
     ]
     note = (
-        f"Of {run.looked_at}. Bars below the diagonal are answers that the model is too sure of; the expected "
-        "calibration error (ECE) is the mean distance from it."
+        f"Of {run.looked_at}. Bars below the diagonal are answers that the model is too sure of; the "
+        "expected calibration error (ECE) is the mean distance from it."
     )
     return Section("Is the model as sure as it is right?", [note, *pictures]) if pictures else None
 
@@ -142,12 +149,9 @@ def _reliability(task: str, found: Calibration) -> Picture:
     gap = np.where(known, np.nan_to_num(found.confidence - found.accuracy), 0.0)
     mean = float((gap * found.counts).sum() / found.counts.sum())
     way = "too sure" if mean > 0 else "not sure enough"
-    said = (
-        f"ECE {found.ece:.3f} over {int(found.counts.sum()):,} answers; on average {way} by {abs(mean):.3f}."
-    )
-    titled = Calibration(
-        found.edges, found.confidence, found.accuracy, found.counts, f"Reliability of {task}"
-    )
+    count = int(found.counts.sum())
+    said = f"ECE {found.ece:.3f} over {count:,} answers; on average {way} by {abs(mean):.3f}."
+    titled = dataclasses.replace(found, title=f"Reliability of {task}")
     return Picture(
         f"Reliability of {task}",
         said,

@@ -23,7 +23,10 @@ def masks(run: RunEvidence) -> Section | None:
     ]
     table = {name: [row[i] for row in told] for i, name in enumerate(("task", "picture", "measure", "value"))}
     titles = ", ".join(panel.name for panel in run.panels)
-    said = f"{len(run.pictures)} pictures, one a row: the input, then truth and answer of {titles}; grey has no label."
+    said = (
+        f"{len(run.pictures)} pictures, one a row: the input, then truth and answer of {titles}; grey has no "
+        "label."
+    )
     draw = functools.partial(draw_panels, pictures=run.pictures, panels=run.panels)
     picture = Picture("Answers for every pixel", said, draw, Numbers("masks", table, "Numbers by picture"))
     note = "The examples with the most labels among those looked at; axes are pixels."

@@ -22,13 +22,13 @@ def trials(run: RunEvidence) -> Section | None:
     names = [n for n in dict.fromkeys(n for t in done for n in t.values) if _varies(done, n)]
     if names:
         said = f"{config['monitor']} of each completed trial by {', '.join(names)}."
-        draw = functools.partial(draw_values, trials=done, objective=config["monitor"])
+        by_value = functools.partial(draw_values, trials=done, objective=config["monitor"])
         values = {
             "trial": [t.trial for t in done],
             "score": [t.score for t in done],
             **{n: [t.values.get(n) for t in done] for n in names},
         }
-        parts.append(Picture("Score by hyperparameter", said, draw, Numbers("values", values)))
+        parts.append(Picture("Score by hyperparameter", said, by_value, Numbers("values", values)))
     sizes = {
         "trial": [t.trial for t in done],
         "weights": [t.metrics["parameters"] for t in done],

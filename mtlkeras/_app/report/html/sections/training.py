@@ -15,6 +15,7 @@ from mtlkeras._app.report.html.parts import Numbers, Picture, Section
 from mtlkeras._app.report.tables import ALL_TASKS, by_task
 
 _MOST_METRICS = 3
+_MOST_PICTURES = 2
 _OTHERS = ("cosine", "examples")
 
 
@@ -30,14 +31,17 @@ def results(run: RunEvidence) -> Section | None:
 
 
 def results_table(metrics: Mapping[str, Mapping[str, float]], tasks: Sequence[str]) -> dict[str, list[Any]]:
-    """Returns results as columns: a row for each task and split, a column for each metric."""
+    """Returns results as columns: a row for each metric of a task, a column for each split."""
     cells = {split: by_task(logs, tasks) for split, logs in metrics.items()}
-    names = list(dict.fromkeys(m for logs in cells.values() for values in logs.values() for m in values))
-    rows = [(task, split, logs[task]) for task in [*tasks, ""] for split, logs in cells.items()]
+    rows = [
+        (task, metric)
+        for task in [*tasks, ""]
+        for metric in dict.fromkeys(m for logs in cells.values() for m in logs[task])
+    ]
     return {
-        "task": [task or ALL_TASKS for task, _, _ in rows],
-        "split": [split for _, split, _ in rows],
-        **{name: [values.get(name) for _, _, values in rows] for name in names},
+        "task": [task or ALL_TASKS for task, _ in rows],
+        "metric": [metric for _, metric in rows],
+        **{split: [logs[task].get(metric) for task, metric in rows] for split, logs in cells.items()},
     }
 
 
@@ -50,7 +54,7 @@ def curves(run: RunEvidence) -> Section | None:
     for task in [*run.tasks, ""]:
         own = {name: values for name, values in logs[task].items() if name != WEIGHT and not _is_other(name)}
         plain = [name for name in own if not name.startswith("val_")]
-        for names in (["loss"], [name for name in _first(run, task, plain)]):
+        for names in (["loss"], *_drawn_together(run, task, plain)):
             if found := [name for name in names if name in own]:
                 pictures.append(_curve(run, task, found, own))
     return Section("Learning curves", pictures) if pictures else None
@@ -60,19 +64,20 @@ def _is_other(name: str) -> bool:
     return name.removeprefix("val_").rpartition("_")[2] in _OTHERS
 
 
-def _first(run: RunEvidence, task: str, names: Sequence[str]) -> list[str]:
-    """Returns the metrics that are drawn: the one that tells how good a task is first."""
+def _drawn_together(run: RunEvidence, task: str, names: Sequence[str]) -> list[list[str]]:
+    """Returns the metrics that share a picture: shares do, others are drawn by themselves."""
     main = run.tasks[task].metric if task else None
     ordered = sorted((name for name in names if name != "loss"), key=lambda name: name != main)
-    # What has another scale, as errors in the labels' units beside shares, would hide the first.
-    alike = [name for name in ordered if _is_share(run, task, name) == _is_share(run, task, ordered[0])]
-    return alike[:_MOST_METRICS]
+    shares = [name for name in ordered if _is_share(run, task, name)][:_MOST_METRICS]
+    return [*([shares] if shares else []), *([name] for name in ordered if name not in shares)][
+        :_MOST_PICTURES
+    ]
 
 
 def _is_share(run: RunEvidence, task: str, metric: str) -> bool:
     name = f"{task}_{metric}" if task else metric
     values = [v for n in (name, f"val_{name}") for v in run.history.get(n, ()) if math.isfinite(v)]
-    return all(0 <= v <= 1 for v in values)
+    return bool(values) and all(0 <= v <= 1 for v in values)
 
 
 def _curve(run: RunEvidence, task: str, names: Sequence[str], logs: Mapping[str, Sequence[float]]) -> Picture:
@@ -81,8 +86,9 @@ def _curve(run: RunEvidence, task: str, names: Sequence[str], logs: Mapping[str,
         for full, style, split in ((name, ":", "train"), (f"val_{name}", "-", "valid")):
             if full in logs:
                 values = list(logs[full])
-                lines[f"{name}, {split}"] = (range(1, len(values) + 1), values, number, style)
-                columns[f"{name}, {split}"] = values
+                label = split if len(names) == 1 else f"{name}, {split}"
+                lines[label] = (range(1, len(values) + 1), values, number, style)
+                columns[label] = values
     epochs = max(map(len, columns.values()))
     what = ", ".join(names)
     title = f"{task or ALL_TASKS}: {what}"
@@ -95,7 +101,7 @@ def _curve(run: RunEvidence, task: str, names: Sequence[str], logs: Mapping[str,
     numbers = Numbers(
         f"curve-{task or 'all'}-{names[0]}", {"epoch": [*range(1, epochs + 1)], **columns}, "Numbers by epoch"
     )
-    return Picture(title, f"{what} by epoch, dotted in training: {last}.{marked}", draw, numbers)
+    return Picture(title, f"{what} by epoch: {last}.{marked}", draw, numbers)
 
 
 def _axis(names: Sequence[str]) -> str:
