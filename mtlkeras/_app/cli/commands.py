@@ -11,6 +11,7 @@ from typing import Any
 import keras
 
 from mtlkeras._app.cli.baseline import baseline as baseline
+from mtlkeras._app.cli.quiet import without_retracing_notes
 from mtlkeras._app.cli.report import report as report
 from mtlkeras._app.cli.report import tell, write_run_page
 from mtlkeras._app.cli.tune import tune as tune
@@ -51,6 +52,7 @@ def train(args: argparse.Namespace) -> None:
         if writes_files(options):
             # Predictions of several devices would wait for all; the model in the file is that of one.
             model = run.model() if options.strategy else job.model
+            without_retracing_notes()
             attempt = Attempts()  # The run is finished, whatever becomes of its page.
             attempt("the page", lambda: write_run_page(run, evidence_in_training(run, model, job.data)))
             tell(attempt.failures)

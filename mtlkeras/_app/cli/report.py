@@ -10,12 +10,13 @@ from pathlib import Path
 import keras
 
 from mtlkeras._app.checks import Finding
+from mtlkeras._app.cli.quiet import without_retracing_notes
 from mtlkeras._app.report.evidence import RunEvidence
 from mtlkeras._app.report.html import write_page
 from mtlkeras._app.report.html.parts import Section
 from mtlkeras._app.report.html.sections.baseline import baseline
 from mtlkeras._app.report.html.sections.compare import side_by_side
-from mtlkeras._app.runs.evidence import check_alike, compared_in, evidence_of, name_of
+from mtlkeras._app.runs.evidence import check_data, check_tasks, compared_in, evidence_of, name_of
 from mtlkeras._app.runs.folder import RunFolder, find_run, is_run
 
 PAGE = "report.html"
@@ -28,6 +29,7 @@ def report(args: argparse.Namespace) -> int:
         raise FileNotFoundError(f"--data-dir {args.data_dir} is not a folder.")
     if args.out is not None and Path(args.out).suffix.lower() not in (".html", ".htm"):
         raise ValueError(f"--out must be the name of an .html file; received {args.out}.")
+    without_retracing_notes()
     first: list[Section] = []
     comparison = _comparison(args.runs)
     if comparison is not None:
@@ -35,12 +37,13 @@ def report(args: argparse.Namespace) -> int:
         first.append(baseline(tasks))
     else:
         runs = _different([find_run(name) for name in args.runs])
+    check_tasks(runs)
     found = []
     for run in runs:
         keras.utils.clear_session()
         found.append(evidence_of(run, args.data_dir))
     if len(found) > 1:
-        check_alike([(run.path, one) for run, one in zip(runs, found, strict=True)])
+        check_data(list(zip(runs, found, strict=True)))
         first += side_by_side(found)
     path = Path(args.out) if args.out else _default(comparison, runs)
     path.parent.mkdir(parents=True, exist_ok=True)

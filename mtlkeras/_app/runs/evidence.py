@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from mtlkeras._app.hyperparameters import HyperParameters
@@ -100,20 +99,26 @@ def compared_in(folder: RunFolder) -> tuple[list[Compared], list[RunFolder]]:
     return tasks, [RunFolder(path) for path in paths]
 
 
-def check_alike(runs: Sequence[tuple[Path, RunEvidence]]) -> None:
-    """Raises `ValueError` unless runs have the same tasks and were tested on the same data.
+def check_tasks(runs: Sequence[RunFolder]) -> None:
+    """Raises `ValueError` unless runs have the same tasks."""
+    first, *others = runs
+    for other in others:
+        one, two = first.config["tasks"], other.config["tasks"]
+        if set(one) != set(two):
+            raise ValueError(
+                f"{first} has the tasks {', '.join(one)}, and {other} the tasks {', '.join(two)}: side by side only runs of the same tasks are shown. Give each "
+                "its own report; mtlkeras baseline compares tasks together and alone."
+            )
+
+
+def check_data(runs: Sequence[tuple[RunFolder, RunEvidence]]) -> None:
+    """Raises `ValueError` unless runs were tested on the same data.
 
     Args:
         runs: Their folders, and what is known of them.
     """
     (first_path, first), *others = runs
     for path, other in others:
-        if set(other.tasks) != set(first.tasks):
-            raise ValueError(
-                f"{first_path} has the tasks {', '.join(first.tasks)}, and {path} the tasks "
-                f"{', '.join(other.tasks)}: side by side only runs of the same tasks are shown. Give each "
-                "its own report; mtlkeras baseline compares tasks together and alone."
-            )
         if None not in (first.digest, other.digest) and other.digest != first.digest:
             raise ValueError(
                 f"{first_path} and {path} were not tested on the same data: the labels of their test splits "

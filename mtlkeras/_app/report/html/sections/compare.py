@@ -74,7 +74,10 @@ def _what_differs(runs: Sequence[RunEvidence], by_seed: bool) -> str:
 
 def with_spread(values: Sequence[float]) -> str:
     """Returns a mean and the standard deviation."""
-    return f"{text(statistics.mean(values))} ± {text(statistics.stdev(values))}"
+    mean, deviation = statistics.mean(values), statistics.stdev(values)
+    if 1e-3 <= abs(mean) < 10:
+        return f"{mean:.4f} ± {deviation:.4f}"
+    return f"{text(mean)} ± {deviation:.3g}"
 
 
 def _results(runs: Sequence[RunEvidence]) -> Section | None:

@@ -131,7 +131,7 @@ def _transitions(task: str, names: Sequence[str], values: np.ndarray, labels: np
         counts = np.bincount(known, minlength=len(names))[: len(names)]
         order = np.sort(np.argsort(-counts, kind="stable")[:_MOST_TAGS])
     shown = np.clip(values[np.ix_(order, order)], -10.0, 10.0)  # Forbidden ones are far below.
-    tags = [names[i][:18] for i in order]
+    tags = [names[int(i)][:18] for i in order]
     title = f"Transitions of {task}"
     largest = float(np.abs(shown).max())
     draw = functools.partial(

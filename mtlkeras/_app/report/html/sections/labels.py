@@ -157,6 +157,7 @@ def _reliability(task: str, found: Calibration) -> Picture:
         said,
         titled.plot,
         Numbers(f"reliability-{task}", frame, "Numbers by confidence"),
+        {"#ffffff": "paper"},
     )
 
 
