@@ -11,16 +11,13 @@ from typing import Any
 import keras
 
 from mtlkeras._app.cli.baseline import baseline as baseline
-from mtlkeras._app.cli.quiet import without_retracing_notes
+from mtlkeras._app.cli.report import page_after_training
 from mtlkeras._app.cli.report import report as report
-from mtlkeras._app.cli.report import tell, write_run_page
 from mtlkeras._app.cli.tune import tune as tune
 from mtlkeras._app.hyperparameters import HyperParameters
 from mtlkeras._app.recipe import Recipe, describe_recipe, find_recipe
 from mtlkeras._app.recipe import recipes as known_recipes
 from mtlkeras._app.report import print_table, task_table
-from mtlkeras._app.report.evidence.attempts import Attempts
-from mtlkeras._app.runs.evidence import evidence_in_training
 from mtlkeras._app.runs.folder import RunFolder, check_run_dir, find_run, is_run, last_run
 from mtlkeras._app.runs.inputs import read_inputs
 from mtlkeras._app.runs.options import TrainOptions, writes_files
@@ -52,10 +49,7 @@ def train(args: argparse.Namespace) -> None:
         if writes_files(options):
             # Predictions of several devices would wait for all; the model in the file is that of one.
             model = run.model() if options.strategy else job.model
-            without_retracing_notes()
-            attempt = Attempts()  # The run is finished, whatever becomes of its page.
-            attempt("the page", lambda: write_run_page(run, evidence_in_training(run, model, job.data)))
-            tell(attempt.failures)
+            page_after_training(run, model, job.data)
     if not writes_files(options):
         return
     if args.quiet:

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 
 from mtlkeras._app.checks import Finding
 from mtlkeras._app.cli.quiet import without_retracing_notes
 from mtlkeras._app.report.evidence import RunEvidence
+from mtlkeras._app.report.evidence.attempts import Attempts
 from mtlkeras._app.report.html import write_page
 from mtlkeras._app.report.html.parts import Section
 from mtlkeras._app.report.html.sections.baseline import baseline
 from mtlkeras._app.report.html.sections.compare import side_by_side
-from mtlkeras._app.runs.evidence import check_data, check_tasks, compared_in, evidence_of, name_of
+from mtlkeras._app.runs.evidence import (
+    check_data,
+    check_tasks,
+    compared_in,
+    evidence_in_training,
+    evidence_of,
+)
 from mtlkeras._app.runs.folder import RunFolder, find_run, is_run
 
 PAGE = "report.html"
@@ -85,11 +93,24 @@ def _title(found: Sequence[RunEvidence], comparison: RunFolder | None) -> str:
     return f"{recipes}: {found[0].name}" if len(found) == 1 else f"{recipes}: {len(found)} runs"
 
 
-def write_run_page(run: RunFolder, evidence: RunEvidence) -> Path:
-    """Writes the page of a run into its folder; returns its path."""
-    path = run.file(PAGE)
-    tell(write_page(path, f"{evidence.config['recipe']}: {name_of(run)}", [evidence]))
-    return path
+def page_after_training(run: RunFolder, model: Any, data: Mapping[str, Any]) -> None:
+    """Writes the page of a run that was just trained into its folder.
+
+    The run is finished whatever becomes of its page: what fails is said, and the rest is there.
+
+    Args:
+        run: The run's folder.
+        model: The model of its best epoch.
+        data: Its data by split.
+    """
+    without_retracing_notes()
+    attempt = Attempts()
+    found = attempt("what the page tells", evidence_in_training, run, model, data)
+    if found is not None:
+        title = f"{found.config['recipe']}: {found.name}"
+        told = attempt("the page", write_page, run.file(PAGE), title, [found])
+        attempt.failures += told or []
+    tell(attempt.failures)
 
 
 def tell(failures: Iterable[str]) -> None:

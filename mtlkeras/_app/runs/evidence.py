@@ -106,8 +106,9 @@ def check_tasks(runs: Sequence[RunFolder]) -> None:
         one, two = first.config["tasks"], other.config["tasks"]
         if set(one) != set(two):
             raise ValueError(
-                f"{first} has the tasks {', '.join(one)}, and {other} the tasks {', '.join(two)}: side by side only runs of the same tasks are shown. Give each "
-                "its own report; mtlkeras baseline compares tasks together and alone."
+                f"{first} has the tasks {', '.join(one)}, and {other} the tasks {', '.join(two)}: side by "
+                "side only runs of the same tasks are shown. Give each its own report; mtlkeras baseline "
+                "compares tasks together and alone."
             )
 
 

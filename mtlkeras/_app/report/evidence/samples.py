@@ -16,7 +16,6 @@ MOST_EXAMPLES = 1000
 """How many examples of the test split are looked at."""
 MOST_VALUES = 12_000_000
 """How many numbers their inputs and labels may have in all."""
-_OF_RARE_TASKS = 100
 
 
 class Sample(NamedTuple):
@@ -61,14 +60,14 @@ def some_examples(model: Any, data: Any, most: int = MOST_EXAMPLES, most_values:
         ValueError: If there is no batch, or labels do not fit.
     """
     parts: list[_Part] = []
-    rare = _Rare()
-    step, passed, start = 1, 0, 0
+    step, passed, start, rare = 1, 0, 0, _Rare(0)
     for number, (x, y) in enumerate(batches_of(model, data)):
         part = _Part(start, x, y)
         start += rows_of(x)
         size = sum(a.size for a in keras.tree.flatten((x, y)))
         if not passed:
             most = max(1, min(most, most_values * rows_of(x) // max(size, 1)))
+            rare = _Rare(max(1, most // 10))
         passed += size
         if number % step:
             rare.offer(part)
@@ -93,6 +92,7 @@ def _sample(parts: list[_Part], more: list[_Part], most: int, rows: int, to_the_
     first = sum(rows_of(part.x) for part in parts)
     chosen = np.unique(np.linspace(0, first - 1, min(most, first)).astype("int64"))
     chosen = np.concatenate([chosen, np.arange(first, len(found))])
+    chosen = chosen[np.argsort(found[chosen])]
     x = keras.tree.map_structure(
         lambda *arrays: _joined_inputs(arrays)[chosen], *(part.x for part in (*parts, *more))
     )
@@ -101,16 +101,21 @@ def _sample(parts: list[_Part], more: list[_Part], most: int, rows: int, to_the_
 
 
 class _Rare:
-    """Batches that were left out, of tasks that few of those are for that were kept."""
+    """Batches that were left out, of tasks that few of those are for that were kept.
 
-    def __init__(self) -> None:
+    Args:
+        enough: How many examples with a label of a task are not few.
+    """
+
+    def __init__(self, enough: int) -> None:
+        self._enough = enough
         self._parts: list[_Part] = []
         self._counts: dict[str, int] = {}
 
     def offer(self, part: _Part) -> None:
         """Keeps a batch if it has labels of a task that few are kept of."""
         known = {task: _count(labels) for task, labels in part.y.items()}
-        if any(n and self._counts.get(task, 0) < _OF_RARE_TASKS for task, n in known.items()):
+        if any(n and self._counts.get(task, 0) < self._enough for task, n in known.items()):
             self._parts.append(part)
             self._counts = {task: self._counts.get(task, 0) + n for task, n in known.items()} | {
                 task: n for task, n in self._counts.items() if task not in known
@@ -119,7 +124,7 @@ class _Rare:
     def kept_beside(self, parts: Sequence[_Part]) -> list[_Part]:
         """Returns those of tasks that few examples of other batches are for."""
         tasks = {task for part in self._parts for task in part.y}
-        few = {t for t in tasks if sum(_count(p.y[t]) for p in parts if t in p.y) < _OF_RARE_TASKS}
+        few = {t for t in tasks if sum(_count(p.y[t]) for p in parts if t in p.y) < self._enough}
         return [part for part in self._parts if any(_count(part.y[t]) for t in few & set(part.y))]
 
 

@@ -102,4 +102,4 @@ def csv_text(columns: Mapping[str, Sequence[Any]]) -> str:
 
 def slug(name: str) -> str:
     """Returns a name that can be one of a file or a part of the page."""
-    return re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.").lower() or "part"
+    return re.sub(r"[^A-Za-z0-9_.]+", "-", name).strip("-.").lower() or "part"

@@ -30,7 +30,7 @@ def write_page(
     Returns:
         What could not be made; the page tells it, too.
     """
-    renderer = Renderer(path.with_suffix(""), importlib.util.find_spec("matplotlib") is not None)
+    renderer = Renderer(path.with_suffix(""), _has_matplotlib())
     pieces: list[tuple[str, str, str]] = []
     for section in first:
         name = slug(section.title)
@@ -51,6 +51,10 @@ def write_page(
         pieces.append((missing.title, "missing", renderer.section(missing, "missing")))
     write_text(path, _document(title, _about(runs), pieces))
     return told
+
+
+def _has_matplotlib() -> bool:
+    return importlib.util.find_spec("matplotlib") is not None
 
 
 def _sections_of(run: RunEvidence, renderer: Renderer, prefix: str) -> list[tuple[str, str, str]]:
