@@ -230,9 +230,9 @@ def test_results_have_a_row_for_each_metric():
 @pytest.mark.parametrize(
     ("value", "shown"),
     [
-        (0.5, "0.5000"), (12.345678, "12.346"), (1e-5, "1.000e-05"), (3, "3"), (12345, "12,345"),
+        (0.5, "0.5000"), (0.0123456, "0.0123"), (12.345678, "12.346"), (1e-5, "1.000e-05"), (3, "3"),
+        (12345, "12,345"), (0.0, "0"),
         (float("nan"), ""), (None, ""), (True, "true"), (np.float32(0.25), "0.2500"), (-2.0, "-2.0000"),
-        (0.0, "0"),
     ],
 )  # fmt: skip
 def test_numbers_are_rounded_for_people(value, shown):

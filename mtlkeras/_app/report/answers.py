@@ -121,7 +121,8 @@ def draw_panels(path: Path, pictures: np.ndarray, panels: Sequence[Panel]) -> No
     from matplotlib.figure import Figure
 
     columns = 1 + 2 * len(panels)
-    figure = Figure(figsize=(1.7 * columns, 1.7 * len(pictures) + 0.4), layout="constrained")
+    figure = Figure(figsize=(1.7 * columns, 1.7 * len(pictures) + 0.6), layout="constrained")
+    figure.suptitle("Answers for every pixel", x=0.01, ha="left", fontsize=10)
     axes = figure.subplots(len(pictures), columns, squeeze=False)
     for row, picture in enumerate(pictures):
         axes[row, 0].imshow(

@@ -24,11 +24,11 @@ from mtlkeras._app.report.evidence.training import training_split
 from mtlkeras._app.report.evidence.trunk import attention_of
 from mtlkeras._app.report.gates import gate_maps
 from mtlkeras.analysis import LabelAssociation, label_association
+from mtlkeras.analysis._examples import taken
 from mtlkeras.tuning import count_flops
 from mtlkeras.tuning._directions import log_directions, main_metrics
 
 _BATCH = 64
-_TIMED = 16
 _MOST_MILLISECONDS = 400.0
 _MOST_COLUMNS = 60
 _MOST_PLACES = 200_000
@@ -62,7 +62,8 @@ def gather(
     attempt = Attempts()
     sample = attempt("the test split", some_examples, model, data["test"]) if "test" in data else None
     train = attempt("the training split", training_split, model, data["train"]) if "train" in data else None
-    outputs = attempt("predictions", _predicted, model, sample.x) if sample else None
+    predicted = attempt("predictions", _predicted, model, sample) if sample else None
+    outputs, milliseconds = predicted or (None, {})
     found = {
         task: task_evidence(model, task, *way, sample, outputs, attempt)
         for task, way in _directions(model).items()
@@ -79,7 +80,7 @@ def gather(
         facts=facts,
         findings=attempt("checks", run_checks, facts) or (),
         looked_at=_looked_at(sample),
-        size=attempt("size and speed", _size, model, sample, file),
+        size=attempt("size and speed", _size, model, milliseconds, file),
         association=attempt("association of labels", _association, model, sample) if sample else None,
         gates=(attempt("gates", gate_maps, model, _few(sample.x, _BATCH)) or ()) if sample else (),
         attention=(attempt("attention", attention_of, model, sample.x) or ()) if sample else (),
@@ -99,8 +100,25 @@ def _directions(model: Any) -> dict[str, tuple[str, bool]]:
     return {task: (name.removeprefix(f"{task}_"), ways.get(name) == "max") for task, name in names.items()}
 
 
-def _predicted(model: Any, x: Any) -> dict[str, Any]:
-    return model.predict(x, batch_size=_BATCH, verbose=0)
+def _predicted(model: Any, sample: Sample) -> tuple[dict[str, np.ndarray], dict[int, float]]:
+    """Returns the outputs by task, and the milliseconds of a prediction by number of examples.
+
+    All batches are of one size, the last one filled up with examples from the start: another size would be
+    traced anew, which takes longer than to compute it.
+    """
+    size = min(_BATCH, sample.examples)
+    parts, times = [], []
+    for start in range(0, sample.examples, size):
+        rows = np.arange(start, start + size) % sample.examples
+        batch = taken(sample.x, rows)
+        began = time.perf_counter()
+        outputs = model.predict_on_batch(batch)
+        times.append(1000 * (time.perf_counter() - began))
+        parts.append({task: np.asarray(v)[: sample.examples - start] for task, v in outputs.items()})
+    whole = {task: np.concatenate([part[task] for part in parts]) for task in parts[0]}
+    of_one = _milliseconds(model, taken(sample.x, np.arange(1)))
+    # The first batch took the tracing, too.
+    return whole, {1: of_one, **({size: statistics.median(times[1:])} if len(times) > 1 else {})}
 
 
 def _few(x: Any, count: int) -> Any:
@@ -135,19 +153,15 @@ def _association(model: Any, sample: Sample) -> LabelAssociation | None:
     return label_association({task: labels[:rows] for task, labels in sample.y.items()}, model)
 
 
-def _size(model: Any, sample: Sample | None, file: Path | None) -> Size:
+def _size(model: Any, milliseconds: Mapping[int, float], file: Path | None) -> Size:
     trunk = getattr(model, "trunk", None)
     return Size(
         model.count_params(),
         None if trunk is None else trunk.count_params(),
         _flops(model),
         file.stat().st_size if file is not None and file.is_file() else None,
-        {} if sample is None else {n: _milliseconds(model, sample.x, n) for n in _sizes(sample)},
+        milliseconds,
     )
-
-
-def _sizes(sample: Sample) -> list[int]:
-    return [n for n in (1, _TIMED) if n <= sample.examples]
 
 
 def _flops(model: Any) -> int | None:
@@ -158,8 +172,7 @@ def _flops(model: Any) -> int | None:
     return count_flops(model)
 
 
-def _milliseconds(model: Any, x: Any, count: int) -> float:
-    batch = _few(x, count)
+def _milliseconds(model: Any, batch: Any) -> float:
     model.predict_on_batch(batch)
     times: list[float] = []
     while len(times) < 5 and sum(times) < _MOST_MILLISECONDS:

@@ -59,21 +59,20 @@ def digests_of(model: Any, x: Any) -> list[bytes]:
     open_ended = [len(i.shape) > 1 and i.shape[1] is None for i in keras.tree.flatten(model.input)]
     arrays = keras.tree.flatten(x)
     padded = open_ended if len(open_ended) == len(arrays) else [True] * len(arrays)
-    return [
-        hashlib.blake2b(
-            b"|".join(_bytes(array[row], cut) for array, cut in zip(arrays, padded, strict=True)),
-            digest_size=12,
-        ).digest()
-        for row in range(rows_of(x))
-    ]
+    columns = [_bytes_by_row(array, cut) for array, cut in zip(arrays, padded, strict=True)]
+    return [hashlib.blake2b(b"|".join(row), digest_size=12).digest() for row in zip(*columns, strict=True)]
 
 
-def _bytes(value: np.ndarray, cut: bool) -> bytes:
-    value = np.asarray(value)
-    if cut and value.ndim:
-        empty = b"" if value.dtype.kind == "O" else 0
-        steps = np.flatnonzero((value != empty).reshape(len(value), -1).any(axis=1))
-        value = value[: steps[-1] + 1 if len(steps) else 0]
-    if value.dtype.kind == "O":
-        return b"\0".join(v if isinstance(v, bytes) else str(v).encode() for v in value.ravel())
-    return np.ascontiguousarray(value).tobytes()
+def _bytes_by_row(array: np.ndarray, cut: bool) -> list[bytes]:
+    """Returns the bytes of each row, without the padding behind it if `cut`."""
+    rows = array.reshape(len(array), -1)
+    if array.dtype.kind == "O":
+        joined = [b"\0".join(v if isinstance(v, bytes) else str(v).encode() for v in row) for row in rows]
+        return [row.rstrip(b"\0") for row in joined] if cut else joined
+    data = np.ascontiguousarray(rows)
+    width = rows.shape[1]
+    ends = np.full(len(rows), width)
+    if cut and width:
+        there = rows[:, ::-1] != 0
+        ends = np.where(there.any(axis=1), width - there.argmax(axis=1), 0)
+    return [row[:end].tobytes() for row, end in zip(data, ends, strict=True)]

@@ -47,7 +47,11 @@ def draw_lines(
         axis.plot(x, y, style, color=COLOURS[colour % len(COLOURS)], label=name, linewidth=1.5, marker=marker)
     if limits is not None:
         axis.set_ylim(*limits)
-    axis.xaxis.get_major_locator().set_params(integer=True)
+    places = {place for x, *_ in lines.values() for place in x}
+    if len(places) == 1:
+        axis.set_xticks(list(places))
+    else:
+        axis.xaxis.get_major_locator().set_params(integer=True)
     axis.grid(alpha=0.5)
     name_axes(axis, title, x_label, y_label)
     figure.legend(loc="outside lower center", ncols=2, fontsize=8, frameon=False)

@@ -36,6 +36,8 @@ def _rounded(value: float) -> str:
         return f"{value:,.0f}"
     if not 1e-3 <= size < 1e6:
         return f"{value:.3e}"
+    if size < 0.1:
+        return f"{value:.3g}"
     return f"{value:.4f}" if size < 10 else f"{value:,.1f}" if size >= 1000 else f"{value:.5g}"
 
 

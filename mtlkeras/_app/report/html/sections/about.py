@@ -66,7 +66,11 @@ def settings_rows(config: Mapping[str, Any]) -> dict[str, str]:
         "versions": ", ".join(f"{name} {version}" for name, version in config.get("versions", {}).items()),
         **{f"setting {name}": value for name, value in config.get("settings", {}).items() if value != ""},
     }
-    return {name: text(value) for name, value in told.items() if value is not None}
+    return {
+        name: f"{value:g}" if isinstance(value, float) else text(value)
+        for name, value in told.items()
+        if value is not None
+    }
 
 
 def failures(told: list[str], left_out: int) -> Section | None:

@@ -16,6 +16,7 @@ from mtlkeras._app.report.tables import ALL_TASKS, by_task
 
 _MOST_METRICS = 3
 _MOST_PICTURES = 2
+_LONG_TITLE = 30
 _OTHERS = ("cosine", "examples")
 
 
@@ -91,7 +92,7 @@ def _curve(run: RunEvidence, task: str, names: Sequence[str], logs: Mapping[str,
                 columns[label] = values
     epochs = max(map(len, columns.values()))
     what = ", ".join(names)
-    title = f"{task or ALL_TASKS}: {what}"
+    title = f"{task or ALL_TASKS}: {what if len(what) < _LONG_TITLE else f'{names[0]}, …'}"
     best = run.config.get("best_epoch")
     draw = functools.partial(
         draw_lines, title=title, x_label="epoch", y_label=_axis(names), lines=lines, mark=best
