@@ -130,6 +130,15 @@ def test_logs_are_sorted_by_task():
     assert cosines_in(logs, ["a", "a_b"]) == {("a", "a_b"): [0.5]}
 
 
+def test_a_task_may_begin_with_val():
+    logs = {"val_a_loss": [1.0], "val_val_a_loss": [2.0], "loss": [3.0], "val_loss": [4.0], "val_only": [5.0]}
+    found = history_by_task(logs, ["val_a"])
+    assert found == {
+        "val_a": {"loss": [1.0], "val_loss": [2.0]},
+        "": {"loss": [3.0], "val_loss": [4.0], "val_only": [5.0]},
+    }
+
+
 def test_a_search_tells_what_it_chose_from():
     space = [
         {"class_name": "Choice", "config": {"name": "width", "values": [4, 8]}},

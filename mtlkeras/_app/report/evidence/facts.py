@@ -68,9 +68,17 @@ def history_by_task(
     """Returns values by epoch by task and metric, with `val_` before those of the validation split."""
     found: dict[str, dict[str, Sequence[float]]] = {task: {} for task in [*tasks, ""]}
     for name, values in history.items():
-        task, metric = split_name(name.removeprefix("val_"), tasks)
-        found[task][f"val_{metric}" if name.startswith("val_") else metric] = values
+        is_valid = _is_valid(name, history, tasks)
+        task, metric = split_name(name.removeprefix("val_") if is_valid else name, tasks)
+        found[task][f"val_{metric}" if is_valid else metric] = values
     return found
+
+
+def _is_valid(name: str, history: Mapping[str, Any], tasks: Mapping[str, Any]) -> bool:
+    """Returns whether a name in the logs is of the validation split, and not of a task `val_...`."""
+    if not name.startswith("val_"):
+        return False
+    return name.removeprefix("val_") in history or not split_name(name, tasks)[0]
 
 
 def cosines_in(

@@ -128,6 +128,8 @@ def _few(x: Any, count: int) -> Any:
 def _looked_at(sample: Sample | None) -> str:
     if sample is None:
         return ""
+    if sample.whole and sample.examples == 1:
+        return "the only example of the test split"
     if sample.whole:
         return f"all {sample.examples:,} examples of the test split"
     return f"{sample.examples:,} examples at equal distances in the test split"

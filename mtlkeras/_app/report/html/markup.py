@@ -32,6 +32,8 @@ def text(value: Any) -> str:
 
 def _rounded(value: float) -> str:
     size = abs(value)
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
     if value == 0 or (size >= 10 and value == int(value) and size < 1e9):
         return f"{value:,.0f}"
     if not 1e-3 <= size < 1e6:
