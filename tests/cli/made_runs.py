@@ -46,7 +46,7 @@ METRICS = {
     for split in ("valid", "test")
 }
 LABELS, ANSWERS = np.array([0, 1, 1, 1, 2, 0]), np.array([0, 1, 2, 1, 2, 1])
-NAMES = ("cat", EVIL, "$5_x$")
+NAMES = ("cat", EVIL, "$5_x$ 猫")
 
 
 def _kind() -> TaskEvidence:

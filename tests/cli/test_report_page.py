@@ -112,7 +112,7 @@ def test_every_picture_has_a_title_axes_and_a_text(whole):
 def test_names_of_users_are_texts_and_no_markup(whole):
     path, tree = whole
     said = "".join(tree.texts)
-    assert "alert('a & b')" in said and "$5_x$" in said
+    assert "alert('a & b')" in said and "$5_x$ 猫" in said
     assert "<script>" not in path.read_text(encoding="utf-8").replace("&lt;script&gt;", "")
     for file in path.parent.glob("report/*.svg"):
         assert "<script>" not in file.read_text(encoding="utf-8")

@@ -33,10 +33,7 @@ CHECKS_FIRED = 3
 
 def report(args: argparse.Namespace) -> int:
     """Writes the page; returns 3 if a check fired of those that `--fail-on` names."""
-    if args.data_dir is not None and not Path(args.data_dir).is_dir():
-        raise FileNotFoundError(f"--data-dir {args.data_dir} is not a folder.")
-    if args.out is not None and Path(args.out).suffix.lower() not in (".html", ".htm"):
-        raise ValueError(f"--out must be the name of an .html file; received {args.out}.")
+    _check(args)
     without_retracing_notes()
     first: list[Section] = []
     comparison = _comparison(args.runs)
@@ -58,6 +55,13 @@ def report(args: argparse.Namespace) -> int:
     tell(write_page(path, _title(found, comparison), found, first))
     print(f"report: {path} ({path.stat().st_size / 1e6:.1f} MB)", flush=True)
     return _fired(found, args.fail_on)
+
+
+def _check(args: argparse.Namespace) -> None:
+    if args.data_dir is not None and not Path(args.data_dir).is_dir():
+        raise FileNotFoundError(f"--data-dir {args.data_dir} is not a folder.")
+    if args.out is not None and Path(args.out).suffix.lower() not in (".html", ".htm"):
+        raise ValueError(f"--out must be the name of an .html file; received {args.out}.")
 
 
 def _comparison(names: Sequence[str]) -> RunFolder | None:

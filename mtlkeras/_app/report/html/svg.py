@@ -6,6 +6,7 @@ import contextlib
 import html
 import re
 import tempfile
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -58,17 +59,22 @@ def _settings() -> Iterator[None]:
     import matplotlib
 
     ink = LIGHT["ink"]
-    with matplotlib.rc_context(
-        {
-            "svg.fonttype": "none",
-            "svg.hashsalt": "report",
-            "text.parse_math": False,  # A name like "$5" is no formula.
-            "savefig.facecolor": _PAPER,
-            "axes.facecolor": "none",
-            **{name: ink for name in ("text.color", "axes.labelcolor", "xtick.color", "ytick.color")},
-            "axes.edgecolor": ink,
-        }
+    with (
+        warnings.catch_warnings(),
+        matplotlib.rc_context(
+            {
+                "svg.fonttype": "none",
+                "svg.hashsalt": "report",
+                "text.parse_math": False,  # A name like "$5" is no formula.
+                "savefig.facecolor": _PAPER,
+                "axes.facecolor": "none",
+                **{name: ink for name in ("text.color", "axes.labelcolor", "xtick.color", "ytick.color")},
+                "axes.edgecolor": ink,
+            }
+        ),
     ):
+        # Texts stay texts, for which the reader's machine has a font, as for Chinese names.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
         yield
 
 
