@@ -14,7 +14,7 @@ from mtlkeras.data._sequences import joined
 
 MOST_EXAMPLES = 1000
 """How many examples of the test split are looked at."""
-MOST_VALUES = 12_000_000
+MOST_VALUES = 30_000_000
 """How many numbers their inputs and labels may have in all."""
 
 

@@ -18,6 +18,7 @@ _MOST_METRICS = 3
 _MOST_PICTURES = 2
 _LONG_TITLE = 30
 _OTHERS = ("cosine", "examples")
+_ERRORS = ("mae", "mse", "rmse", "loss")
 
 
 def results(run: RunEvidence) -> Section | None:
@@ -76,6 +77,8 @@ def _drawn_together(run: RunEvidence, task: str, names: Sequence[str]) -> list[l
 
 
 def _is_share(run: RunEvidence, task: str, metric: str) -> bool:
+    if metric.rpartition("_")[2] in _ERRORS:
+        return False
     name = f"{task}_{metric}" if task else metric
     values = [v for n in (name, f"val_{name}") for v in run.history.get(n, ()) if math.isfinite(v)]
     return bool(values) and all(0 <= v <= 1 for v in values)
