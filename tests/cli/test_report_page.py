@@ -178,6 +178,7 @@ def test_a_picture_that_fails_is_told_and_the_rest_is_there(tmp_path, monkeypatc
         raise RuntimeError(f"no ink for {picture.title}")
 
     monkeypatch.setattr(render.svg, "standalone", broken)
+    monkeypatch.setattr(page, "_has_matplotlib", lambda: True)
     told = write_page(tmp_path / "report.html", "Broken", [bare_run()])
     assert told == ["picture 'size: loss': RuntimeError: no ink for size: loss"] + [
         "picture 'all tasks: loss': RuntimeError: no ink for all tasks: loss"
