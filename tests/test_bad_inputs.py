@@ -16,6 +16,8 @@ from PIL import Image
 
 import mtlkeras
 from mtlkeras import analysis, balancers
+from mtlkeras._app.runs.evidence import check_tasks, compared_in, evidence_of
+from mtlkeras._app.runs.folder import RunFolder
 from mtlkeras._app.runs.search_workers import Workers
 from mtlkeras._versions import NEWEST
 from mtlkeras.compress import factorize, prune_channels
@@ -243,6 +245,20 @@ def worker_dies(tmp_path: Path, times: int = 1):
     finally:
         workers.stop()
     return said[-1]
+
+
+def run_folder(tmp_path: Path, name: str, **config):
+    """Returns a folder with nothing but what was run in it."""
+    run = RunFolder(tmp_path / name)
+    run.path.mkdir()
+    run.write_config(recipe="numbers", status="failed", tasks=["kind", "size"], **config)
+    return run
+
+
+def side_by_side(tmp_path: Path):
+    alone = run_folder(tmp_path, "alone")
+    alone.write_config(tasks=["kind"])
+    return check_tasks([run_folder(tmp_path, "both"), alone])
 
 
 def mixed(schedule=None, a=None, b=None, **options):
@@ -565,6 +581,9 @@ CASES: dict[str, Callable] = {
     "Layer that has no kernel to factorise": lambda: factorize(tiny_model(), layers=("pool",)),
     "Search resumed for something else": searched_for_something_else,
     "Search into a folder that is taken": lambda tmp_path: searched(tmp_path, run_dir=str(tmp_path)),
+    "Report of a run without an epoch": lambda tmp_path: evidence_of(run_folder(tmp_path, "numbers-1")),
+    "Report of a comparison that broke off": lambda tmp_path: compared_in(run_folder(tmp_path, "both")),
+    "Runs of other tasks side by side": side_by_side,
     "Worker whose chief does not answer": worker_alone,
     "Worker that dies in mid-trial": worker_dies,
     "Worker that dies again and again": lambda tmp_path: worker_dies(tmp_path, times=99),

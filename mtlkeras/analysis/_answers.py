@@ -53,18 +53,30 @@ def answers_by_task(model: Any, x: Data, y: Labels, asked_by: str, batch_size: i
             f"{asked_by}: no task with labels has classes; received labels of {', '.join(map(repr, labels))}."
         )
     outputs = model.predict(x, batch_size=batch_size, verbose=0)
-    found = {}
-    for task in wanted:
-        rows = model.heads[task].one_length(outputs[task])
-        if len(rows) != len(labels[task]):
-            raise ValueError(
-                f"{asked_by}: task '{task}' has {len(labels[task])} labels for {len(rows)} examples."
-            )
-        if not len(rows):
-            raise ValueError(f"{asked_by}: there are no examples.")
-        judge = _of_entries if model.heads[task].label_form.by_entry else _of_classes
-        found[task] = judge(task, model.output_layers[task], rows, labels[task])
-    return found
+    return {task: answers_of_task(model, task, outputs[task], labels[task], asked_by) for task in wanted}
+
+
+def answers_of_task(model: Any, task: str, outputs: np.ndarray, labels: np.ndarray, asked_by: str) -> Answers:
+    """Returns the answers of a task with classes, of what `predict` gave.
+
+    Args:
+        model: A `MultiTaskModel`.
+        task: The task.
+        outputs: Its outputs.
+        labels: Its labels, checked.
+        asked_by: What to name in messages.
+
+    Raises:
+        ValueError: If labels and outputs are of different numbers of examples, or of none.
+    """
+    head = model.heads[task]
+    rows = head.one_length(outputs)
+    if len(rows) != len(labels):
+        raise ValueError(f"{asked_by}: task '{task}' has {len(labels)} labels for {len(rows)} examples.")
+    if not len(rows):
+        raise ValueError(f"{asked_by}: there are no examples.")
+    judge = _of_entries if head.label_form.by_entry else _of_classes
+    return judge(task, model.output_layers[task], rows, labels)
 
 
 def _decoded(layer: Any, outputs: np.ndarray) -> dict[str, np.ndarray]:

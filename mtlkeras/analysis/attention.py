@@ -53,7 +53,7 @@ def attention_weights(model: keras.Model, x: Inputs) -> dict[str, np.ndarray]:
 
 def _attention_calls(model: keras.Model, x: Any, prefix: str = "") -> Iterator[tuple[str, Any, list[Any]]]:
     """Yields name, layer and arguments of the calls of attention layers, also within models in the model."""
-    nodes = [node for node in ordered_nodes(model) if _may_attend(node.operation)]
+    nodes = [node for node in ordered_nodes(model) if may_attend(node.operation)]
     if not nodes:
         return
     values = keras.Model(model.input, {str(i): _arguments(node) for i, node in enumerate(nodes)})(
@@ -72,9 +72,10 @@ def _attention_calls(model: keras.Model, x: Any, prefix: str = "") -> Iterator[t
             yield name, layer, given
 
 
-def _may_attend(layer: Any) -> bool:
+def may_attend(layer: Any) -> bool:
+    """Returns whether a layer has attention weights, or a model such a layer."""
     if isinstance(layer, keras.Model):
-        return any(_may_attend(inner) for inner in layer.layers)
+        return any(may_attend(inner) for inner in layer.layers)
     return hasattr(layer, "attention_weights")
 
 

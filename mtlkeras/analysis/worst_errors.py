@@ -109,15 +109,36 @@ def worst_errors(
     labels, _ = check_arrays(y, None, model.heads)
     if task not in labels:
         raise ValueError(f"{_NAME}: there are no labels of task '{task}'.")
-    arrays, layer = input_arrays(model, x, _NAME), model.output_layers[task]
+    arrays = input_arrays(model, x, _NAME)
     if count_of(arrays) != len(labels[task]):
         raise ValueError(
             f"{_NAME}: task '{task}' has {len(labels[task])} labels for {count_of(arrays)} examples."
         )
     if not count_of(arrays):
         raise ValueError(f"{_NAME}: there are no examples.")
-    outputs = layer.head.one_length(model.predict(arrays, batch_size=batch_size, verbose=0)[task])
-    own = _of_steps(layer.head, labels[task], outputs)
+    outputs = model.predict(arrays, batch_size=batch_size, verbose=0)[task]
+    return worst_of_outputs(model, arrays, labels[task], outputs, task, n)
+
+
+def worst_of_outputs(
+    model: Any, arrays: Any, labels: np.ndarray, outputs: np.ndarray, task: str, n: int
+) -> WorstErrors:
+    """Returns the examples of the largest loss, of what `predict` gave for a task.
+
+    Args:
+        model: A `MultiTaskModel`.
+        arrays: The inputs as arrays.
+        labels: The task's labels, checked.
+        outputs: Its outputs.
+        task: The task.
+        n: How many examples.
+
+    Raises:
+        ValueError: If no example has a label.
+    """
+    layer = model.output_layers[task]
+    outputs = layer.head.one_length(outputs)
+    own = _of_steps(layer.head, labels, outputs)
     losses = _losses(task, layer, own, outputs)
     known = int((~np.isnan(losses)).sum())
     if not known:

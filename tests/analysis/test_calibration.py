@@ -71,6 +71,7 @@ def test_known_miscalibration():
     assert calibration([0.0, 0.0], [0, 1]).ece == 0.5
     assert calibration(always.astype("float16"), [0] * 9 + [1]).ece < 1e-3
     assert calibration(always, [-1, *[0] * 8, 1]).counts.sum() == 9
+    assert calibration([1 + 2e-6, 1.0], [1, 1]).ece == 0.0  # As marginals of float32 over many steps are.
 
 
 def test_confusion_is_scikit_learns():

@@ -66,6 +66,7 @@ def no_pictures(request, monkeypatch) -> None:
     if "pictures" not in request.fixturenames:
         for module in ("page", "search"):
             monkeypatch.setattr(f"mtlkeras._app.report.{module}._draw_all", lambda *args: {})
+        monkeypatch.setattr("mtlkeras._app.cli.commands.page_after_training", lambda *args: None)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The command line: `mtlkeras train | tune | baseline | evaluate | predict | export | recipes`."""
+"""The command line: `mtlkeras train | tune | baseline | report | evaluate | predict | export | recipes`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: The words after `mtlkeras`; `None` for those of the process.
 
     Returns:
-        0 if all went well, 2 for a mistake in what was asked for, 130 after Ctrl-C.
+        0 if all went well, 2 for a mistake in what was asked for, 3 if a check fired that `report --fail-on`
+        names, 130 after Ctrl-C.
     """
     args = parser().parse_args(arguments)
     # TensorFlow's notes on instruction sets and missing GPUs; errors still show.
@@ -28,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from mtlkeras._app.cli import commands
 
     try:
-        getattr(commands, args.command)(args)
+        code = getattr(commands, args.command)(args)
     except KeyboardInterrupt as error:
         return _report("interrupted", error, INTERRUPTED)
     except Exception as error:
@@ -36,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if args.debug or message is None:
             raise
         return _report(f"error: {message}", error, USER_ERROR)
-    return 0
+    return code or 0
 
 
 def _report(text: str, error: BaseException, code: int) -> int:

@@ -14,13 +14,14 @@ FORMATS = ("tf_saved_model", "onnx", "litert")
 def parser() -> argparse.ArgumentParser:
     """Returns the parser of all commands."""
     top = argparse.ArgumentParser(
-        "mtlkeras", description="Multi-task models: train, tune, compare, evaluate, predict, export."
+        "mtlkeras", description="Multi-task models: train, tune, compare, report, evaluate, predict, export."
     )
     top.add_argument("--version", action="version", version=f"mtlkeras {__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _train(commands)
     _tune(commands)
     _baseline(commands)
+    _report(commands)
     _evaluate(commands)
     _predict(commands)
     _export(commands)
@@ -178,6 +179,31 @@ def _baseline(commands: argparse._SubParsersAction) -> None:
     command.add_argument("--quiet", action="store_true", help="print nothing but the folder")
 
 
+def _report(commands: argparse._SubParsersAction) -> None:
+    command = _add(commands, "report", "write a page of a run, or of several side by side")
+    command.add_argument(
+        "runs",
+        nargs="+",
+        metavar="RUN",
+        help="folder of a run, a search or a comparison, or its name within runs/; of several runs the tasks "
+        "must be the same",
+    )
+    command.add_argument(
+        "--out",
+        metavar="FILE",
+        help="the page, an .html file; by default report.html in the run's folder, of several runs beside "
+        "that of the first. Tables and pictures are written into a folder of the same name",
+    )
+    command.add_argument(
+        "--fail-on",
+        type=_check_ids,
+        default=(),
+        metavar="ID,...|any",
+        help="end with status 3 if one of these checks finds something",
+    )
+    _data_dir(command)
+
+
 def _evaluate(commands: argparse._SubParsersAction) -> None:
     evaluate = _add(commands, "evaluate", "evaluate the model of a run")
     _run(evaluate)
@@ -289,6 +315,13 @@ def _tasks(text: str) -> tuple[str, ...]:
     if "" in names or len(set(names)) < len(names):
         raise argparse.ArgumentTypeError(f"expected tasks as in a,b, each once, received {text!r}")
     return names
+
+
+def _check_ids(text: str) -> tuple[str, ...]:
+    ids = tuple(one.strip() for one in text.split(","))
+    if "" in ids:
+        raise argparse.ArgumentTypeError(f"expected ids of checks as in A,B, or any; received {text!r}")
+    return ids
 
 
 def _setting(text: str) -> tuple[str, str]:

@@ -11,6 +11,8 @@ from typing import Any
 import keras
 
 from mtlkeras._app.cli.baseline import baseline as baseline
+from mtlkeras._app.cli.report import page_after_training
+from mtlkeras._app.cli.report import report as report
 from mtlkeras._app.cli.tune import tune as tune
 from mtlkeras._app.hyperparameters import HyperParameters
 from mtlkeras._app.recipe import Recipe, describe_recipe, find_recipe
@@ -45,6 +47,10 @@ def train(args: argparse.Namespace) -> None:
         if options.fast and run is None:
             choose_fastest(job, say)
         run = train_job(job, say, run)
+        if writes_files(options):
+            # Predictions of several devices would wait for all; the model in the file is that of one.
+            model = run.model() if options.strategy else job.model
+            page_after_training(run, model, job.data)
     if not writes_files(options):
         return
     if args.quiet:
@@ -56,7 +62,7 @@ def train(args: argparse.Namespace) -> None:
     )
     print_table(task_table(run.read_json("metrics.json"), config["tasks"]), title)
     say(f"expected: {config['expected']}")
-    say(f"results: {run.file('report.md')} ({config['seconds']:.0f} s)")
+    say(f"results: {run.file('report.html')} and report.md ({config['seconds']:.0f} s)")
 
 
 def _to_train(args: argparse.Namespace) -> tuple[Recipe, TrainOptions, RunFolder | None]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mtlkeras._app.cli.quiet import without_retracing_notes
 from mtlkeras._app.recipe import Recipe, find_recipe
 from mtlkeras._app.report import print_table, task_table
 from mtlkeras._app.report.search import best_so_far, trials_table
@@ -24,8 +24,7 @@ def tune(args: argparse.Namespace) -> None:
     from mtlkeras._app.runs.search import search
     from mtlkeras._app.runs.search_plan import SearchOptions, prepare_search
 
-    # Every trial is a new model, which TensorFlow warns of as retracing.
-    logging.getLogger("tensorflow").addFilter(lambda record: "retracing" not in record.getMessage())
+    without_retracing_notes()
     if args.data_dir is not None and not Path(args.data_dir).is_dir():
         raise FileNotFoundError(f"--data-dir {args.data_dir} is not a folder.")
     recipe = Recipe(find_recipe(args.recipe))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,6 +39,25 @@ def draw_answers(path: Path, model: Any, x: Any, y: Mapping[str, Any]) -> str | 
     Returns:
         What the picture shows, for those who do not see it; `None` if there was nothing to draw.
     """
+    found = answer_panels(model, x, y)
+    if found is None:
+        return None
+    pictures, panels = found
+    draw_panels(path, pictures, panels)
+    return _described(len(pictures), panels)
+
+
+def answer_panels(model: Any, x: Any, y: Mapping[str, Any]) -> tuple[np.ndarray, list[Panel]] | None:
+    """Returns some pictures, grey or RGB from 0 to 1, and what heads answer for their pixels.
+
+    Args:
+        model: A `MultiTaskModel`.
+        x: A batch of inputs.
+        y: Its labels by task.
+
+    Returns:
+        `None` if no head has an answer for each pixel.
+    """
     heads = {t: head for t, head in model.heads.items() if isinstance(head, DenseHead) and t in y}
     pictures = next((np.asarray(a) for a in keras.tree.flatten(x) if len(np.shape(a)) == 4), None)
     if not heads or pictures is None or not len(pictures):
@@ -52,8 +71,7 @@ def draw_answers(path: Path, model: Any, x: Any, y: Mapping[str, Any]) -> str | 
         for task, head in heads.items()
         for panel in _panels(task, head, labels[task][rows], _numbers(head, answers[task]))
     ]
-    _draw(path, _shown(pictures[rows]), panels)
-    return _described(len(rows), panels)
+    return _shown(pictures[rows]), panels
 
 
 def _with_gaps(labels: np.ndarray) -> np.ndarray:
@@ -98,11 +116,13 @@ def _shown(pictures: np.ndarray) -> np.ndarray:
     return (values - lowest) / np.maximum(highest - lowest, 1e-9)
 
 
-def _draw(path: Path, pictures: np.ndarray, panels: list[Panel]) -> None:
+def draw_panels(path: Path, pictures: np.ndarray, panels: Sequence[Panel]) -> None:
+    """Draws pictures, one a row, and beside each what is there and what the model says."""
     from matplotlib.figure import Figure
 
     columns = 1 + 2 * len(panels)
-    figure = Figure(figsize=(1.7 * columns, 1.7 * len(pictures) + 0.4), layout="constrained")
+    figure = Figure(figsize=(1.7 * columns, 1.7 * len(pictures) + 0.6), layout="constrained")
+    figure.suptitle("Answers for every pixel", x=0.01, ha="left", fontsize=10)
     axes = figure.subplots(len(pictures), columns, squeeze=False)
     for row, picture in enumerate(pictures):
         axes[row, 0].imshow(

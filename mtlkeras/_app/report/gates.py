@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from mtlkeras.analysis import gates
+from mtlkeras.analysis._pictures import readable_on
 from mtlkeras.layers import Gate
 
 HeatMap = tuple[np.ndarray, list[str], str]
@@ -32,9 +33,23 @@ def draw_gates(path: Path, model: Any, x: Any) -> bool:
     Returns:
         Whether there was something to draw.
     """
+    maps = gate_maps(model, x)
+    if not maps:
+        return False
+    _draw(path, maps)
+    return True
+
+
+def gate_maps(model: Any, x: Any) -> list[HeatMap]:
+    """Returns what a model's gates and stitches mix, as `draw_gates` draws it; nothing if it has none.
+
+    Args:
+        model: A `MultiTaskModel`.
+        x: A batch of inputs.
+    """
     layers = {layer.name: layer for layer in getattr(getattr(model, "trunk", None), "layers", ())}
     if not any(hasattr(layer, "gate_values") for layer in layers.values()):
-        return False
+        return []
     values = gates(model, x)
     of_gates = {name: found for name, found in values.items() if isinstance(layers[name], Gate)}
     maps = [(*gate_map(group), "expert") for group in _alike(of_gates)]
@@ -42,10 +57,7 @@ def draw_gates(path: Path, model: Any, x: Any) -> bool:
         if name not in of_gates and found.ndim <= 2 and _is_constant(layers[name]):
             matrix = np.atleast_2d(found)
             maps.append((matrix, [f"{name} {row}" for row in range(1, len(matrix) + 1)], "from"))
-    if not maps:
-        return False
-    _draw(path, maps)
-    return True
+    return maps
 
 
 def _is_constant(layer: Any) -> bool:
@@ -85,14 +97,15 @@ def _draw(path: Path, maps: list[HeatMap]) -> None:
     for axis, (values, names, columns) in zip(axes, maps, strict=True):
         largest = max(1.0, float(np.abs(values).max()))
         lowest = 0.0 if values.min() >= 0 else -largest
-        axis.imshow(values, cmap="Blues" if lowest == 0 else "RdBu", vmin=lowest, vmax=largest, aspect="auto")
+        image = axis.imshow(
+            values, cmap="Blues" if lowest == 0 else "RdBu", vmin=lowest, vmax=largest, aspect="auto"
+        )
         axis.set_yticks(range(len(names)), names, fontsize=8)
         axis.set_xticks(range(values.shape[1]), [str(n) for n in range(1, values.shape[1] + 1)], fontsize=8)
         axis.set_xlabel(columns, fontsize=8)
         axis.tick_params(length=0)
         for row, column in np.ndindex(values.shape):
             value = values[row, column]
-            dark = abs(value) > 0.6 * largest
-            text = f"{value:.2f}"
-            axis.text(column, row, text, ha="center", va="center", fontsize=8, color="w" if dark else "k")
+            colour = readable_on(image.to_rgba(value))
+            axis.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=8, color=colour)
     figure.savefig(path, dpi=120)

@@ -93,7 +93,8 @@ def draw_values(path: Path, trials: Sequence[Any], objective: str) -> bool:
         return False
     columns = min(3, len(names))
     rows = math.ceil(len(names) / columns)
-    figure = Figure(figsize=(3.6 * columns, 2.8 * rows), layout="constrained")
+    figure = Figure(figsize=(3.6 * columns, 2.8 * rows + 0.2), layout="constrained")
+    figure.suptitle("Score by hyperparameter", x=0.01, ha="left", fontsize=10)
     axes = figure.subplots(rows, columns, squeeze=False).flat
     for axis, name in zip(axes, names, strict=False):
         _draw_value(axis, [trial for trial in done if name in trial.values], name)
@@ -136,7 +137,8 @@ def draw_fronts(path: Path, trials: Sequence[Any], metrics: Mapping[str, str]) -
 
     done = [trial for trial in trials if trial.metrics]
     sizes = [trial.metrics["parameters"] for trial in done]
-    figure = Figure(figsize=(4.4 * len(metrics), 3.4), layout="constrained")
+    figure = Figure(figsize=(4.4 * len(metrics), 3.6), layout="constrained")
+    figure.suptitle("Weights against each task's metric", x=0.01, ha="left", fontsize=10)
     for axis, (name, direction) in zip(
         figure.subplots(1, len(metrics), squeeze=False).flat, metrics.items(), strict=True
     ):
