@@ -18,7 +18,8 @@ from mtlkeras.analysis.gradients import GradientProbe, TaskGradients
 class GradientCosines(keras.callbacks.Callback):
     """Looks in training at whether the tasks' gradients agree, on one and the same batch.
 
-    In the logs of each epoch are `<task>_<task>_cosine`, over all shared layers; `history` has all there is.
+    In the logs of each epoch are, over all shared layers, `<task>_<task>_cosine`, and
+    `<task>_gradient_share`, the share of the task's gradient in the sum of the norms; `history` has all.
 
     Args:
         data: The batch, as `gradient_cosines` takes it; of the validation split, or of some training rows.
@@ -71,6 +72,8 @@ class GradientCosines(keras.callbacks.Callback):
         if logs is not None and self.history:
             seen = self.history[-1].cosines["all"]
             logs.update({f"{one}_{other}_cosine": seen[one, other] for one, other in _pairs(seen.names)})
+            shares = self.history[-1].shares
+            logs.update({f"{task}_gradient_share": share for task, share in shares.items()})
 
     def _look(self) -> None:
         assert self._probe is not None

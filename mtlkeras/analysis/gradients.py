@@ -34,6 +34,14 @@ class TaskGradients:
     norms: Mapping[str, np.ndarray]
     cosines: Mapping[str, TaskMatrix]
 
+    @property
+    def shares(self) -> dict[str, float]:
+        """By task, the share of its gradient in the sum of the norms, from 0 to 1; NaN without labels."""
+        norms = self.norms["all"]
+        total = np.nansum(norms)
+        shares = norms / total if total > 0 else np.full_like(norms, np.nan)
+        return dict(zip(self.tasks, shares.tolist(), strict=True))
+
 
 class GradientProbe:
     """Computes the gradients of a model's tasks on a batch, again and again while it trains.

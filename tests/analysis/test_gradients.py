@@ -86,6 +86,8 @@ def test_looks_in_training_are_logged_and_change_nothing(tmp_path):
     (watched,) = watch
     assert watched.steps == [2, 4, 6, 8] and len(watched.frame()["cosine"]) == 4 * 3
     assert logs[1]["a_b_cosine"] == [watched.history[i].cosines["all"]["b", "a"] for i in (1, 3)]
+    norms = watched.history[3].norms["all"]
+    assert [logs[1][f"{t}_gradient_share"][1] for t in "ab"] == pytest.approx(norms / norms.sum())
     model.fit(X, y, batch_size=8, callbacks=[watched], verbose=0)
     assert watched.steps == [2, 4, 6, 8, 10], "a further fit is counted on"
     watched.plot(tmp_path / "cosines.png")

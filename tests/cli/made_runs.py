@@ -85,7 +85,10 @@ def full_run(name: str = "made-1", **changes) -> RunEvidence:
         (EVIL, "size"), matrix, "Association", (0.0, 1.0), (EVIL, "size"), measures, np.full((2, 2), 6)
     )
     facts = RunFacts(
-        {EVIL: TaskFacts("accuracy", True, classes=NAMES), "size": TaskFacts("mae", False)},
+        {
+            EVIL: TaskFacts("accuracy", True, classes=NAMES, gradient_shares=[0.75, 0.625, 0.5]),
+            "size": TaskFacts("mae", False, gradient_shares=[0.25, 0.375, 0.5]),
+        },
         cosines={(EVIL, "size"): HISTORY[f"{EVIL}_size_cosine"]},
     )
     truth = np.zeros((2, 4, 4))

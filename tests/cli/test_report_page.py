@@ -93,7 +93,7 @@ def test_the_page_needs_no_other_file_and_fits_a_phone(whole):
 def test_every_picture_has_a_title_axes_and_a_text(whole):
     path, tree = whole
     pictures = tree.all("svg")
-    assert len(pictures) == 16
+    assert len(pictures) == 17
     assert all(a["role"] == "img" and len(a["aria-label"]) > 20 for a in pictures)
     assert len(tree.all("desc")) == len(pictures) and len(tree.all("title")) == len(pictures) + 1
     assert all(a["alt"] for a in tree.all("img"))
@@ -131,6 +131,7 @@ def test_files_have_the_numbers_unrounded(whole):
     weights = _rows(folder / "weights.csv")
     assert [float(r["size"]) for r in weights] == HISTORY["size_weight"]
     assert [float(r[f"{EVIL}, size"]) for r in _rows(folder / "gradient-cosines.csv")] == [0.1, -0.2, -0.3]
+    assert [float(r["size"]) for r in _rows(folder / "gradient-shares.csv")] == [0.25, 0.375, 0.5]
     assert [(float(r["label"]), float(r["answer"])) for r in _rows(folder / "numbers-size.csv")] == [
         (1.0, 1.5), (2.0, 2.0), (4.0, 3.0),
     ]  # fmt: skip

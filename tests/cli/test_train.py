@@ -256,3 +256,12 @@ def test_labels_of_tasks_that_the_model_lacks_are_left_aside(tiny, in_tmp):
     assert main(["evaluate", "alone"]) == 0
     misspelt = _edited(tiny, in_tmp, ('"far": 100', '"fare": 100'))
     assert main(["train", misspelt, "--run-dir", "wrong", "--quiet"]) == 2
+
+
+@pytest.mark.slow
+def test_gradients_are_watched_if_asked(tiny, in_tmp):
+    assert main(["train", str(tiny), "--epochs", "2", "--watch-gradients", "--quiet"]) == 0
+    history = json.loads((in_tmp / "runs/tiny-1/history.json").read_text())
+    shares = np.array([history["side_gradient_share"], history["far_gradient_share"]])
+    np.testing.assert_allclose(shares.sum(axis=0), 1.0, rtol=1e-6)
+    assert len(history["side_far_cosine"]) == 2 and np.abs(history["side_far_cosine"]).max() <= 1 + 1e-6

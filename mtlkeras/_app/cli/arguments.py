@@ -56,6 +56,11 @@ def _train(commands: argparse._SubParsersAction) -> None:
     _settings(train, "value of a hyperparameter of the recipe; may be given several times")
     train.add_argument("--check-inputs", action="store_true", help="stop at NaN or infinity in the inputs")
     train.add_argument(
+        "--watch-gradients",
+        action="store_true",
+        help="log after each epoch whether the tasks' gradients agree, and the share of each",
+    )
+    train.add_argument(
         "--on-nan",
         choices=("stop", "skip"),
         default="stop",

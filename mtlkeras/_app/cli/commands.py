@@ -95,6 +95,7 @@ def _options(args: argparse.Namespace) -> TrainOptions:
         "data_dir",
         "overwrite",
         "check_inputs",
+        "watch_gradients",
         "on_nan",
         "jit",
         "fast",

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mtlkeras._app.report.tables import ALL_TASKS, by_task
+from mtlkeras._app.report.tables import ALL_TASKS, OF_GRADIENTS, by_task
 from mtlkeras.analysis._pictures import COLOURS
 
 
@@ -26,7 +26,8 @@ def draw_curves(
     """
     from matplotlib.figure import Figure
 
-    values = by_task({name: 0.0 for name in history if not name.startswith("val_")}, tasks)
+    drawn = [n for n in history if not n.startswith("val_") and not n.endswith(OF_GRADIENTS)]
+    values = by_task(dict.fromkeys(drawn, 0.0), tasks)
     figure = Figure(figsize=(10, 2.6 * len(values)), layout="constrained")
     axes = figure.subplots(len(values), 2, squeeze=False)
     for row, (task, metrics) in zip(axes, values.items(), strict=True):

@@ -7,6 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 Table = tuple[list[str], list[list[str]]]
 """The header and the rows."""
 
+OF_GRADIENTS = ("cosine", "gradient_share")
+"""How names in the logs end that tell of the tasks' gradients, and not how well a task does."""
+
 ALL_TASKS = "all tasks"
 
 

@@ -25,6 +25,8 @@ class TrainOptions:
         tasks: The tasks to train, where the others are left out.
         overwrite: Whether a run in `run_dir` is replaced.
         check_inputs: Whether NaN or infinity in an input is an error.
+        watch_gradients: Whether the tasks' gradients are looked at after each epoch, on a batch of the
+            validation split.
         on_nan: `"stop"` to end at a loss of NaN or infinity, `"skip"` to undo and count such steps.
         jit: Whether the training step is compiled by XLA; `None` leaves it to Keras.
         steps_per_execution: Training steps between two returns to Python.
@@ -44,6 +46,7 @@ class TrainOptions:
     tasks: Sequence[str] | None = None
     overwrite: bool = False
     check_inputs: bool = False
+    watch_gradients: bool = False
     on_nan: str = "stop"
     jit: bool | None = None
     steps_per_execution: int | None = None

@@ -25,6 +25,7 @@ from mtlkeras._app.runs.folder import RunFolder, create_run
 from mtlkeras._app.runs.keep import Clock, KeepRun
 from mtlkeras._app.runs.options import TrainOptions, writes_files
 from mtlkeras._files import part_of
+from mtlkeras.analysis import GradientCosines
 from mtlkeras.data.keep_tasks import of_model
 from mtlkeras.training import Backup, StopOnNonFinite, measure_steps, strategy
 from mtlkeras.training.fast import use_steps
@@ -216,7 +217,10 @@ def _callbacks(job: Job, run: RunFolder, clock: Clock) -> list[Any]:
     part = part_of(run.model_file)
     part.unlink(missing_ok=True)
     monitor = job.recipe.monitor(job.model, job.options.tasks is not None)
+    # What it logs is kept by those behind it.
+    watch = [GradientCosines(job.data["valid"])] if job.options.watch_gradients else []
     callbacks: list[Any] = [
+        *watch,
         StopOnNonFinite(run.state_file),
         keras.callbacks.ModelCheckpoint(part, monitor=monitor, save_best_only=True),
         KeepRun(run, part, clock),

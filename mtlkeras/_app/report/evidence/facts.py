@@ -14,7 +14,8 @@ from mtlkeras._app.report.evidence.samples import Sample
 from mtlkeras._app.report.evidence.training import TrainingSplit, digests_of
 from mtlkeras._app.report.tables import split_name
 
-WEIGHT = "weight"
+WEIGHT, GRADIENT_SHARE = "weight", "gradient_share"
+_NO_METRICS = (WEIGHT, GRADIENT_SHARE)
 
 
 def facts_of(
@@ -44,13 +45,14 @@ def facts_of(
         found[task] = TaskFacts(
             metric=one.metric,
             higher_is_better=one.higher_is_better,
-            history={name: values for name, values in logs[task].items() if name != WEIGHT},
+            history={name: values for name, values in logs[task].items() if name not in _NO_METRICS},
             scores={metric: value for (of, metric), value in scores.items() if of == task},
             classes=_classes(model.heads[task]),
             train_labels=train.labels.get(task) if train else None,
             test_labels=one.labels,
             test_answers=one.answers if _are_near_labels(model.heads[task]) else None,
             weights=list(logs[task].get(WEIGHT, ())),
+            gradient_shares=list(logs[task].get(GRADIENT_SHARE, ())),
         )
     shared = None
     if train is not None and sample is not None:

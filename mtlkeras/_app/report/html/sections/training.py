@@ -12,12 +12,12 @@ from mtlkeras._app.report.evidence.facts import WEIGHT, history_by_task
 from mtlkeras._app.report.html.drawings import draw_lines, style_of
 from mtlkeras._app.report.html.markup import text
 from mtlkeras._app.report.html.parts import Numbers, Picture, Section
-from mtlkeras._app.report.tables import ALL_TASKS, by_task
+from mtlkeras._app.report.tables import ALL_TASKS, OF_GRADIENTS, by_task
 
 _MOST_METRICS = 3
 _MOST_PICTURES = 2
 _LONG_TITLE = 30
-_OTHERS = ("cosine", "examples")
+_OTHERS = (*OF_GRADIENTS, "examples")
 _ERRORS = ("mae", "mse", "rmse", "loss")
 
 
@@ -63,7 +63,7 @@ def curves(run: RunEvidence) -> Section | None:
 
 
 def _is_other(name: str) -> bool:
-    return name.removeprefix("val_").rpartition("_")[2] in _OTHERS
+    return name.endswith(_OTHERS)
 
 
 def _drawn_together(run: RunEvidence, task: str, names: Sequence[str]) -> list[list[str]]:
@@ -122,15 +122,23 @@ def weights(run: RunEvidence) -> Section | None:
 
 
 def cosines(run: RunEvidence) -> Section | None:
-    """Draws the cosines of the tasks' gradients, where `GradientCosines` logged them."""
+    """Draws cosines and shares of the tasks' gradients, where `GradientCosines` logged them."""
     found = {f"{one}, {other}": list(values) for (one, other), values in run.facts.cosines.items()}
     if not found:
         return None
     picture = _over_epochs(
         "Cosines of gradients", "cosine", "gradient-cosines", found, limits=(-1.05, 1.05), zero=True
     )
+    shares = {task: list(one.gradient_shares) for task, one in run.facts.tasks.items() if one.gradient_shares}
+    more = [_over_epochs("Shares of gradients", "share", "gradient-shares", shares)] if shares else []
     return Section(
-        "Do the gradients agree?", ["Below 0, a step for one task raises the other's loss.", picture]
+        "Do the gradients agree?",
+        [
+            "Below 0, a step for one task raises the other's loss. A task's share is that of its gradient "
+            "in the sum of the norms.",
+            picture,
+            *more,
+        ],
     )
 
 
