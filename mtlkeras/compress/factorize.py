@@ -14,7 +14,7 @@ from mtlkeras._errors import unknown_name
 from mtlkeras._fields import frozen, whole_number
 from mtlkeras._keras_private import functional_within, has_graph
 from mtlkeras._model.model import MultiTaskModel
-from mtlkeras.compress._graph import named_layers
+from mtlkeras.compress._named import named_layers
 from mtlkeras.compress._rebuild import rebuilt
 from mtlkeras.sharing._tied import Tied
 

@@ -26,6 +26,7 @@ class SelfAttention(keras.layers.Layer):
         kernel_initializer: Their initialiser.
         epsilon: What is added to the variance by the normalisation.
         normalize_first: Whether what goes into the attention is normalised, and not the sum.
+        quantized: How the kernels of the projections are kept, such as `"int8"`; `quantize` sets it.
 
     Input: `(batch, time, features)`, and as `mask` bool `(batch, time)`. Output: as the input.
 
@@ -47,11 +48,12 @@ class SelfAttention(keras.layers.Layer):
         kernel_initializer: Initializer = "glorot_uniform",
         epsilon: float = 1e-3,
         normalize_first: bool = False,
+        quantized: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.heads, self.dropout, self.epsilon = heads, dropout, epsilon
-        self.normalize_first = normalize_first
+        self.normalize_first, self.quantized = normalize_first, quantized
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
         self.supports_masking = True
@@ -81,6 +83,27 @@ class SelfAttention(keras.layers.Layer):
             epsilon=self.epsilon, dtype=self.dtype_policy, name="norm"
         )
         self.norm.build(input_shape)
+        if self.quantized:
+            self._quantize_projections(self.quantized)
+
+    @property
+    def projections(self) -> list[keras.layers.EinsumDense]:
+        """The layers that give queries, keys, values and outputs, of a layer that is built."""
+        inner = self.attention
+        return [inner.query_dense, inner.key_dense, inner.value_dense, inner.output_dense]
+
+    def quantize(self, mode: str, type_check: bool = True, config: Any = None) -> None:
+        """Quantizes the kernels of the projections, as `keras.layers.Layer.quantize` does.
+
+        Keras does that too when a whole model is quantized, but then it does not load again: the layers in
+        `keras.layers.MultiHeadAttention` are not in its config (Keras 3.15).
+        """
+        self._quantize_projections(mode, type_check=type_check, config=config)
+        self.quantized = mode
+
+    def _quantize_projections(self, mode: str, **arguments: Any) -> None:
+        for layer in self.projections:
+            layer.quantize(mode, **arguments)
 
     def call(self, inputs: Tensor, mask: Tensor | None = None, training: bool = False) -> Tensor:
         x = self._attending(inputs)
@@ -114,6 +137,7 @@ class SelfAttention(keras.layers.Layer):
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
             "epsilon": self.epsilon,
             "normalize_first": self.normalize_first,
+            "quantized": self.quantized,
         }
 
 

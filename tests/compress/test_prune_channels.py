@@ -190,6 +190,41 @@ def test_functional_model_as_trunk():
     assert_same(model, pruned, x)
 
 
+def time_by_weights(monkeypatch):
+    """Has a prediction take a microsecond for each weight, so that a search by time has one answer."""
+    monkeypatch.setattr(
+        "mtlkeras.compress.prune.latencies",
+        lambda models, x, rounds: [model.count_params() / 1000 for model in models],
+    )
+
+
+@pytest.mark.eager
+def test_target_in_milliseconds_is_met_by_the_largest_model_that_was_tried(monkeypatch):
+    time_by_weights(monkeypatch)
+    model = model_of(MLP(depth=2, width=64), HEADS, (5,))
+    x = inputs_of(model)
+    weights = model.count_params()
+    pruned = prune_channels(model, milliseconds=np.float32(0.6 * weights / 1000), x=x, importance="random")
+    assert 0.5 * weights < pruned.count_params() <= 0.6 * weights
+    pruned.train_on_batch(x, labels_of(model))
+    with pytest.raises(ValueError, match=r"milliseconds=0.001 cannot be met: 0\.\d+ can, with keep="):
+        prune_channels(model, milliseconds=0.001, x=x, importance="random")
+    with pytest.raises(
+        ValueError, match=r"milliseconds=90 needs no channels removed: the model takes 4\.\d+"
+    ):
+        prune_channels(model, milliseconds=90, x=x, importance="random")
+
+
+@pytest.mark.eager
+def test_milliseconds_of_sequences_of_any_length(monkeypatch):
+    time_by_weights(monkeypatch)
+    trunk = LSTM(units=8, vocabulary_size=9)
+    model = model_of(trunk, {"kind": Classification(4)}, keras.Input((None,), dtype="int32"))
+    x, before = inputs_of(model), model.count_params()
+    pruned = prune_channels(model, milliseconds=0.8 * before / 1000, x=x, importance="magnitude")
+    assert pruned.count_params() <= 0.8 * before
+
+
 def small():
     return model_of(ResNet(depth=8, width=8), HEADS)
 
@@ -373,6 +408,10 @@ def test_flops_are_those_that_tensorflow_counts():
     [
         ({"flops": 0.5, "weights": 0.5}, "received both"),
         ({"flops": 1.5}, "between 0 and 1; received 1.5"),
+        ({"flops": "half"}, "between 0 and 1; received 'half'"),
+        ({"milliseconds": 2.0}, "milliseconds= and x= go together"),
+        ({"x": np.ones((1, 5))}, "milliseconds= and x= go together"),
+        ({"milliseconds": -1, "x": np.ones((1, 5))}, "milliseconds must be above 0; received -1"),
         ({"importance": "tailor"}, "Did you mean 'taylor'"),
         ({"keep": ("hiden_1",)}, "Did you mean 'hidden_1'"),
         ({"keep": "heads"}, r"such as \('heads',\)"),
