@@ -20,9 +20,9 @@ _BY_OUTPUT = (
 )  # fmt: skip
 _BY_INPUT = (
     keras.layers.Conv1DTranspose, keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose,
-    keras.layers.SimpleRNN, keras.layers.LSTM, keras.layers.GRU, keras.layers.Bidirectional,
+    keras.layers.RNN, keras.layers.Bidirectional,
 )  # fmt: skip
-_KERNELS = ("kernel", "recurrent_kernel", "depthwise_kernel", "pointwise_kernel")
+_KERNELS = ("kernel", "recurrent_low", "recurrent_kernel", "depthwise_kernel", "pointwise_kernel")
 
 
 def flops_by_layer(model: Any) -> dict[str, int]:
