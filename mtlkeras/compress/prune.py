@@ -45,11 +45,11 @@ def prune_channels(
 ) -> MultiTaskModel:
     """Returns a smaller model of the same tasks, without the channels that matter least to all of them.
 
-    The channels of dense, convolutional, recurrent and embedding layers are found together with what goes
-    with them: those that residual sums, products, groups and normalisation tie, and the entries of every
-    kernel that reads them. What is left is a plain model of the same layers, names and heads: it saves,
-    exports, trains and can be pruned again. Its outputs are those of the model with the removed channels
-    zero for all that reads them. It is compiled as the model is, its optimizer begun anew.
+    The channels of dense, convolutional, recurrent and embedding layers and the heads of attention are found
+    together with what goes with them: those that residual sums, products, groups and normalisation tie, and
+    the entries of every kernel that reads them. What is left is a plain model of the same layers, names and
+    heads: it saves, exports, trains and can be pruned again. Its outputs are those of the model with the
+    removed channels zero for all that reads them. It is compiled as the model is, its optimizer begun anew.
 
     Channels stay that reach a layer which computes over all of them, such as layer normalisation or
     self-attention: `prunable` says which and why. Channels of a group of a group normalisation go together.

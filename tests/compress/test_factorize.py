@@ -102,8 +102,14 @@ def of_a_recurrent_layer(layer):
 @pytest.mark.parametrize(
     "layer",
     [
-        lambda: keras.layers.LSTM(16, return_sequences=True, name="states", recurrent_regularizer="l2"),
-        lambda: keras.layers.GRU(16, return_sequences=True, name="states", activation="relu"),
+        pytest.param(
+            lambda: keras.layers.LSTM(16, return_sequences=True, name="states", recurrent_regularizer="l2"),
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            lambda: keras.layers.GRU(16, return_sequences=True, name="states", activation="relu"),
+            marks=pytest.mark.slow,
+        ),
         lambda: keras.layers.Bidirectional(keras.layers.LSTM(16, return_sequences=True), name="states"),
     ],
 )
