@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 
 from mtlkeras._errors import unknown_name
 from mtlkeras._model.model import MultiTaskModel
@@ -145,6 +146,10 @@ def _refusal(layer: Any) -> str | None:
         return "it is quantized"
     if getattr(layer, "lora_enabled", False):
         return "it has a low-rank update"
+    if layer.compute_dtype == "float16":
+        return "it computes in float16, which Keras does not quantize"
+    if not all(np.isfinite(np.asarray(weight.numpy(), "float32")).all() for weight in layer.weights):
+        return "its weights are not finite"
     return None
 
 

@@ -147,6 +147,20 @@ def test_refused(build, what, message):
         quantize(build(), what)
 
 
+def test_weights_that_are_no_numbers_and_half_precision():
+    model = mlp()
+    kernel = model.trunk.get_layer("hidden_1").kernel
+    kernel.assign(kernel.numpy() * np.nan)
+    assert quantizable(model)["hidden_1"] == "its weights are not finite"
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        model = mlp()
+    finally:
+        keras.config.set_dtype_policy("float32")
+    with pytest.raises(ValueError, match="'hidden_1': it computes in float16"):
+        quantize(model)
+
+
 def test_modes():
     with pytest.raises(ValueError, match="mode"):
         quantize(mlp(), mode="int9")
