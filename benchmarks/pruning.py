@@ -77,30 +77,34 @@ class Setup:
 
     def pruned(self) -> Any:
         """Returns the base after all steps, the last of which is trained to the end."""
-        model, name = self.base(), f"pruned-{self.share:g}"
+        return self.kept(f"pruned-{self.share:g}", self._pruned)
+
+    def _pruned(self) -> Any:
+        model = self.base()
         for step in range(1, STEPS):
-            model = self.kept(f"{name}-{step}", functools.partial(self._step, model, step))
-        last = TRAINED_ON - (STEPS - 1) * BETWEEN
-        return self.kept(name, lambda: self.finish(self.cut(model, STEPS), last))
+            cut = functools.partial(self._step, model, step)
+            model = self.kept(f"pruned-{self.share:g}-{step}", cut)
+        return self._finish(self.cut(model, STEPS))
 
     def whole(self) -> Any:
         """Returns the base after the same training as the pruned model has."""
+        return self.kept("whole", self._whole)
+
+    def _whole(self) -> Any:
         model = self.base()
-        between = (STEPS - 1) * BETWEEN
-
-        def trained() -> Any:
-            for _ in range(STEPS - 1):
-                self.train(_with_rate(model, RATE_BETWEEN), BETWEEN)
-            return self.finish(model, TRAINED_ON - between)
-
-        return self.kept("whole", trained)
+        for step in range(1, STEPS):
+            model = self.kept(f"whole-{step}", functools.partial(self._between, model))
+        return self._finish(model)
 
     def scratch(self) -> Any:
         """Returns a model as small as the pruned one that began anew."""
         return self.kept(f"scratch-{self.share:g}", self._from_nothing)
 
     def _step(self, model: Any, step: int) -> Any:
-        return self.train(_with_rate(self.cut(model, step), RATE_BETWEEN), BETWEEN)
+        return self._between(self.cut(model, step))
+
+    def _between(self, model: Any) -> Any:
+        return self.train(_with_rate(model, RATE_BETWEEN), BETWEEN)
 
     def cut(self, model: Any, step: int) -> Any:
         """Returns a model with its part of the operations of the base, for one of the steps."""
@@ -113,9 +117,10 @@ class Setup:
         data = self.data("train").take(BATCHES)
         return prune_channels(model, data, flops=wanted / now, round_to=ROUND_TO)
 
-    def finish(self, model: Any, epochs: float) -> Any:
+    def _finish(self, model: Any) -> Any:
         import keras
 
+        epochs = TRAINED_ON - (STEPS - 1) * BETWEEN
         rate = keras.optimizers.schedules.CosineDecay(RATE, round(epochs * self.steps))
         return self.train(_with_rate(model, rate), epochs)
 
