@@ -411,12 +411,12 @@ def test_heads_of_attention_go_one_by_one():
 @pytest.mark.eager
 def test_heads_of_attention_in_a_model_of_ones_own():
     x = keras.Input((5, 6))
-    attended = keras.layers.MultiHeadAttention(3, 4, value_dim=2, output_shape=8, name="attention")(x, x)
+    attended = keras.layers.MultiHeadAttention(3, 4, output_shape=8, name="attention")(x, x)
     model = model_of(keras.Model(x, keras.layers.Flatten()(attended)), HEADS, (5, 6))
     x = inputs_of(model)
     pruned = prune_channels(model, (x, labels_of(model)), weights=0.9)
     layer, less = (m.trunk.get_layer("attention") for m in (model, pruned))
-    assert less.num_heads < 3 and less.value_dense.kernel.shape == (6, less.num_heads, 2)
+    assert less.num_heads < 3 and less.value_dense.kernel.shape == (6, less.num_heads, 4)
     kept = np.isin(layer.key_dense.kernel.numpy()[0, :, 0], less.key_dense.kernel.numpy()[0, :, 0])
     layer.output_dense.kernel.assign(layer.output_dense.kernel.numpy() * kept[:, None, None])
     assert_same(model, pruned, x)
