@@ -6,10 +6,34 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import keras
 import numpy as np
 
 _SHARES = 16
 """Sizes between the whole model and the smallest one that a search tells apart."""
+
+
+def check_batch(model: Any, x: Any, owner: str) -> None:
+    """Checks that arrays are a batch of a model's inputs.
+
+    Raises:
+        ValueError: If there are more or fewer than it reads, one has no examples, or a shape does not fit.
+    """
+    shapes = [np.shape(array) for array in keras.tree.flatten(x)]
+    expected = [tuple(tensor.shape) for tensor in model.inputs]
+    if len(shapes) != len(expected) or not all(map(_fits, shapes, expected)):
+        raise ValueError(
+            f"{owner}: x must be a batch of inputs as arrays, of shapes like "
+            f"{', '.join(map(str, expected))}; received {', '.join(map(str, shapes)) or 'none'}."
+        )
+
+
+def _fits(shape: tuple[int, ...], expected: tuple[int | None, ...]) -> bool:
+    if not shape or not shape[0]:
+        return False
+    if len(shape) != len(expected):  # Keras adds and drops a last axis of one.
+        return abs(len(shape) - len(expected)) == 1
+    return all(wanted in (None, size) for size, wanted in zip(shape[1:], expected[1:], strict=True))
 
 
 def latencies(models: Sequence[Any], x: Any, rounds: int) -> list[float]:

@@ -13,7 +13,7 @@ from mtlkeras._fields import whole_number
 from mtlkeras._model.model import MultiTaskModel
 from mtlkeras._types import Data
 from mtlkeras.compress._size import flops_by_layer
-from mtlkeras.compress._timing import latencies
+from mtlkeras.compress._timing import check_batch, latencies
 
 Pair = tuple[float, float]
 
@@ -70,7 +70,8 @@ def compare(
         optimizer; and all that `evaluate` tells of `data`.
 
     Raises:
-        ValueError: If the models have other tasks, or one is not compiled for scores.
+        ValueError: If the models have other tasks, `x` is no batch of inputs, or one model is not compiled
+            for scores.
 
     Example:
 
@@ -87,6 +88,7 @@ def compare(
             f"compare: the models have other tasks: {', '.join(before.output)} and {', '.join(after.output)}."
         )
     whole_number("compare", "rounds", rounds)
+    check_batch(before, x, "compare")
     rows: dict[str, Pair] = {"weights": _pair(model.count_params() for model in models)}
     try:
         rows["flops"] = _pair(sum(flops_by_layer(model).values()) for model in models)

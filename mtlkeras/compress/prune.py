@@ -19,7 +19,7 @@ from mtlkeras.compress._named import HEADS, layers_of
 from mtlkeras.compress._rebuild import rebuilt
 from mtlkeras.compress._selection import Candidates, Size, fewest
 from mtlkeras.compress._target import MILLISECONDS, target_of
-from mtlkeras.compress._timing import largest_within, latencies
+from mtlkeras.compress._timing import check_batch, largest_within, latencies
 from mtlkeras.layers import TaskOutput
 
 KEPT = "it is in keep="
@@ -97,6 +97,8 @@ def prune_channels(
     if not isinstance(model, MultiTaskModel):
         raise ValueError(f"prune_channels: expected a MultiTaskModel; received {type(model).__name__}.")
     by, wanted = target_of(flops, weights, milliseconds, x)
+    if x is not None:
+        check_batch(model, x, "prune_channels")
     if importance not in KINDS:
         raise unknown_name("importance", importance, KINDS, "prune_channels")
     whole_number("prune_channels", "round_to", round_to)
