@@ -391,7 +391,7 @@ def test_sharing_schemes(name):
 
 
 @pytest.mark.eager
-@pytest.mark.slow_on_jax
+@pytest.mark.slow
 def test_heads_of_attention_go_one_by_one():
     trunk = BERT(depth=2, width=24, heads=4, intermediate=20, vocabulary_size=9, max_length=12)
     heads = {"kind": Classification(4), "tags": Tagging(("a", "b", "c"))}
