@@ -62,7 +62,10 @@ def quantize(
         raise ValueError(f"quantize: expected a MultiTaskModel; received {type(model).__name__}.")
     if mode not in MODES:
         raise unknown_name("mode", mode, MODES, "quantize")
-    chosen = _chosen(model, (what,) if isinstance(what, str) else what)
+    names = [what] if isinstance(what, str) else what
+    if not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"quantize: expected 'trunk', 'heads', tasks or layers; received {what!r}.")
+    chosen = _chosen(model, list(names))
     for name, layer in [*named_layers(model), *((part.name, part) for part in model.layers)]:
         held = next((why for kind, why in _HELD.items() if isinstance(layer, kind)), None)
         if held is not None:
@@ -112,13 +115,12 @@ def _with_weights(model: Any) -> list[tuple[str, Any]]:
     ]
 
 
-def _chosen(model: Any, names: Sequence[str]) -> set[int]:
+def _chosen(model: Any, names: list[str]) -> set[int]:
     """Returns the ids of the layers to quantize.
 
     Raises:
         ValueError: If a name means nothing, or what it means cannot be quantized.
     """
-    names = list(names)
     groups = {HEADS, TRUNK, *model.heads}
     meant = layers_of(model, names, "quantize")
     every = {id(layer): (name, layer) for name, layer in _with_weights(model) if id(layer) in meant}

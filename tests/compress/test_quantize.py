@@ -178,6 +178,8 @@ def test_weights_that_are_no_numbers_and_half_precision():
 def test_modes():
     with pytest.raises(ValueError, match="mode"):
         quantize(mlp(), mode="int9")
+    with pytest.raises(ValueError, match="tasks or layers; received None"):
+        quantize(mlp(), None)
     with pytest.raises(ValueError, match="expected a MultiTaskModel"):
         quantize(keras.Sequential())
 
