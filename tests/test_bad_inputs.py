@@ -20,7 +20,7 @@ from mtlkeras._app.runs.evidence import check_tasks, compared_in, evidence_of
 from mtlkeras._app.runs.folder import RunFolder
 from mtlkeras._app.runs.search_workers import Workers
 from mtlkeras._versions import NEWEST
-from mtlkeras.compress import factorize, prune_channels
+from mtlkeras.compress import factorize, prune_channels, quantize
 from mtlkeras.dependence import TaskChain
 from mtlkeras.heads import Classification, MultiLabel
 from mtlkeras.training import Phase, fit_phases
@@ -569,6 +569,7 @@ CASES: dict[str, Callable] = {
     "Phases resumed with others": phases_resumed_with_others,
     "Phases resumed on another model": phases_resumed_on_another_model,
     "Pruning to a size that cannot be met": lambda: pruned(weights=0.01, importance="magnitude"),
+    "Time that is to be met without inputs": lambda: pruned(milliseconds=1.0, importance="magnitude"),
     "Pruning by losses without data": lambda: pruned(),
     "Pruning by losses of a model that is not compiled": lambda: prune_channels(
         tiny_model(compiled=False), (X, Y)
@@ -579,6 +580,8 @@ CASES: dict[str, Callable] = {
     "Unknown layer to keep whole": lambda: pruned(keep=("heads", "cnov"), importance="magnitude"),
     "Rank that saves nothing": lambda: factorize(tiny_model(), rank=9, layers=("conv",)),
     "Layer that has no kernel to factorise": lambda: factorize(tiny_model(), layers=("pool",)),
+    "Layer that cannot be quantized": lambda: quantize(tiny_model(), ("trunk", "conv")),
+    "Layers of which none can be quantized": lambda: quantize(tiny_model(), "trunk"),
     "Search resumed for something else": searched_for_something_else,
     "Search into a folder that is taken": lambda tmp_path: searched(tmp_path, run_dir=str(tmp_path)),
     "Report of a run without an epoch": lambda tmp_path: evidence_of(run_folder(tmp_path, "numbers-1")),

@@ -4,5 +4,15 @@ from mtlkeras.compress._size import flops_by_layer
 from mtlkeras.compress.compare import Comparison, compare
 from mtlkeras.compress.factorize import factorize
 from mtlkeras.compress.prune import prunable, prune_channels
+from mtlkeras.compress.quantize import quantizable, quantize
 
-__all__ = ["Comparison", "compare", "factorize", "flops_by_layer", "prunable", "prune_channels"]
+__all__ = [
+    "Comparison",
+    "compare",
+    "factorize",
+    "flops_by_layer",
+    "prunable",
+    "prune_channels",
+    "quantizable",
+    "quantize",
+]

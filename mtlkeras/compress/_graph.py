@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -12,6 +11,7 @@ import numpy as np
 from mtlkeras._keras_private import call_behind, functional_within, has_graph, ordered_nodes
 from mtlkeras.compress._call import Call, Edit, Kept, Refused, Slice, has_channels
 from mtlkeras.compress._channels import Channels, Numbers
+from mtlkeras.compress._named import named_layers
 from mtlkeras.compress._rules import apply
 from mtlkeras.sharing._tied import Tied
 
@@ -174,15 +174,6 @@ def _read(own: Any, arguments: Any) -> Any:
     if isinstance(own, dict) and isinstance(given, dict):
         return {name: given.get(name) for name in own}
     return given
-
-
-def named_layers(model: Any) -> Iterator[tuple[str, Any]]:
-    """Yields the layers of a model by name, those of the models in it too, but not these."""
-    for operation in functional_within(model).operations:
-        if has_graph(functional_within(operation)):
-            yield from named_layers(operation)
-        else:
-            yield operation.name, operation
 
 
 def kept_of(channels: Channels, removed: Any) -> Kept:

@@ -20,7 +20,13 @@ Added = Mapping[int, Mapping[str, list[np.ndarray]]]
 """By id of the graph of a model, the weights of layers that it has not, by name."""
 
 
-def rebuilt(model: Any, edit: EditModel, values: Values, added: Added | None = None) -> Any:
+def rebuilt(
+    model: Any,
+    edit: EditModel,
+    values: Values,
+    added: Added | None = None,
+    finish: Callable[[Any], None] | None = None,
+) -> Any:
     """Returns a model with changed layers, compiled as the model is, its optimizer begun anew.
 
     Args:
@@ -28,6 +34,7 @@ def rebuilt(model: Any, edit: EditModel, values: Values, added: Added | None = N
         edit: Changes the config of the model, and of each model in it.
         values: Returns the weights of each layer that both have.
         added: The weights of those that the edits added.
+        finish: Changes the new model, which has its weights and is not compiled.
     """
     config = model.get_config()
     _edit(model, config, edit)
@@ -35,10 +42,21 @@ def rebuilt(model: Any, edit: EditModel, values: Values, added: Added | None = N
     with strategy.scope() if strategy is not None else contextlib.nullcontext():
         made = type(model).from_config(config)
         _fill(model, made, values, added or {})
+        if finish is not None:
+            finish(made)
         if model.compiled:
             made.compile_from_config(model.get_compile_config())
             made.skip_non_finite = model.skip_non_finite
     return made
+
+
+def as_it_is(model: Any, config: dict[str, Any]) -> None:
+    """Leaves the config of a model as it is."""
+
+
+def own_values(layer: Any) -> list[np.ndarray]:
+    """Returns the weights of a layer as they are."""
+    return [np.asarray(weight.numpy()) for weight in layer.weights]
 
 
 def _edit(model: Any, config: dict[str, Any], edit: EditModel) -> None:

@@ -236,6 +236,9 @@ RULES: dict[type, Callable[[Call], Channeled]] = {
     **dict.fromkeys(_named(keras.layers, "DepthwiseConv1D DepthwiseConv2D"), kernels.convolved_by_channel),
     **dict.fromkeys(_named(keras.layers, "SeparableConv1D SeparableConv2D"), kernels.convolved_apart),
     **dict.fromkeys(_named(keras.layers, "SimpleRNN LSTM GRU"), kernels.recurrent),
+    keras.layers.RNN: kernels.of_cells,
+    keras.layers.MultiHeadAttention: kernels.attended_by_heads,
+    own.SelfAttention: kernels.attended,
     own.GroupedConv2D: kernels.convolved,
     keras.layers.Activation: activated,
     keras.layers.BatchNormalization: kernels.normalized,
@@ -261,13 +264,10 @@ RULES: dict[type, Callable[[Call], Channeled]] = {
 }
 
 _UNKNOWN = "what it does with channels is not known"
-_OVER_ALL = "it computes over all channels"
 _WHY: dict[type, str] = {
     own.TaskOutput: "its inputs are the scores of a task",
     keras.layers.LayerNormalization: "it normalises over all channels",
-    keras.layers.Softmax: _OVER_ALL,
-    keras.layers.MultiHeadAttention: _OVER_ALL,
-    own.SelfAttention: _OVER_ALL,
+    keras.layers.Softmax: kernels.OVER_ALL,
 }
 
 

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from mtlkeras._keras_private import functional_within, has_graph, ordered_nodes
+from mtlkeras.layers import SelfAttention
 
 # Of a convolution each entry of the kernel counts for each pixel that it gives, of one that is transposed for
 # each pixel that it takes.
@@ -20,17 +21,18 @@ _BY_OUTPUT = (
 )  # fmt: skip
 _BY_INPUT = (
     keras.layers.Conv1DTranspose, keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose,
-    keras.layers.SimpleRNN, keras.layers.LSTM, keras.layers.GRU, keras.layers.Bidirectional,
+    keras.layers.RNN, keras.layers.Bidirectional, SelfAttention,
 )  # fmt: skip
-_KERNELS = ("kernel", "recurrent_kernel", "depthwise_kernel", "pointwise_kernel")
+_KERNELS = ("kernel", "recurrent_low", "recurrent_kernel", "depthwise_kernel", "pointwise_kernel")
 
 
 def flops_by_layer(model: Any) -> dict[str, int]:
     """Returns the floating-point operations of a prediction for one example, by layer.
 
-    Counted are the products of kernels: dense layers, convolutions of all kinds, recurrent layers, in every
-    call. A multiplication and an addition count as two. Biases, normalisation, activations, pooling and
-    attention over steps are left out; `mtlkeras.tuning.count_flops` counts all that TensorFlow knows.
+    Counted are the products of kernels: dense layers, convolutions of all kinds, recurrent layers, the
+    projections of `mtlkeras.layers.SelfAttention`, in every call. A multiplication and an addition count as
+    two. Biases, normalisation, activations, pooling and the attention itself are left out;
+    `mtlkeras.tuning.count_flops` counts all that TensorFlow knows.
 
     Args:
         model: A functional `keras.Model` whose inputs have a known shape but for the batch.

@@ -5,17 +5,15 @@ from __future__ import annotations
 import dataclasses
 import os
 import tempfile
-import time
 from collections.abc import Iterable, Mapping
 from typing import Any
-
-import numpy as np
 
 from mtlkeras._errors import unknown_name
 from mtlkeras._fields import whole_number
 from mtlkeras._model.model import MultiTaskModel
 from mtlkeras._types import Data
 from mtlkeras.compress._size import flops_by_layer
+from mtlkeras.compress._timing import check_batch, latencies
 
 Pair = tuple[float, float]
 
@@ -72,7 +70,8 @@ def compare(
         optimizer; and all that `evaluate` tells of `data`.
 
     Raises:
-        ValueError: If the models have other tasks, or one is not compiled for scores.
+        ValueError: If the models have other tasks, `x` is no batch of inputs, or one model is not compiled
+            for scores.
 
     Example:
 
@@ -89,12 +88,13 @@ def compare(
             f"compare: the models have other tasks: {', '.join(before.output)} and {', '.join(after.output)}."
         )
     whole_number("compare", "rounds", rounds)
+    check_batch(before, x, "compare")
     rows: dict[str, Pair] = {"weights": _pair(model.count_params() for model in models)}
     try:
         rows["flops"] = _pair(sum(flops_by_layer(model).values()) for model in models)
     except ValueError:  # Of a size that is not known.
         pass
-    rows["latency_ms"] = _latencies(models, x, rounds)
+    rows["latency_ms"] = _pair(latencies(models, x, rounds))
     rows["file_bytes"] = _pair(_file_size(model) for model in models)
     return Comparison({**rows, **({} if data is None else _scores(models, data))})
 
@@ -102,19 +102,6 @@ def compare(
 def _pair(values: Iterable[float]) -> Pair:
     before, after = values
     return before, after
-
-
-def _latencies(models: Iterable[Any], x: Any, rounds: int) -> Pair:
-    """Returns the median times of a prediction in milliseconds."""
-    times: list[tuple[Any, list[float]]] = [(model.predict_on_batch, []) for model in models]
-    for predict, _ in times:
-        predict(x)  # Traces and compiles.
-    for _ in range(rounds):
-        for predict, found in times:
-            start = time.perf_counter()
-            predict(x)
-            found.append(1000.0 * (time.perf_counter() - start))
-    return _pair(float(np.median(found)) for _, found in times)
 
 
 def _file_size(model: Any) -> int:

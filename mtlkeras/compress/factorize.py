@@ -1,4 +1,4 @@
-"""Kernels of low rank as two layers."""
+"""Kernels of low rank as products of two."""
 
 from __future__ import annotations
 
@@ -14,30 +14,32 @@ from mtlkeras._errors import unknown_name
 from mtlkeras._fields import frozen, whole_number
 from mtlkeras._keras_private import functional_within, has_graph
 from mtlkeras._model.model import MultiTaskModel
-from mtlkeras.compress._graph import named_layers
+from mtlkeras.compress._factors import Factors, factors_of
+from mtlkeras.compress._named import named_layers
 from mtlkeras.compress._rebuild import rebuilt
+from mtlkeras.compress._recurrent import directions, with_ranks
+from mtlkeras.compress._recurrent import refusal as recurrent_refusal
 from mtlkeras.sharing._tied import Tied
 
 _CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
-_RECURRENT = (keras.layers.SimpleRNN, keras.layers.GRU, keras.layers.LSTM)
+INPUT, RECURRENT_KERNEL = "kernel", "recurrent_kernel"
+KERNELS = (INPUT, RECURRENT_KERNEL)
 
 
 @dataclasses.dataclass(frozen=True)
-class Factors:
-    """A kernel as the product of two.
+class Plan:
+    """What becomes of the kernels of a layer.
 
     Args:
-        first: That of the layer that comes before, in the shape of its kernel.
-        second: That which the layer keeps.
+        read: The factors of what reads the inputs, for both directions in one, if it changes.
+        recurrent: The factors of the recurrent kernels, by direction, if they change.
     """
 
-    first: np.ndarray
-    second: np.ndarray
+    read: Factors | None
+    recurrent: tuple[Factors, ...] = ()
 
-    @property
-    def rank(self) -> int:
-        """The number of channels between the two."""
-        return self.first.shape[-1]
+    def __bool__(self) -> bool:
+        return self.read is not None or bool(self.recurrent)
 
 
 def factorize(
@@ -46,6 +48,7 @@ def factorize(
     *,
     energy: float | None = None,
     layers: Sequence[str] | None = None,
+    kernels: Sequence[str] = (INPUT,),
 ) -> MultiTaskModel:
     """Returns a model whose large kernels are products of two small ones.
 
@@ -53,9 +56,12 @@ def factorize(
     dense layer becomes one without bias and activation, `<name>_low`, and one of its own name behind it
     (Xue et al. 2013, Restructuring of Deep Neural Network Acoustic Models with Singular Value
     Decomposition); a convolution one with fewer filters and a 1x1 convolution of its name (Zhang et al. 2016,
-    Accelerating Very Deep Convolutional Networks, section 3.1); a recurrent layer reads its inputs through
-    such a dense layer. Where a kernel has the rank, the outputs are the same. Names, heads, saving and
-    export stay; the model is compiled as the other is, its optimizer begun anew.
+    Accelerating Very Deep Convolutional Networks, section 3.1); a recurrent layer, or one of both directions,
+    reads its inputs through such a dense layer. The recurrent kernel of an LSTM or a GRU becomes a product
+    within a cell, `mtlkeras.layers.LowRankLSTMCell` or `LowRankGRUCell` in a `keras.layers.RNN` of the same
+    name (Prabhavalkar et al. 2016, On the Compression of Recurrent Neural Networks, section 3), which runs
+    without cuDNN. Where a kernel has the rank, the outputs are the same. Names, heads, saving and export
+    stay; the model is compiled as the other is, its optimizer begun anew.
 
     Args:
         model: The model, which stays as it is.
@@ -63,6 +69,8 @@ def factorize(
         energy: Without a rank, the share of the sum of the squared singular values that each kernel keeps at
             least, in (0, 1]; 0.9 if neither is given.
         layers: Names of the layers; by default all of the trunk that then have fewer weights.
+        kernels: Which kernels: `"kernel"`, what reads the inputs of a layer, `"recurrent_kernel"`, what reads
+            the states of a recurrent one, or both.
 
     Raises:
         ValueError: If a named layer cannot be factorised or would have no fewer weights, if there is none
@@ -86,19 +94,29 @@ def factorize(
         raise ValueError(f"factorize: energy must be above 0, up to 1; received {energy!r}.")
     if rank is not None:
         whole_number("factorize", "rank", rank)
-    chosen = _chosen(model, layers)
-    factors = {id(layer): _factors(layer, rank, float(energy)) for layer in chosen}
+    kernels = _known(kernels)
+    chosen = _chosen(model, layers, kernels)
+    plans = {id(layer): _plan(layer, kernels, rank, float(energy)) for layer in chosen}
     _check_tied(model, rank)
-    if layers is None:
-        factors = {key: found for key, found in factors.items() if found is not None}
     for layer in chosen:
-        if layers is not None and factors[id(layer)] is None:
+        if layers is not None and not plans[id(layer)]:
             raise ValueError(
                 f"factorize: layer '{layer.name}' would have no fewer weights; ask for a lower rank."
             )
-    if not factors:
+    plans = {key: plan for key, plan in plans.items() if plan}
+    if not plans:
         raise ValueError("factorize: no layer would have fewer weights; ask for a lower rank or energy.")
-    return _with_factors(model, factors)
+    return _with_factors(model, plans)
+
+
+def _known(kernels: Any) -> tuple[str, ...]:
+    kernels = (kernels,) if isinstance(kernels, str) else tuple(kernels)
+    for name in kernels:
+        if name not in KERNELS:
+            raise unknown_name("kernel", name, KERNELS, "kernels= of factorize")
+    if not kernels:
+        raise ValueError(f"factorize: kernels= names none; expected some of {', '.join(KERNELS)}.")
+    return kernels
 
 
 def _check_tied(model: Any, rank: int | None) -> None:
@@ -109,7 +127,7 @@ def _check_tied(model: Any, rank: int | None) -> None:
         )
 
 
-def _chosen(model: Any, names: Sequence[str] | None) -> list[Any]:
+def _chosen(model: Any, names: Sequence[str] | None, kernels: tuple[str, ...]) -> list[Any]:
     """Returns the layers to factorise.
 
     Raises:
@@ -119,7 +137,7 @@ def _chosen(model: Any, names: Sequence[str] | None) -> list[Any]:
     known = dict(named_layers(model))
     if names is None:
         every = {id(layer): layer for _, layer in named_layers(model) if id(layer) not in heads}
-        return [layer for layer in every.values() if _refusal(layer) is None]
+        return [layer for layer in every.values() if _refusal(layer, kernels) is None]
     if isinstance(names, str):
         raise ValueError(
             f"factorize: layers must be names in a tuple, such as ({names!r},); received {names!r}."
@@ -127,72 +145,76 @@ def _chosen(model: Any, names: Sequence[str] | None) -> list[Any]:
     for name in names:
         if name not in known:
             raise unknown_name("layer", name, known, "layers= of factorize")
-        refusal = _refusal(known[name])
+        refusal = _refusal(known[name], kernels)
         if refusal is not None:
             raise ValueError(f"factorize: layer '{name}' ({type(known[name]).__name__}) {refusal}.")
     return [layer for name, layer in named_layers(model) if name in names]
 
 
-def _refusal(layer: Any) -> str | None:
-    """Returns why a layer cannot be factorised, or `None`."""
-    if type(layer) not in (keras.layers.Dense, *_CONVOLUTIONS, *_RECURRENT):
+def _refusal(layer: Any, kernels: tuple[str, ...]) -> str | None:
+    """Returns why none of the kernels of a layer that are asked for can be factorised, or `None`."""
+    if not directions(layer) and type(layer) not in (keras.layers.Dense, *_CONVOLUTIONS):
         return "cannot be factorised: dense, convolutional and recurrent layers of Keras can"
     if getattr(layer, "groups", 1) > 1:
         return "cannot be factorised: it convolves in groups"
     if getattr(layer, "quantization_mode", None) or getattr(layer, "lora_enabled", False):
         return "cannot be factorised: it is quantized or has a low-rank update"
-    return None
+    return None if INPUT in kernels else recurrent_refusal(layer)
 
 
-def _factors(layer: Any, rank: int | None, energy: float) -> Factors | None:
-    """Returns the factors of a layer's kernel, or `None` where they would have no fewer numbers."""
-    kernel = _kernel(layer)
-    value = np.asarray(kernel.numpy(), "float64")
-    left, values, right = np.linalg.svd(value.reshape(-1, value.shape[-1]), full_matrices=False)
-    if rank is None:
-        there = int((values > values[0] * np.finfo("float32").eps * max(value.shape)).sum())
-        kept = np.cumsum(values**2) / max(float((values**2).sum()), 1e-300)
-        rank = min(max(there, 1), int(np.searchsorted(kept, energy)) + 1)
-    rank = min(rank, len(values))
-    if rank * (left.shape[0] + right.shape[1]) >= value.size:
-        return None
-    roots = np.sqrt(values[:rank])
-    first, second = left[:, :rank] * roots, roots[:, None] * right[:rank]
-    ones = (1,) * (value.ndim - 2)
-    dtype = str(np.asarray(kernel.numpy()).dtype)
-    return Factors(
-        first.reshape(*value.shape[:-1], rank).astype(dtype),
-        second.reshape(*ones, rank, value.shape[-1]).astype(dtype),
-    )
+def _plan(layer: Any, kernels: tuple[str, ...], rank: int | None, energy: float) -> Plan:
+    read, recurrent = None, []
+    if INPUT in kernels:
+        joint = np.concatenate([np.asarray(kernel.numpy()) for kernel in _kernels(layer)], axis=-1)
+        read = factors_of(joint, rank, energy)
+    if RECURRENT_KERNEL in kernels and recurrent_refusal(layer) is None:
+        values = [np.asarray(part.cell.recurrent_kernel.numpy()) for part in directions(layer)]
+        recurrent = [factors_of(value, rank, energy) for value in values]
+    whole = [found for found in recurrent if found is not None]
+    return Plan(read, tuple(whole) if len(whole) == len(recurrent) else ())
 
 
-def _kernel(layer: Any) -> Any:
-    return next(weight for weight in layer.weights if weight.name == "kernel")
+def _kernels(layer: Any) -> list[Any]:
+    """Returns the kernels that read the inputs of a layer: one for each direction."""
+    return [part.cell.kernel for part in directions(layer)] or [layer.kernel]
 
 
-def _with_factors(model: Any, factors: dict[int, Factors | None]) -> Any:
-    """Returns the model with a layer before each of some, and their kernels as the products of both."""
+def _with_factors(model: Any, plans: dict[int, Plan]) -> Any:
+    """Returns the model with a layer before each of some, and their kernels as products."""
     added: dict[int, dict[str, list[np.ndarray]]] = {}
 
     def edit(part: Any, config: dict[str, Any]) -> None:
         inner = functional_within(part)
         names = {operation.name for operation in inner.operations}
         for layer in inner.operations:
-            found = factors.get(id(layer))
-            if found is not None:
+            plan = plans.get(id(layer), Plan(None))
+            if plan.read is not None:
                 name = _free_name(layer.name, names)
                 names.add(name)
-                _insert(config, layer, name, found.rank)
-                added.setdefault(id(inner), {})[name] = [found.first]
+                _insert(config, layer, name, plan.read.rank)
+                added.setdefault(id(inner), {})[name] = [plan.read.first]
+            if plan.recurrent:
+                with_ranks(layer, _entry(config, layer), [found.rank for found in plan.recurrent])
 
-    def values(layer: Any) -> list[np.ndarray]:
-        found = factors.get(id(layer))
-        return [
-            found.second if found is not None and weight is _kernel(layer) else np.asarray(weight.numpy())
-            for weight in layer.weights
-        ]
+    return rebuilt(model, edit, lambda layer: _values(layer, plans.get(id(layer), Plan(None))), added)
 
-    return rebuilt(model, edit, values, added)
+
+def _values(layer: Any, plan: Plan) -> list[np.ndarray]:
+    """Returns the weights of a layer after its plan."""
+    changed: dict[int, list[np.ndarray]] = {}
+    if plan.read is not None:
+        kernels = _kernels(layer)
+        parts = np.split(plan.read.second, len(kernels), axis=-1)
+        changed.update({id(kernel): [value] for kernel, value in zip(kernels, parts, strict=True)})
+    for part, found in zip(directions(layer), plan.recurrent, strict=False):
+        changed[id(part.cell.recurrent_kernel)] = [found.first, found.second]
+    return [
+        value for weight in layer.weights for value in changed.get(id(weight), [np.asarray(weight.numpy())])
+    ]
+
+
+def _entry(config: dict[str, Any], layer: Any) -> dict[str, Any]:
+    return next(entry for entry in config["layers"] if entry["config"]["name"] == layer.name)
 
 
 def _free_name(name: str, taken: set[str]) -> str:
@@ -205,8 +227,8 @@ def _free_name(name: str, taken: set[str]) -> str:
 
 def _insert(config: dict[str, Any], layer: Any, name: str, rank: int) -> None:
     """Puts a layer of a rank before another into the config of a model."""
-    place = next(i for i, entry in enumerate(config["layers"]) if entry["config"]["name"] == layer.name)
-    entry = config["layers"][place]
+    entry = _entry(config, layer)
+    place = config["layers"].index(entry)
     before = keras.saving.serialize_keras_object(_low(layer, name, rank))
     before["name"] = name
     if "inbound_nodes" in entry:  # Not in a `Sequential`, where the order says it all.
@@ -227,11 +249,11 @@ def _insert(config: dict[str, Any], layer: Any, name: str, rank: int) -> None:
 
 def _low(layer: Any, name: str, rank: int) -> Any:
     """Returns the layer that comes before, which was not built."""
-    if isinstance(layer, _RECURRENT):
+    if directions(layer):
         return keras.layers.Dense(
             rank,
             use_bias=False,
-            kernel_regularizer=layer.kernel_regularizer,
+            kernel_regularizer=directions(layer)[0].kernel_regularizer,
             dtype=layer.dtype_policy,
             name=name,
         )

@@ -8,19 +8,24 @@ from typing import Any
 import numpy as np
 
 from mtlkeras._errors import unknown_name
-from mtlkeras._fields import frozen, whole_number
-from mtlkeras._keras_private import call_behind, functional_within, has_graph
+from mtlkeras._fields import whole_number
+from mtlkeras._keras_private import functional_within
 from mtlkeras._model.model import MultiTaskModel
+from mtlkeras._types import Data
 from mtlkeras.compress._call import Kept
-from mtlkeras.compress._graph import Graph, kept_of, named_layers
+from mtlkeras.compress._graph import Graph, kept_of
 from mtlkeras.compress._importance import KINDS, by_layer, magnitude, taylor
+from mtlkeras.compress._named import HEADS, layers_of
 from mtlkeras.compress._rebuild import rebuilt
 from mtlkeras.compress._selection import Candidates, Size, fewest
+from mtlkeras.compress._target import MILLISECONDS, target_of
+from mtlkeras.compress._timing import check_batch, largest_within, latencies
 from mtlkeras.layers import TaskOutput
 
-HEADS = "heads"
 KEPT = "it is in keep="
 _SHOWN = 4
+_ROUNDS = 20
+"""Predictions that a time is the median of."""
 
 
 def prune_channels(
@@ -29,6 +34,8 @@ def prune_channels(
     flops: float | None = None,
     *,
     weights: float | None = None,
+    milliseconds: float | None = None,
+    x: Data | None = None,
     importance: str = "taylor",
     keep: Sequence[str] = (HEADS,),
     round_to: int = 1,
@@ -38,11 +45,11 @@ def prune_channels(
 ) -> MultiTaskModel:
     """Returns a smaller model of the same tasks, without the channels that matter least to all of them.
 
-    The channels of dense, convolutional, recurrent and embedding layers are found together with what goes
-    with them: those that residual sums, products, groups and normalisation tie, and the entries of every
-    kernel that reads them. What is left is a plain model of the same layers, names and heads: it saves,
-    exports, trains and can be pruned again. Its outputs are those of the model with the removed channels
-    zero for all that reads them. It is compiled as the model is, its optimizer begun anew.
+    The channels of dense, convolutional, recurrent and embedding layers and the heads of attention are found
+    together with what goes with them: those that residual sums, products, groups and normalisation tie, and
+    the entries of every kernel that reads them. What is left is a plain model of the same layers, names and
+    heads: it saves, exports, trains and can be pruned again. Its outputs are those of the model with the
+    removed channels zero for all that reads them. It is compiled as the model is, its optimizer begun anew.
 
     Channels stay that reach a layer which computes over all of them, such as layer normalisation or
     self-attention: `prunable` says which and why. Channels of a group of a group normalisation go together.
@@ -54,6 +61,11 @@ def prune_channels(
         flops: The operations that the model is to have left as a share of those it has, 0.5 if `weights` is
             not given; counted by `flops_by_layer`.
         weights: The weights that it is to have left as a share, instead.
+        milliseconds: Instead, the time that a prediction of `x` is to take at most: the median of 20 calls of
+            `predict_on_batch` on this machine. About five models are built and timed, to find the largest
+            that does; channels go in the order that they do for `flops`, or for `weights` where operations
+            cannot be counted.
+        x: The batch of inputs as arrays that `milliseconds` is for.
         importance: What tells which channels of all layers go first: with `"taylor"` those whose removal
             changes the joint loss least for what it saves: to first order, squared, in the mean over
             batches (Molchanov et al. 2019, Importance Estimation for Neural Network Pruning, eq. 9, with
@@ -68,9 +80,9 @@ def prune_channels(
         seed: Of `"random"`.
 
     Raises:
-        ValueError: If the target cannot be met (says what could be), if no channel can be removed (says
-            why), if there is no data or the model is not compiled for `"taylor"`, or an argument does not
-            fit.
+        ValueError: If the target cannot be met (says what could be) or is met already, if no channel can be
+            removed (says why), if there is no data or the model is not compiled for `"taylor"`, or an
+            argument does not fit.
 
     Example:
 
@@ -84,14 +96,16 @@ def prune_channels(
     """
     if not isinstance(model, MultiTaskModel):
         raise ValueError(f"prune_channels: expected a MultiTaskModel; received {type(model).__name__}.")
-    by, share = _target(flops, weights)
+    by, wanted = target_of(flops, weights, milliseconds, x)
+    if x is not None:
+        check_batch(model, x, "prune_channels")
     if importance not in KINDS:
         raise unknown_name("importance", importance, KINDS, "prune_channels")
     whole_number("prune_channels", "round_to", round_to)
     if not 0 < most < 1:
         raise ValueError(f"prune_channels: most must be between 0 and 1; received {most!r}.")
     graph = _graph_keeping(model, keep)
-    size = Size(graph, by)
+    size = Size(graph, by) if by != MILLISECONDS else _countable(graph)
     if importance == "taylor":
         scores = taylor(graph, data, batch_size) / np.maximum(size.savings(), 1e-9)
     elif importance == "magnitude":
@@ -101,15 +115,53 @@ def prune_channels(
     candidates = Candidates(graph, scores, round_to, most)
     if not candidates.order:
         raise ValueError(f"prune_channels: no channel can be removed.{_reasons(graph)}")
+    if by == MILLISECONDS:
+        found, reached = _fast_enough(graph, candidates, size, wanted, x)
+    else:
+        found, reached = _small_enough(graph, candidates, size, wanted)
+    if found is None:
+        raise ValueError(
+            f"prune_channels: {by}={wanted:g} cannot be met: {reached:.3f} can, with keep={tuple(keep)!r}, "
+            f"most={most:g} and round_to={round_to}.{_reasons(graph)}"
+        )
+    return found
+
+
+def _small_enough(
+    graph: Graph, candidates: Candidates, size: Size, share: float
+) -> tuple[MultiTaskModel | None, float]:
+    """Returns the model with a share of its size left at most, if there can be one, and its share."""
     full = size.without(())
     removed = fewest(candidates, size.without, share * full)
     reached = size.without(removed) / full
-    if reached > share:
+    return (without(graph, removed) if reached <= share else None), reached
+
+
+def _fast_enough(
+    graph: Graph, candidates: Candidates, size: Size, milliseconds: float, x: Any
+) -> tuple[MultiTaskModel | None, float]:
+    """Returns the largest model that predicts `x` in a time, if there is one, and its time."""
+    (whole,) = latencies([graph.model], x, _ROUNDS)
+    if whole <= milliseconds:
         raise ValueError(
-            f"prune_channels: {by}={share:g} cannot be met: {reached:.3f} can, with keep={tuple(keep)!r}, "
-            f"most={most:g} and round_to={round_to}.{_reasons(graph)}"
+            f"prune_channels: milliseconds={milliseconds:g} needs no channels removed: the model takes "
+            f"{whole:.3f}."
         )
-    return without(graph, removed)
+    full = size.without(())
+
+    def build(share: float) -> Any:
+        return without(graph, fewest(candidates, size.without, share * full))
+
+    least = size.without(candidates.first(len(candidates.order))) / full
+    return largest_within(build, least, milliseconds, lambda model: latencies([model], x, _ROUNDS)[0])
+
+
+def _countable(graph: Graph) -> Size:
+    """Returns the size of a model in operations, or in weights where they cannot be counted."""
+    try:
+        return Size(graph, "flops")
+    except ValueError:
+        return Size(graph, "weights")
 
 
 def prunable(model: MultiTaskModel, keep: Sequence[str] = (HEADS,)) -> dict[str, int | str]:
@@ -170,55 +222,16 @@ def _values(graph: Graph, layer: Any, kept: Kept) -> list[np.ndarray]:
     return found
 
 
-def _target(flops: Any, weights: Any) -> tuple[str, float]:
-    """Returns what is to be less, and which share of it is to be left."""
-    if flops is not None and weights is not None:
-        raise ValueError("prune_channels: give flops= or weights=; received both.")
-    by, share = ("flops", 0.5 if flops is None else flops) if weights is None else ("weights", weights)
-    share = frozen(share)
-    if not isinstance(share, float) or not 0 < share < 1:
-        raise ValueError(
-            f"prune_channels: {by} is the share that is to be left, between 0 and 1; received {share!r}."
-        )
-    return by, share
-
-
 def _graph_keeping(model: Any, keep: Sequence[str]) -> Graph:
     """Returns the graph of a model in which some layers keep all channels."""
     if isinstance(keep, str):
         raise ValueError(f"keep: expected names in a tuple, such as ({keep!r},); received {keep!r}.")
-    heads = {id(layer) for layer in model.layers if not has_graph(functional_within(layer))}
-    named: dict[str, set[int]] = {
-        HEADS: heads,
-        **{task: _of_task(model, task, heads) for task in model.heads},
-    }
-    for name, layer in named_layers(model):
-        if name not in model.heads:
-            named.setdefault(name, set()).add(id(layer))
-        if id(layer) not in heads:
-            named.setdefault("trunk", set()).add(id(layer))
-    kept: set[int] = set()
-    for name in keep:
-        if name not in named:
-            raise unknown_name("layer or task", name, named, "keep=")
-        kept |= named[name]
+    kept = layers_of(model, keep, "keep=")
     graph = Graph(model)
     for layer in graph.makers():
         if id(layer.layer) in kept:
             graph.channels.lock(layer.made, KEPT)
     return graph
-
-
-def _of_task(model: Any, task: str, heads: set[int]) -> set[int]:
-    """Returns the layers of heads on the way to a task's output."""
-    found: set[int] = set()
-    waiting = [model.output[task]]
-    while waiting:
-        call = call_behind(waiting.pop())
-        if id(call.operation) in heads and id(call.operation) not in found:
-            found.add(id(call.operation))
-            waiting += call.inputs
-    return found
 
 
 def _reasons(graph: Graph) -> str:

@@ -14,6 +14,7 @@ from mtlkeras.layers.grouped import GroupedConv2D
 from mtlkeras.layers.hmm import HMM
 from mtlkeras.layers.layer_mixture import LayerMixture
 from mtlkeras.layers.local_response import LocalResponseNormalization
+from mtlkeras.layers.low_rank_cells import LowRankGRUCell, LowRankLSTMCell
 from mtlkeras.layers.mixture import Mixture
 from mtlkeras.layers.ordinal_classes import OrdinalClasses, OrdinalMarginals
 from mtlkeras.layers.orthogonality import Orthogonality
@@ -57,6 +58,8 @@ __all__ = [
     "LastState",
     "LayerMixture",
     "LocalResponseNormalization",
+    "LowRankGRUCell",
+    "LowRankLSTMCell",
     "LowRankUpdate",
     "MaskedMax",
     "MaskSteps",

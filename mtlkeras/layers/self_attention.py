@@ -20,12 +20,15 @@ class SelfAttention(keras.layers.Layer):
     then steps keep their lengths, by which they can differ in how much they say.
 
     Args:
-        heads: Number of heads; a divisor of the number of features.
+        heads: Number of heads; a divisor of the number of features, unless `head_width` is given.
         dropout: Rate of dropout of the attention weights and of what is added.
         kernel_regularizer: Regulariser of the kernels of the projections.
         kernel_initializer: Their initialiser.
         epsilon: What is added to the variance by the normalisation.
         normalize_first: Whether what goes into the attention is normalised, and not the sum.
+        quantized: How the kernels of the projections are kept, such as `"int8"`; `quantize` sets it.
+        head_width: Features of each head; features over heads by default. It is written down where heads were
+            removed (`mtlkeras.compress`).
 
     Input: `(batch, time, features)`, and as `mask` bool `(batch, time)`. Output: as the input.
 
@@ -47,11 +50,13 @@ class SelfAttention(keras.layers.Layer):
         kernel_initializer: Initializer = "glorot_uniform",
         epsilon: float = 1e-3,
         normalize_first: bool = False,
+        quantized: str | None = None,
+        head_width: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.heads, self.dropout, self.epsilon = heads, dropout, epsilon
-        self.normalize_first = normalize_first
+        self.normalize_first, self.quantized, self.head_width = normalize_first, quantized, head_width
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
         self.supports_masking = True
@@ -61,14 +66,14 @@ class SelfAttention(keras.layers.Layer):
 
     def build(self, input_shape: Shape) -> None:
         features: Any = input_shape[-1]  # A known size, as of every layer with weights.
-        if features % self.heads:
+        if self.head_width is None and features % self.heads:
             raise ValueError(
                 f"SelfAttention: the number of features must be a multiple of heads; "
                 f"received {features} and {self.heads}."
             )
         self.attention = keras.layers.MultiHeadAttention(
             self.heads,
-            features // self.heads,
+            self.head_width or features // self.heads,
             dropout=self.dropout,
             kernel_regularizer=self.kernel_regularizer,
             kernel_initializer=self.kernel_initializer,
@@ -81,6 +86,27 @@ class SelfAttention(keras.layers.Layer):
             epsilon=self.epsilon, dtype=self.dtype_policy, name="norm"
         )
         self.norm.build(input_shape)
+        if self.quantized:
+            self._quantize_projections(self.quantized)
+
+    @property
+    def projections(self) -> list[keras.layers.EinsumDense]:
+        """The layers that give queries, keys, values and outputs, of a layer that is built."""
+        inner = self.attention
+        return [inner.query_dense, inner.key_dense, inner.value_dense, inner.output_dense]
+
+    def quantize(self, mode: str, type_check: bool = True, config: Any = None) -> None:
+        """Quantizes the kernels of the projections, as `keras.layers.Layer.quantize` does.
+
+        Keras does that too when a whole model is quantized, but then it does not load again: the layers in
+        `keras.layers.MultiHeadAttention` are not in its config (Keras 3.15).
+        """
+        self._quantize_projections(mode, type_check=type_check, config=config)
+        self.quantized = mode
+
+    def _quantize_projections(self, mode: str, **arguments: Any) -> None:
+        for layer in self.projections:
+            layer.quantize(mode, **arguments)
 
     def call(self, inputs: Tensor, mask: Tensor | None = None, training: bool = False) -> Tensor:
         x = self._attending(inputs)
@@ -114,6 +140,8 @@ class SelfAttention(keras.layers.Layer):
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
             "epsilon": self.epsilon,
             "normalize_first": self.normalize_first,
+            "quantized": self.quantized,
+            "head_width": self.head_width,
         }
 
 

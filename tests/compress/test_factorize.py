@@ -84,6 +84,74 @@ def test_outputs_are_the_same_where_kernels_have_the_rank(name, tmp_path):
     np.testing.assert_array_equal(outputs(again, x)["kind"], outputs(smaller, x)["kind"])
 
 
+def of_a_recurrent_layer(layer):
+    x = keras.Input((None, 12))
+    states = layer(x, mask=keras.ops.any(x > -2.0, axis=-1))
+    model = mtlkeras.build_model(x, keras.Model(x, mtlkeras.layers.MaskedMax()(states)), HEADS)
+    for weight in layer.weights:
+        if weight.name == "bias":
+            weight.assign(RNG.normal(size=weight.shape))
+        else:
+            low = RNG.normal(size=(weight.shape[0], 2)) @ RNG.normal(size=(2, weight.shape[1])) / 5
+            weight.assign(low)
+    return model
+
+
+@pytest.mark.eager
+@pytest.mark.slow_on_jax
+@pytest.mark.parametrize(
+    "layer",
+    [
+        pytest.param(
+            lambda: keras.layers.LSTM(16, return_sequences=True, name="states", recurrent_regularizer="l2"),
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            lambda: keras.layers.GRU(16, return_sequences=True, name="states", activation="relu"),
+            marks=pytest.mark.slow,
+        ),
+        lambda: keras.layers.Bidirectional(keras.layers.LSTM(16, return_sequences=True), name="states"),
+    ],
+)
+def test_recurrent_kernels(layer, tmp_path):
+    model = of_a_recurrent_layer(layer())
+    model.compile("adam")
+    x = RNG.normal(size=(3, 5, 12)).astype("float32")
+    x[:, 3] = -3.0  # A step that is not there.
+    expected = outputs(model, x)
+    for given in ({"rank": 4}, {"energy": 1.0}):
+        smaller = factorize(model, **given, kernels=("kernel", "recurrent_kernel"))
+        for task, values in outputs(smaller, x).items():
+            np.testing.assert_allclose(
+                values, expected[task], atol=1e-4 * max(1, np.abs(expected[task]).max())
+            )
+    names = {weight.name for weight in smaller.trunk.get_layer("states").weights}
+    assert names == {"kernel", "recurrent_low", "recurrent_kernel", "bias"}
+    units = [w.shape for w in smaller.trunk.get_layer("states").weights if w.name == "recurrent_low"]
+    assert set(units) == {(16, 2)}
+    smaller.train_on_batch(x, {"kind": np.array([0, 1, -1]), "size": np.ones((3, 2))})
+    smaller.save(tmp_path / "low.keras")
+    again = mtlkeras.load_model(tmp_path / "low.keras")
+    np.testing.assert_allclose(outputs(again, x)["size"], outputs(smaller, x)["size"], atol=1e-6)
+
+
+@pytest.mark.eager
+def test_recurrent_kernel_alone_is_the_nearest_of_its_rank():
+    model = mtlkeras.build_model(
+        keras.Input((None,), dtype="int32"), LSTM(units=12, vocabulary_size=9), {"kind": Classification(4)}
+    )
+    smaller = factorize(model, rank=3, kernels="recurrent_kernel")
+    assert [layer.name for layer in smaller.trunk.layers] == [layer.name for layer in model.trunk.layers]
+    kernel = model.trunk.get_layer("lstm_1").cell.recurrent_kernel.numpy()
+    cell = smaller.trunk.get_layer("lstm_1").cell
+    left, values, right = np.linalg.svd(kernel, full_matrices=False)
+    np.testing.assert_allclose(
+        cell.recurrent_low.numpy() @ cell.recurrent_kernel.numpy(),
+        (left[:, :3] * values[:3]) @ right[:3],
+        atol=1e-5,
+    )
+
+
 @pytest.mark.eager
 def test_kernel_is_the_nearest_of_its_rank():
     model = mtlkeras.build_model((9,), MLP(depth=1, width=16), HEADS)
@@ -136,11 +204,30 @@ def test_factorised_model_trains_and_is_made_smaller_again():
         ({"layers": ("hiden_1",)}, "Did you mean 'hidden_1'"),
         ({"layers": ("hidden_1_relu",)}, "layer 'hidden_1_relu' .* cannot be factorised"),
         ({"layers": "hidden_1"}, "names in a tuple"),
+        ({"kernels": "recurent_kernel"}, "Did you mean 'recurrent_kernel'"),
+        ({"kernels": ()}, "kernels= names none"),
+        ({"kernels": ("recurrent_kernel",)}, "no layer would have fewer weights"),
+        ({"kernels": "recurrent_kernel", "layers": ("hidden_1",)}, "'hidden_1' .* has no recurrent kernel"),
     ],
 )
 def test_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         factorize(mtlkeras.build_model((9,), MLP(depth=1, width=16), HEADS), **arguments)
+
+
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        (lambda: keras.layers.SimpleRNN(4, name="rnn"), "is no LSTM or GRU but SimpleRNN"),
+        (lambda: keras.layers.LSTM(4, recurrent_dropout=0.1, name="rnn"), "has dropout within"),
+        (lambda: keras.layers.GRU(4, reset_after=False, name="rnn"), "resets before the kernel"),
+    ],
+)
+def test_recurrent_kernels_that_stay(layer, message):
+    x = keras.Input((5, 12))
+    model = mtlkeras.build_model(x, keras.Model(x, layer()(x)), HEADS)
+    with pytest.raises(ValueError, match=message):
+        factorize(model, rank=1, layers=("rnn",), kernels="recurrent_kernel")
 
 
 def test_models_of_other_tasks_are_not_compared():

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 import mtlkeras
-from mtlkeras.compress import flops_by_layer, prunable, prune_channels
+from mtlkeras.compress import factorize, flops_by_layer, prunable, prune_channels
 from mtlkeras.compress._graph import Graph
 from mtlkeras.compress._importance import taylor
 from mtlkeras.compress._selection import Size
 from mtlkeras.heads import Classification, Regression, Segmentation, Tagging
-from mtlkeras.trunks import DPCNN, LSTM, MLP, VGG, AlexNet, BiLSTM, CNNAttention, GoogLeNet, ResNet
+from mtlkeras.trunks import BERT, DPCNN, LSTM, MLP, VGG, AlexNet, BiLSTM, CNNAttention, GoogLeNet, ResNet
 
 HEADS = {"kind": Classification(4), "size": Regression(2)}
 RNG = np.random.default_rng(0)
@@ -67,6 +67,9 @@ def silenced(whole, pruned):
     count = 0
     there = {layer.name: layer for layer in pruned.trunk.layers}
     for layer in whole.trunk.layers:
+        if isinstance(layer, mtlkeras.layers.SelfAttention):
+            count += silence_heads(layer.attention, there[layer.name].attention)
+            continue
         parts = (
             len(layer.weights) // 2 if isinstance(layer, keras.layers.Bidirectional) else len(layer.weights)
         )
@@ -74,6 +77,15 @@ def silenced(whole, pruned):
             own = slice(start, start + parts)
             count += silence(layer.weights[own], there[layer.name].weights[own])
     return count
+
+
+def silence_heads(attention, left):
+    """Makes zero what the output reads of the heads that `left` has not; biases of queries tell them."""
+    there = left.query_dense.bias.numpy().tolist()
+    kept = np.array([row in there for row in attention.query_dense.bias.numpy().tolist()])
+    kernel = attention.output_dense.kernel
+    kernel.assign(kernel.numpy() * kept[:, None, None])
+    return int((~kept).sum())
 
 
 def silence(weights, left):
@@ -188,6 +200,41 @@ def test_functional_model_as_trunk():
     pruned = prune_channels(model, (x, labels_of(model)), flops=0.6)
     assert silenced(model, pruned) > 10
     assert_same(model, pruned, x)
+
+
+def time_by_weights(monkeypatch):
+    """Has a prediction take a microsecond for each weight, so that a search by time has one answer."""
+    monkeypatch.setattr(
+        "mtlkeras.compress.prune.latencies",
+        lambda models, x, rounds: [model.count_params() / 1000 for model in models],
+    )
+
+
+@pytest.mark.eager
+def test_target_in_milliseconds_is_met_by_the_largest_model_that_was_tried(monkeypatch):
+    time_by_weights(monkeypatch)
+    model = model_of(MLP(depth=2, width=64), HEADS, (5,))
+    x = inputs_of(model)
+    weights = model.count_params()
+    pruned = prune_channels(model, milliseconds=np.float32(0.6 * weights / 1000), x=x, importance="random")
+    assert 0.5 * weights < pruned.count_params() <= 0.6 * weights
+    pruned.train_on_batch(x, labels_of(model))
+    with pytest.raises(ValueError, match=r"milliseconds=0.001 cannot be met: 0\.\d+ can, with keep="):
+        prune_channels(model, milliseconds=0.001, x=x, importance="random")
+    with pytest.raises(
+        ValueError, match=r"milliseconds=90 needs no channels removed: the model takes 4\.\d+"
+    ):
+        prune_channels(model, milliseconds=90, x=x, importance="random")
+
+
+@pytest.mark.eager
+def test_milliseconds_of_sequences_of_any_length(monkeypatch):
+    time_by_weights(monkeypatch)
+    trunk = LSTM(units=8, vocabulary_size=9)
+    model = model_of(trunk, {"kind": Classification(4)}, keras.Input((None,), dtype="int32"))
+    x, before = inputs_of(model), model.count_params()
+    pruned = prune_channels(model, milliseconds=0.8 * before / 1000, x=x, importance="magnitude")
+    assert pruned.count_params() <= 0.8 * before
 
 
 def small():
@@ -343,6 +390,63 @@ def test_sharing_schemes(name):
     pruned.train_on_batch(x, labels_of(model))
 
 
+@pytest.mark.eager
+@pytest.mark.slow
+def test_heads_of_attention_go_one_by_one():
+    trunk = BERT(depth=2, width=24, heads=4, intermediate=20, vocabulary_size=9, max_length=12)
+    heads = {"kind": Classification(4), "tags": Tagging(("a", "b", "c"))}
+    model = model_of(trunk, heads, keras.Input((None,), dtype="int32"))
+    x = inputs_of(model)
+    assert prunable(model)["block_1_attention"] == 4
+    pruned = prune_channels(model, (x, labels_of(model)), weights=0.7, keep=("heads", "block_2_hidden"))
+    left = [pruned.trunk.get_layer(f"block_{number}_attention") for number in (1, 2)]
+    assert sum(layer.heads for layer in left) < 8 and all(layer.attention.key_dim == 6 for layer in left)
+    assert silenced(model, pruned) > 5
+    assert_same(model, pruned, x)
+    again = prune_channels(pruned, weights=0.9, importance="magnitude")
+    again.train_on_batch(x, labels_of(model))
+    assert again.count_params() <= 0.9 * pruned.count_params()
+
+
+@pytest.mark.eager
+def test_heads_of_attention_in_a_model_of_ones_own():
+    x = keras.Input((5, 6))
+    attended = keras.layers.MultiHeadAttention(3, 4, output_shape=8, name="attention")(x, x)
+    model = model_of(keras.Model(x, keras.layers.Flatten()(attended)), HEADS, (5, 6))
+    x = inputs_of(model)
+    pruned = prune_channels(model, (x, labels_of(model)), weights=0.9)
+    layer, less = (m.trunk.get_layer("attention") for m in (model, pruned))
+    assert less.num_heads < 3 and less.value_dense.kernel.shape == (6, less.num_heads, 4)
+    kept = np.isin(layer.key_dense.kernel.numpy()[0, :, 0], less.key_dense.kernel.numpy()[0, :, 0])
+    layer.output_dense.kernel.assign(layer.output_dense.kernel.numpy() * kept[:, None, None])
+    assert_same(model, pruned, x)
+
+
+@pytest.mark.eager
+@pytest.mark.slow
+@pytest.mark.parametrize("both", [False, True])
+def test_units_of_recurrent_kernels_of_low_rank(both):
+    x = keras.Input((5, 6))
+    layer = keras.layers.GRU(12, name="gru", bias_initializer="glorot_normal")
+    layer = keras.layers.Bidirectional(layer, name="gru") if both else layer
+    model = model_of(keras.Model(x, layer(x)), HEADS, (5, 6))
+    model = factorize(model, rank=2, kernels="recurrent_kernel")
+    x = inputs_of(model)
+    pruned = prune_channels(model, (x, labels_of(model)), weights=0.7)
+    whole, less = (m.trunk.get_layer("gru").weights for m in (model, pruned))
+    found = {}
+    for one, other in zip(whole, less, strict=True):
+        if one.name == "recurrent_low":
+            kept = np.isin(one.numpy()[:, 0], other.numpy()[:, 0])
+            found[len(found)] = kept
+            one.assign(one.numpy() * kept[:, None])
+    assert not all(kept.all() for kept in found.values())
+    for task in HEADS:
+        kernel = model.get_layer(f"{task}_logits").kernel
+        kernel.assign(kernel.numpy() * np.concatenate(list(found.values()))[:, None])
+    assert_same(model, pruned, x)
+
+
 def test_names_and_numbers_of_what_can_go():
     model = model_of(
         CNNAttention(width=8, depth=1, vocabulary_size=9),
@@ -373,6 +477,13 @@ def test_flops_are_those_that_tensorflow_counts():
     [
         ({"flops": 0.5, "weights": 0.5}, "received both"),
         ({"flops": 1.5}, "between 0 and 1; received 1.5"),
+        ({"flops": "half"}, "between 0 and 1; received 'half'"),
+        ({"milliseconds": 2.0}, "milliseconds= and x= go together"),
+        ({"x": np.ones((1, 5))}, "milliseconds= and x= go together"),
+        ({"milliseconds": 1, "x": np.ones((2, 4))}, r"shapes like \(None, 5\); received \(2, 4\)"),
+        ({"milliseconds": 1, "x": np.ones((0, 5))}, r"received \(0, 5\)"),
+        ({"milliseconds": 1, "x": [np.ones((1, 5))] * 2}, r"received \(1, 5\), \(1, 5\)"),
+        ({"milliseconds": -1, "x": np.ones((1, 5))}, "milliseconds must be above 0; received -1"),
         ({"importance": "tailor"}, "Did you mean 'taylor'"),
         ({"keep": ("hiden_1",)}, "Did you mean 'hidden_1'"),
         ({"keep": "heads"}, r"such as \('heads',\)"),
