@@ -33,7 +33,7 @@ def source():
 def test_a_trunk_that_knows_the_task_needs_few_labels(source, tmp_path):
     before = [np.array(v) for v in source.trunk.get_weights()]
     train, test = data(60, 1), data(400, 2)
-    found = few_labels(source, HELD_OUT, train, test, (30, None), ("frozen",), steps=20, learning_rate=0.1)
+    found = few_labels(source, HELD_OUT, train, test, (30, None), ("frozen",), steps=16, learning_rate=0.2)
     assert found.ways == ("frozen", "scratch")
     assert (found.metric, found.direction) == ("accuracy", "up")
     means = {way: {n: np.mean(v) for n, v in found.scores(way).items()} for way in found.ways}
@@ -51,8 +51,9 @@ def test_a_trunk_that_knows_the_task_needs_few_labels(source, tmp_path):
 def test_several_sources_are_tried_and_a_seeded_run_repeats(source):
     alone = mtlkeras.build_model((12,), MLP(depth=1, width=4), {"first": Regression()})
     sources = {"together": source, "alone": alone}
-    arguments = (sources, Regression(), data(20, 1), data(20, 2), (4,))
-    one, other = (few_labels(*arguments, seeds=(0, 1), steps=1, batch_size=8) for _ in range(2))
+    held_out = (Regression(), data(20, 1), data(20, 2), (4,))
+    one = few_labels(sources, *held_out, seeds=(0, 1), steps=1, batch_size=8)
+    again = few_labels(source, *held_out, ("frozen",), seeds=(1,), steps=1, batch_size=8)
     assert one.ways == (
         "together, frozen",
         "together, trained",
@@ -61,7 +62,8 @@ def test_several_sources_are_tried_and_a_seeded_run_repeats(source):
         "scratch",
     )
     assert one.direction == "down"
-    assert one.frame() == other.frame()
+    assert again.scores("frozen")[4] == one.scores("together, frozen")[4][1:]
+    assert again.scores("scratch")[4] == one.scores("scratch")[4][1:]
     assert len(one.scores("scratch")[4]) == 2 and " ± " in one.table()
 
 
