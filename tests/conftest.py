@@ -70,20 +70,24 @@ def pytest_configure(config: pytest.Config) -> None:
         _set_up_jax()
 
 
-def _mark_slow_variants(config: pytest.Config, items: list[pytest.Item], backend: str) -> None:
-    """Marks the tests that slow_variants.txt lists; one that is not there any more is an error.
+def _mark_listed(config: pytest.Config, items: list[pytest.Item], file: str, complete: bool) -> None:
+    """Marks the tests that a file beside this one lists as slow; one that is not there any more is an error.
 
-    The names are those of TensorFlow, which has them all.
+    Args:
+        config: Of the run.
+        items: All tests.
+        file: The file's name.
+        complete: Whether all of the names are known to this backend.
     """
-    lines = (ROOT / "tests" / "slow_variants.txt").read_text().splitlines()
+    lines = (ROOT / "tests" / file).read_text().splitlines()
     listed = {line for line in lines if line and not line.startswith("#")}
     by_id = {item.nodeid: item for item in items}
     for name in listed & by_id.keys():
         by_id[name].add_marker("slow")
     files = {name.partition("::")[0] for name in by_id}
     gone = sorted(name for name in listed - by_id.keys() if name.partition("::")[0] in files)
-    if gone and backend == "tensorflow" and not any("::" in argument for argument in config.args):
-        raise pytest.UsageError(f"tests/slow_variants.txt lists what is no test: {', '.join(gone)}")
+    if gone and complete and not any("::" in argument for argument in config.args):
+        raise pytest.UsageError(f"tests/{file} lists what is no test: {', '.join(gone)}")
 
 
 @pytest.hookimpl(tryfirst=True)  # Before pytest looks at `-m`.
@@ -91,9 +95,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     import keras
 
     backend = keras.backend.backend()
-    _mark_slow_variants(config, items, backend)
+    # Of tests whose parameters differ by backend TensorFlow has them all.
+    _mark_listed(config, items, "slow_variants.txt", backend == "tensorflow")
     if backend == "tensorflow":
         return
+    _mark_listed(config, items, "slow_on_jax.txt", backend == "jax")
     for item in items:
         if "slow_on_jax" in item.keywords:
             item.add_marker("slow")

@@ -13,6 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@pytest.mark.slow  # A process of its own.
 @pytest.mark.tensorflow  # Once in a run of all tests, whatever their backend is.
 def test_batches_that_two_devices_do_not_divide():
     pytest.importorskip("jax")
