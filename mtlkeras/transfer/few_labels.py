@@ -162,7 +162,7 @@ def few_labels(
     trained.compile("adam")
     trained.fit(x, {"size": x.sum(1)}, verbose=0)
     held_out = (x[:64], (x[:64].sum(1) > 0).astype(int)), (x[64:], (x[64:].sum(1) > 0).astype(int))
-    found = mtlkeras.transfer.few_labels(trained, Classification(2), *held_out, counts=(10, None), steps=4)
+    found = mtlkeras.transfer.few_labels(trained, Classification(2), *held_out, counts=(10,), steps=4)
     print(found.table())
     ```
     """
