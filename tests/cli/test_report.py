@@ -64,7 +64,7 @@ def test_curves_have_a_panel_per_task_and_show_both_splits(tmp_path, monkeypatch
 
 def test_pictures_of_answers_show_input_truth_and_answer(tmp_path, monkeypatch):
     figure = pytest.importorskip("matplotlib.figure")
-    from mtlkeras._app.report.answers import draw_answers
+    from mtlkeras._app.report.answers import batch_with_labels, draw_answers
 
     drawn = []
     monkeypatch.setattr(figure.Figure, "savefig", lambda self, path, **_: drawn.append(self))
@@ -95,6 +95,10 @@ def test_pictures_of_answers_show_input_truth_and_answer(tmp_path, monkeypatch):
     )  # The second picture, without labels, is left out.
     np.testing.assert_allclose(drawn[0].axes[7].images[0].get_array(), x[2, ..., 0], atol=1e-6)
     assert draw_answers(tmp_path / "x.png", model, x, {"kind": y["kind"]}) is None
+    bare = {**y, "leaf": np.full_like(leaf, -1), "marks": np.full_like(leaf, -1)}
+    assert batch_with_labels(model, [(x, bare), (x, y)])[1] is y, "the first that has a mask"
+    assert batch_with_labels(model, [(x, bare), (x, bare.copy())])[1] is bare
+    assert batch_with_labels(model, []) is None
 
 
 def test_picture_of_a_model_names_inputs_trunk_and_heads(tmp_path, monkeypatch):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ from mtlkeras._model.label_arrays import label_array
 from mtlkeras.heads._dense import DenseHead
 
 _ROWS = 4
+_BATCHES = 50
 _CHANNELS = 3
 
 
@@ -45,6 +47,23 @@ def draw_answers(path: Path, model: Any, x: Any, y: Mapping[str, Any]) -> str | 
     pictures, panels = found
     draw_panels(path, pictures, panels)
     return _described(len(pictures), panels)
+
+
+def batch_with_labels(model: Any, batches: Iterable[Any]) -> Any:
+    """Returns the first of some batches in which a pixel has a label, or simply the first; `None` for none.
+
+    Where few pictures have masks the first batch may be without.
+    """
+    first = None
+    for batch in itertools.islice(batches, _BATCHES):
+        first = batch if first is None else first
+        y = batch[1]
+        heads = [(t, head) for t, head in model.heads.items() if isinstance(head, DenseHead) and t in y]
+        if not heads:
+            break
+        if any(np.isfinite(_with_gaps(label_array(t, head, np.asarray(y[t])))).any() for t, head in heads):
+            return batch
+    return first
 
 
 def answer_panels(model: Any, x: Any, y: Mapping[str, Any]) -> tuple[np.ndarray, list[Panel]] | None:

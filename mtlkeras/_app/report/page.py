@@ -45,7 +45,7 @@ def _draw_all(
     """Draws what the installed packages allow; returns the files' titles by name."""
     if importlib.util.find_spec("matplotlib") is None:
         return {}
-    from mtlkeras._app.report.answers import draw_answers
+    from mtlkeras._app.report.answers import batch_with_labels, draw_answers
     from mtlkeras._app.report.curves import draw_curves
     from mtlkeras._app.report.diagram import draw_model
     from mtlkeras._app.report.gates import draw_gates
@@ -53,7 +53,7 @@ def _draw_all(
     draw_model(folder / "model.png", model)
     draw_curves(folder / "curves.png", history, list(model.heads), config.get("best_epoch"))
     pictures = {"curves.png": "Training curves", "model.png": "Model"}
-    batch = next(iter(data), None)
+    batch = batch_with_labels(model, data)
     if batch is not None and draw_gates(folder / "gates.png", model, batch[0]):
         pictures["gates.png"] = "Mean weights of the gates on a batch of the validation split"
     answers = None if batch is None else draw_answers(folder / "answers.png", model, *batch[:2])
