@@ -204,8 +204,8 @@ def test_two_replicas_train_as_one_device(decoder, trunk, size):
     (losses, weights), (others, other_weights) = found
     for name, values in losses.items():
         np.testing.assert_allclose(values, others[name], rtol=1e-4, err_msg=name)
-    for one, two in zip(weights, other_weights, strict=True):
-        np.testing.assert_allclose(one, two, atol=1e-5)
+    for one, two in zip(weights, other_weights, strict=True):  # Sums over ten thousand pixels round.
+        np.testing.assert_allclose(one, two, rtol=1e-5, atol=3e-5)
 
 
 @pytest.mark.slow_on_jax
