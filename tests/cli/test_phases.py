@@ -78,3 +78,9 @@ def test_phases_that_do_not_fit(in_tmp, capsys, words, text, message):
 def test_a_search_does_not_train_in_phases(recipe, capsys):
     assert main(["tune", str(recipe)]) != 0
     assert "has PHASES, which a search does not train in" in capsys.readouterr().err
+
+
+def test_gradients_are_not_watched_in_phases(recipe, in_tmp, capsys):
+    assert main(["train", str(recipe), "--watch-gradients"]) == 2
+    assert "recipe 'tiny' trains in phases" in capsys.readouterr().err
+    assert not (in_tmp / "runs").exists()

@@ -265,3 +265,9 @@ def test_gradients_are_watched_if_asked(tiny, in_tmp):
     shares = np.array([history["side_gradient_share"], history["far_gradient_share"]])
     np.testing.assert_allclose(shares.sum(axis=0), 1.0, rtol=1e-6)
     assert len(history["side_far_cosine"]) == 2 and np.abs(history["side_far_cosine"]).max() <= 1 + 1e-6
+
+
+def test_gradients_that_nothing_shares_are_refused_before_a_folder_is_made(tiny, in_tmp, capsys):
+    assert main(["train", str(tiny), "--tasks", "side", "--watch-gradients"]) == 2
+    assert "share no trainable layer" in capsys.readouterr().err
+    assert not (in_tmp / "runs").exists()

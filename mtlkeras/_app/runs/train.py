@@ -26,6 +26,7 @@ from mtlkeras._app.runs.keep import Clock, KeepRun
 from mtlkeras._app.runs.options import TrainOptions, writes_files
 from mtlkeras._files import part_of
 from mtlkeras.analysis import GradientCosines
+from mtlkeras.analysis.gradients import shared_parts
 from mtlkeras.data.keep_tasks import of_model
 from mtlkeras.training import Backup, StopOnNonFinite, measure_steps, strategy
 from mtlkeras.training.fast import use_steps
@@ -64,6 +65,11 @@ def prepare(recipe: Recipe, options: TrainOptions) -> Job:
     devices = strategy(options.strategy) if options.strategy else None
     seed = recipe.constant("SEED") if options.seed is None else options.seed
     own = phases.phases_of(recipe, options.epochs)
+    if own and options.watch_gradients:
+        raise ValueError(
+            f"--watch-gradients: recipe '{recipe.name}' trains in phases, and in some of them what tasks "
+            "share may be frozen and have no gradients. Leave it out."
+        )
     epochs = options.epochs or recipe.constant("EPOCHS")
     batch_size = options.batch_size or recipe.constant("BATCH_SIZE")
     keras.utils.set_random_seed(seed)
@@ -81,6 +87,8 @@ def prepare(recipe: Recipe, options: TrainOptions) -> Job:
     with devices.scope() if devices else contextlib.nullcontext():
         model = recipe.build(hp, options.tasks)
     hp.check()
+    if options.watch_gradients:
+        shared_parts(model)  # A model of which nothing is shared is refused before a folder is made.
     data = {split: of_model(dataset, model) for split, dataset in data.items()}
     model.skip_non_finite = options.on_nan == "skip"
     if options.jit is not None:
