@@ -168,7 +168,7 @@ def few_labels(
     """
     named = dict(sources) if isinstance(sources, Mapping) else {"": sources}
     _check(named, head, ways, seeds, (steps, batch_size))
-    (x, y), judged = (_arrays(data, name) for data, name in ((train, "train"), (test, "test")))
+    (x, y), judged = (_arrays(data, name, head) for data, name in ((train, "train"), (test, "test")))
     sizes = _sizes(counts, len(_known(head, y)))
     trials = [(source, way) for source in named for way in dict.fromkeys(ways)]
     trials.append((next(iter(named)), SCRATCH))
@@ -205,11 +205,12 @@ def _check(named: Any, head: Any, ways: Any, seeds: Any, numbers: tuple[int, int
             raise ValueError(f"few_labels: {name} must be at least 1; received {number}.")
 
 
-def _arrays(data: Any, name: str) -> tuple[Any, np.ndarray]:
+def _arrays(data: Any, name: str, head: Head) -> tuple[Any, np.ndarray]:
     """Returns inputs and labels as arrays.
 
     Raises:
-        ValueError: If they are no pair, or the labels are those of several tasks or of another length.
+        ValueError: If they are no pair, or the labels are those of several tasks, of another length, no
+            numbers, or all missing.
     """
     if not isinstance(data, (tuple, list)) or len(data) != 2:
         raise ValueError(
@@ -221,10 +222,16 @@ def _arrays(data: Any, name: str) -> tuple[Any, np.ndarray]:
         if len(y) != 1:
             raise ValueError(f"few_labels: {name} must have the labels of one task; received {list(y)}.")
         (y,) = y.values()
+    if all(np.ndim(leaf) == 0 for leaf in keras.tree.flatten(x)):
+        x = np.asarray(x)  # Lists of numbers are rows, and not a structure.
     x, y = keras.tree.map_structure(np.asarray, x), np.asarray(y)
+    if y.dtype.kind not in "biuf":
+        raise ValueError(f"few_labels: the labels of {name} must be numbers, classes as their index.")
     for values in keras.tree.flatten(x):
         if len(values) != len(y):
             raise ValueError(f"few_labels: {name} has {len(values)} inputs and {len(y)} labels.")
+    if not len(_known(head, y)):
+        raise ValueError(f"few_labels: no example of {name} has a label.")
     return x, y
 
 

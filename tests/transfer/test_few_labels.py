@@ -94,6 +94,10 @@ def test_fewer_labels_are_among_more_and_classes_take_turns():
         ({"head": "class"}, "expected a head"),
         ({"train": np.zeros((3, 12))}, "train must be \\(x, y\\) in arrays"),
         ({"test": (np.zeros((3, 12)), np.zeros(4))}, "test has 3 inputs and 4 labels"),
+        ({"test": (np.zeros((3, 12)), np.full(3, -1))}, "no example of test has a label"),
+        ({"train": (np.zeros((0, 12)), np.zeros(0, int))}, "no example of train has a label"),
+        ({"train": (np.zeros((2, 12)), np.array(["a", "b"]))}, "labels of train must be numbers"),
+        ({"train": (np.zeros((2, 12)).tolist(), [0, 1, 1])}, "train has 2 inputs and 3 labels"),
         ({"train": (np.zeros((3, 12)), {"a": np.zeros(3), "b": np.zeros(3)})}, "labels of one task"),
     ],
 )
