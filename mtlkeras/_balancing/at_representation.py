@@ -9,10 +9,11 @@ from typing import Any
 from keras import ops
 
 from mtlkeras._backends import matmul, sum_over_replicas
+from mtlkeras._balancing import watching
 from mtlkeras._balancing.balancing import Balancing
 from mtlkeras._balancing.watched_fork import Cut, WatchedFork
 from mtlkeras.balancers._guard import is_sound, solved
-from mtlkeras.balancers.base import GramBalancer
+from mtlkeras.balancers.base import GramBalancer, Problem
 from mtlkeras.heads.base import Head
 
 
@@ -37,7 +38,7 @@ class GradientBalancing(Balancing):
             if every > 1:
                 # A task that had no labels when the others were weighed keeps the weight it had.
                 weights = ops.where(present > 0, weights, memory["weights"])
-            return {**changes, "weights": weights}
+            return {**changes, **self._seen(problem, sound), "weights": weights}
 
         if every == 1:
             changes = weigh()
@@ -46,6 +47,13 @@ class GradientBalancing(Balancing):
         counted = {**after, "step": (memory["step"] + 1.0) % every}
         kept = {name: ops.where(sound, value, memory[name]) for name, value in counted.items()}
         return after["weights"] * present, self.updates(kept)
+
+    def _seen(self, problem: Problem, sound: Any) -> dict[str, Any]:
+        """Returns what is counted of the step's gradients, of a step that is not finite nothing."""
+        if not self.watches:
+            return {}
+        counted = watching.seen(problem.memory, problem.gram, problem.present)
+        return {name: ops.where(sound, value, problem.memory[name]) for name, value in counted.items()}
 
     def kept(self, present: Any) -> tuple[Any, list[tuple[Any, Any]]]:
         """Returns the weights of the steps before, and pairs of a variable and its new value."""

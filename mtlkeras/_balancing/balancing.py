@@ -13,6 +13,7 @@ import numpy as np
 from keras import ops
 
 from mtlkeras._backends import replica_count, sum_over_replicas
+from mtlkeras._balancing import watching
 from mtlkeras.balancers.base import LossBalancer, Problem
 from mtlkeras.heads.base import Head
 
@@ -47,6 +48,10 @@ class Balancing(keras.layers.Layer):
         specs = [*heads.values()]
         start = {"weights": np.ones(len(specs), "float32"), "step": np.zeros((), "float32")}
         start.update(balancer.memory(specs))
+        self.watches = getattr(balancer, "watch", False)
+        """Whether it is logged how the tasks' gradients agree."""
+        if self.watches:
+            start.update(watching.start(len(specs)))
         self.state = {
             name: self.add_weight(
                 shape=value.shape,
@@ -241,6 +246,19 @@ def _sound(problem: Problem) -> tuple[Problem, Any]:
     """Returns a problem with ones for losses that are not finite, and whether all are."""
     finite = ops.isfinite(problem.losses)
     return problem._replace(losses=ops.where(finite, problem.losses, 1.0)), ops.all(finite)
+
+
+class WatchedGradients(keras.callbacks.Callback):
+    """Logs for each epoch how the tasks' gradients agreed in its steps."""
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        balancing = self.model.balancing
+        for variable, value in balancing.updates(watching.start(len(balancing.tasks))):
+            variable.assign(value)
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        if logs is not None:
+            logs.update(watching.logs(self.model.balancing.memory(), self.model.balancing.tasks))
 
 
 class EpochStart(keras.callbacks.Callback):

@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from mtlkeras._balancing.balancing import EpochStart
+from mtlkeras._balancing.balancing import EpochStart, WatchedGradients
 from mtlkeras._types import Logs
 
 
@@ -54,7 +54,10 @@ def fit_callbacks(model: Any, x: Any, steps_per_epoch: int | None) -> tuple[list
             f"fit: the data are a mix, which says itself how long an epoch is; in place of "
             f"steps_per_epoch={steps_per_epoch} write mtlkeras.data.mix(..., stop={steps_per_epoch})."
         )
-    return [MixtureEpochs(mixtures)] if mixtures else [], after
+    before: list[Any] = [MixtureEpochs(mixtures)] if mixtures else []
+    if model.balancing is not None and model.balancing.watches:
+        before.append(WatchedGradients())
+    return before, after
 
 
 def _mixtures(x: Any) -> list[Any]:

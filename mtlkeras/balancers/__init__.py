@@ -43,6 +43,7 @@ from mtlkeras.balancers.stch import STCH
 from mtlkeras.balancers.uncertainty import Uncertainty
 from mtlkeras.balancers.upgrad import UPGrad
 from mtlkeras.balancers.uw_so import UWSO
+from mtlkeras.balancers.watch_gradients import WatchGradients
 
 __all__ = [
     "AlignedMTL",
@@ -85,5 +86,6 @@ __all__ = [
     "UPGrad",
     "UWSO",
     "Uncertainty",
+    "WatchGradients",
     "Weighed",
 ]

@@ -169,6 +169,8 @@ class GradientBalancer(Balancer):
         one_task_each: With `at="parameters"` on TensorFlow: every example has labels of one task
             at most, as where data sets are mixed. Each batch is then taken apart by task, so
             that the gradients of K tasks take one pass.
+        watch: Whether `fit` logs the means over an epoch's steps of `<task>_<task>_cosine`, and of
+            `<task>_gradient_share`, the task's part in the sum of the gradients' norms.
     """
 
     at: str = "representation"
@@ -176,6 +178,7 @@ class GradientBalancer(Balancer):
     every: int = 1
     gram_fraction: float = 1.0
     one_task_each: bool = False
+    watch: bool = False
 
     def validate(self) -> None:
         name = type(self).__name__
@@ -185,6 +188,8 @@ class GradientBalancer(Balancer):
             raise ValueError(f"{name}: layers= needs at='parameters'; received at='{self.at}'.")
         if self.layers is not None and not self.layers:
             raise ValueError(f"{name}: layers= names no layer.")
+        if not isinstance(self.watch, bool):
+            raise ValueError(f"{name}: watch must be True or False; received {self.watch!r}.")
         if not isinstance(self.every, int) or self.every < 1:
             raise ValueError(f"{name}: every must be a whole number above zero; received {self.every!r}.")
         whole = self.at == "parameters" and self.layers is None and self.gram_fraction == 1
@@ -323,6 +328,11 @@ def _check_whole(balancer: GradientBalancer) -> None:
         raise ValueError(
             f"{type(balancer).__name__} needs all shared parameters' gradients in every step: "
             "at='parameters', without layers=, every= and gram_fraction=."
+        )
+    if balancer.watch:
+        raise ValueError(
+            f"{type(balancer).__name__} does not look at inner products of whole batches' gradients: no "
+            "watch=True. Pass mtlkeras.analysis.GradientCosines to fit."
         )
 
 
