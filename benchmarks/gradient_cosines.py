@@ -2,10 +2,10 @@
 
     python benchmarks/gradient_cosines.py [--recipe adult] [--every 50 100] [--steps 200] [--rounds 15]
 
-Processor time of the recipe's training steps, in turns with those of the same model without: with the balancer
-`WatchGradients`, which sees the gradients of the representation in every step, and with the callback
-`GradientCosines`, which looks at the gradients of all shared layers on one batch, each so many steps. Shown is
-the median of the ratios, beside that of two models without.
+Processor time of the recipe's training steps, in turns with those of the same model without: with the
+balancer `WatchGradients`, which sees the gradients of the representation in every step, and with the callback
+`GradientCosines`, which looks at the gradients of all shared layers on one batch, each so many steps. Shown
+is the median of the ratios, beside that of two models without.
 """
 
 from __future__ import annotations

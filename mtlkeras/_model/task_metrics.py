@@ -275,6 +275,11 @@ class TaskMetrics(CompileMetrics):
         if self.skipped is None:
             self.skipped = self.add_variable((), initializer="zeros", dtype="float32", name="skipped_steps")
 
+    def names_of(self, task: str) -> list[str]:
+        """Returns the names in the logs of a task's loss and metrics."""
+        own = [entry.name for objective, entry in self._entries if objective.task == task]
+        return [f"{task}_{name}" for name in ("loss", *own)]
+
     @property
     def loss_sums(self) -> Any:
         """The variable that every step's losses go into."""

@@ -14,6 +14,7 @@ from mtlkeras.analysis.gradients import TaskGradients, gradient_cosines
 from mtlkeras.analysis.group_tasks import TaskGroups, group_tasks
 from mtlkeras.analysis.h_score import h_score
 from mtlkeras.analysis.integrated_gradients import integrated_gradients
+from mtlkeras.analysis.jackknife import jackknife_scores
 from mtlkeras.analysis.label_association import LabelAssociation, label_association
 from mtlkeras.analysis.logme import logme
 from mtlkeras.analysis.occlusion import occlusion
@@ -57,6 +58,7 @@ __all__ = [
     "group_tasks",
     "h_score",
     "integrated_gradients",
+    "jackknife_scores",
     "label_association",
     "logme",
     "occlusion",

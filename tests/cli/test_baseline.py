@@ -39,9 +39,11 @@ def test_a_comparison_that_breaks_off_goes_on_and_tells_what_helps(tiny, in_tmp,
     logs = {n: json.loads((folder / n / "metrics.json").read_text()) for n in ("together-3", "side-alone-3")}
     together, alone = (found["test"]["side_accuracy"] for found in logs.values())
     assert (side["together"], side["alone"]) == ([together], [alone])
-    with np.load(folder / "together-3/test_scores.npz") as scores:
-        assert scores["side"].mean() == pytest.approx(together) and len(scores["far"]) == 20
-    assert side["difference"]["mean"] == pytest.approx(together - alone)
+    with np.load(folder / "together-3/test_parts.npz") as parts:
+        assert parts["side_accuracy"].mean() == pytest.approx(together, abs=1e-5)
+        assert len(parts["far_loss"]) == 20
+    assert side["difference"]["mean"] == pytest.approx(together - alone, abs=1e-5)
+    assert far["difference"]["mean"] == pytest.approx(far["alone"][0] - far["together"][0], abs=1e-4)
     page = (folder / "baseline.md").read_text()
     assert "Δm of all tasks together" in page and "| side " in page
     assert "Worst off against its own model: " in page

@@ -29,7 +29,7 @@ def baseline_table(tasks: Sequence[Any]) -> Table:
                 _with_spread(one.together),
                 _with_spread(one.alone),
                 _with_spread(one.changes, 2, "+"),
-                f"{one.difference.p_value:.3f}",
+                "" if one.difference is None else f"{one.difference.p_value:.3f}",
             ]
         )
     return header, rows
@@ -59,14 +59,21 @@ def verdict(tasks: Sequence[Any]) -> list[str]:
 
 def _of_task(one: Any) -> str:
     found = one.difference
+    if found is None:
+        return f"{one.task}: {one.metric} cannot be taken apart by examples, so that there is no interval."
+    interval = f"{found.low:+.4f} to {found.high:+.4f}"
     if found.p_value >= _NOISE or found.mean == 0:
         return (
-            f"{one.task}: no difference between together and alone that {found.examples:,} examples can tell."
+            f"{one.task}: no difference between together and alone that the test split can tell ({interval})."
         )
     where = "better together" if found.mean > 0 else "better alone"
-    return (
-        f"{one.task}: {where}, by {abs(found.mean):.4f} an example ({found.low:+.4f} to {found.high:+.4f})."
-    )
+    return f"{one.task}: {where}, its {one.metric} by {abs(found.mean):.4f} ({interval})."
+
+
+HOW_IT_IS_TOLD = (
+    "The difference is that of the metric, above 0 where it is better together, with a bootstrap interval "
+    "over parts of the test split; p is how often signs drawn at random for the parts give as much."
+)
 
 
 def baseline_page(
@@ -92,9 +99,8 @@ def baseline_page(
         markdown(baseline_table(tasks)),
         "",
         f"Test split, seeds {', '.join(map(str, seeds))}; the epoch of each run is chosen on the validation",
-        "split. ± is the standard deviation over the seeds. An example's score is the share of right labels,",
-        "or minus the absolute error: the difference is its mean over the same examples, with a bootstrap",
-        "interval over them; p is how often signs drawn at random give as much.",
+        "split. ± is the standard deviation over the seeds.",
+        HOW_IT_IS_TOLD,
         "",
         "| | together | alone, all models |",
         "| --- | ---: | ---: |",

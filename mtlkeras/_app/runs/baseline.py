@@ -19,12 +19,15 @@ from mtlkeras._app.runs.options import TrainOptions
 from mtlkeras._app.runs.side_by_side import train_side_by_side
 from mtlkeras._app.runs.train import prepare, train
 from mtlkeras._errors import unknown_name
-from mtlkeras.analysis import PairedDifference, example_scores, paired_difference
+from mtlkeras.analysis import PairedDifference, jackknife_scores, paired_difference
 from mtlkeras.tuning import count_flops
 from mtlkeras.tuning._directions import log_directions
 
 TOGETHER = "together"
 """Name of the runs that have all tasks; no task's, which begin with the task's name and `-alone`."""
+
+_PARTS = 400
+"""About how many parts the test split is taken apart into: enough for an interval."""
 
 
 class Directed(NamedTuple):
@@ -44,8 +47,8 @@ class Compared:
         higher_is_better: Its direction.
         together: Its values by seed.
         alone: The same of the models of this task.
-        difference: Of the scores of single examples, the mean over the seeds; see
-            `mtlkeras.analysis.example_scores`.
+        difference: By how much the metric is better together, the mean over the seeds; over parts of the
+            test split, see `mtlkeras.analysis.jackknife_scores`. `None` where it cannot be taken apart.
         parameters: Number of weights of the model alone.
         flops: Its floating-point operations for one example, where the backend counts them.
         seconds: What its training took, by seed.
@@ -56,7 +59,7 @@ class Compared:
     higher_is_better: bool
     together: list[float]
     alone: list[float]
-    difference: PairedDifference
+    difference: PairedDifference | None
     parameters: int
     flops: int | None
     seconds: list[float]
@@ -210,19 +213,19 @@ def compare(
         seeds: The seeds.
     """
     together = [RunFolder(folder.file(f"{TOGETHER}-{seed}")) for seed in seeds]
-    whole = [_example_scores(recipe, run) for run in together]
+    whole = [_scores(recipe, run) for run in together]
     compared = []
     for task, directed in metrics.items():
         alone = [RunFolder(folder.file(f"{task}-alone-{seed}")) for seed in seeds]
-        single = [_example_scores(recipe, run)[task] for run in alone]
         name = f"{task}_{directed.metric}"
+        single = [_scores(recipe, run) for run in alone]
         compared.append(
             Compared(
                 task,
                 *directed,
                 together=[_test_value(run, name) for run in together],
                 alone=[_test_value(run, name) for run in alone],
-                difference=paired_difference(np.stack([scores[task] for scores in whole]), np.stack(single)),
+                difference=_difference(whole, single, name, directed.higher_is_better),
                 parameters=alone[0].config["parameters"],
                 flops=flops_of(alone[0]),
                 seconds=[run.config["seconds"] for run in alone],
@@ -247,16 +250,29 @@ def _test_value(run: RunFolder, name: str) -> float:
     return float(run.read_json("metrics.json")["test"][name])
 
 
-def _example_scores(recipe: Recipe, run: RunFolder) -> dict[str, np.ndarray]:
-    """Returns the scores of a run on the examples of the test split; they are kept in its folder."""
-    file = run.file("test_scores.npz")
+def _difference(
+    together: Sequence[Mapping[str, Any]], alone: Sequence[Mapping[str, Any]], name: str, up: bool
+) -> PairedDifference | None:
+    """Returns by how much a metric is better together, `None` where it cannot be taken apart."""
+    if not all(name in scores for scores in (*together, *alone)):
+        return None
+    one, other = (np.stack([scores[name] for scores in runs]) for runs in (together, alone))
+    return paired_difference(one, other) if up else paired_difference(other, one)
+
+
+def _scores(recipe: Recipe, run: RunFolder) -> dict[str, np.ndarray]:
+    """Returns what the parts of the test split add to a run's metrics; it is kept in its folder."""
+    file = run.file("test_parts.npz")
     if not file.exists():
         keras.utils.clear_session()
         config, model = run.config, run.model()
-        hp = HyperParameters(config["settings"])
-        data = recipe.data("test", config["batch_size"], config["data_dir"], model, hp)
-        part = file.with_name("test_scores.part.npz")
-        scores: Any = example_scores(model, data)
+        hp, size = HyperParameters(config["settings"]), config["batch_size"]
+        data = recipe.data("test", size, config["data_dir"], model, hp)
+        count = int(data.cardinality()) if hasattr(data, "cardinality") else -1
+        if count > 0:  # Where the data know how long they are.
+            data = recipe.data("test", max(1, count * size // _PARTS), config["data_dir"], model, hp)
+        part = file.with_name("test_parts.part.npz")
+        scores: Any = jackknife_scores(model, data)
         np.savez(part, **scores)
         part.replace(file)
     with np.load(file) as found:

@@ -92,7 +92,7 @@ def compared_in(folder: RunFolder) -> tuple[list[Compared], list[RunFolder]]:
             f"{folder.config['recipe']} --run-dir {folder}"
         )
     tasks = [
-        Compared(**{**one, "difference": PairedDifference(**one["difference"])})
+        Compared(**{**one, "difference": one["difference"] and PairedDifference(**one["difference"])})
         for one in folder.read_json("baseline.json")
     ]
     paths = sorted(folder.path.glob(f"{TOGETHER}-*"), key=lambda path: int(path.name.rpartition("-")[2]))

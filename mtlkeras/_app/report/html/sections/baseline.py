@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mtlkeras._app.report.baseline import baseline_table, verdict
+from mtlkeras._app.report.baseline import HOW_IT_IS_TOLD, baseline_table, verdict
 from mtlkeras._app.report.html.drawings import WIDTH
 from mtlkeras._app.report.html.markup import with_code
 from mtlkeras._app.report.html.parts import Markup, Numbers, Picture, Section
@@ -38,16 +38,12 @@ def baseline(tasks: Sequence[Any]) -> Section:
         Numbers("changes", changes, "Numbers by seed"),
     )
     cost = _cost(tasks)
-    note = (
-        "An example's score is the share of right labels, or minus the absolute error; p is how often signs "
-        "drawn at random give as large a mean difference over the same test examples."
-    )
     return Section(
         "Does sharing help?",
         [
             Markup(f'<ul class="verdict">{items}</ul>'),
             Numbers("baseline", table, "Together and alone, on the test split", is_open=True),
-            note,
+            HOW_IT_IS_TOLD,
             picture,
             Numbers("baseline-cost", cost, "What the models alone cost", is_open=True),
         ],
