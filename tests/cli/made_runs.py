@@ -124,13 +124,17 @@ def bare_run() -> RunEvidence:
 
 
 def search_run() -> RunEvidence:
-    """Returns a search of three trials, one of which failed."""
+    """Returns a search of four trials, one of which failed."""
     names = ("trial", "status", "values", "score", "metrics", "failure")
-    metrics = [{"val_size_mae": v, "parameters": 10.0 * v, "seconds": 1.0} for v in (2.0, 1.0)]
+    scores = ((1.0, 2.0), (0.5, 1.0), (0.9, 1.1))  # In training, and on the validation split.
+    metrics = [
+        {"size_mae": train, "val_size_mae": v, "parameters": 10.0 * v, "seconds": 1.0} for train, v in scores
+    ]
     rows = [
         ("0", "COMPLETED", {"width": 4}, 2.0, metrics[0], None),
         ("1", "COMPLETED", {"width": 8}, 1.0, metrics[1], None),
         ("2", "FAILED", {"width": 16}, None, {}, EVIL),
+        ("3", "COMPLETED", {"width": 6}, 1.1, metrics[2], None),
     ]
     trials = [SimpleNamespace(**dict(zip(names, row, strict=True))) for row in rows]
     config = {

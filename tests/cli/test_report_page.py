@@ -163,8 +163,13 @@ def test_what_is_not_known_is_left_out(tmp_path):
 def test_trials_of_a_search_are_shown(tmp_path):
     assert write_page(tmp_path / "s.html", "Search", [search_run()]) == []
     said = "".join(Tree((tmp_path / "s.html").read_text(encoding="utf-8")).texts)
-    assert "Of 3 trials 2 were completed" in said and "alert(" in said and "--set width=8" in said
-    assert [r["width"] for r in _rows(tmp_path / "s" / "trials.csv")] == ["4", "8"]
+    assert "Of 4 trials 3 were completed" in said and "alert(" in said and "--set width=8" in said
+    assert [r["width"] for r in _rows(tmp_path / "s" / "trials.csv")] == ["4", "8", "6"]
+    points = _rows(tmp_path / "s" / "regularisation.csv")
+    assert [float(r["gap"]) for r in points] == pytest.approx([1.0, 0.5, 0.2])
+    assert [float(r["score"]) for r in points] == [-2.0, -1.0, -1.1]
+    gaps, values = np.array([1.0, 0.5, 0.2]), np.array([-2.0, -1.0, -1.1])
+    assert f"size_mae {-np.polyfit(gaps, values, 1)[0]:+.2f}" in said
 
 
 def test_without_matplotlib_the_numbers_are_there(tmp_path, monkeypatch):
