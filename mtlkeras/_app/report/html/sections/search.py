@@ -81,8 +81,8 @@ def _regularisation(done: Sequence[Any], metrics: Mapping[str, str]) -> list[Par
         picture,
         "The gap is how much better the metric is in training than on the validation split, by the logs of "
         "the best epoch; in training dropout is at work, so that it can be below 0. A number of 1: the gap "
-        "closed and all of it was gained. 0: the model fitted less and nothing was gained. It tells something "
-        "where what was searched regularises.",
+        "closed and all of it was gained. 0: the model fitted less and nothing was gained. It tells "
+        "something where what was searched regularises.",
     ]
 
 
