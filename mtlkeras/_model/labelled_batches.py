@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import keras
@@ -29,7 +29,9 @@ def labelled_batches(
         if len(data) not in (2, 3):
             raise ValueError(f"{owner}: data must be (inputs, labels), perhaps with weights, or a data set.")
         x, y, sample_weight = model._checked_data("test", *data)
-        found = _slices(x, y, sample_weight, batch_size)
+        if isinstance(x, (list, tuple)) and len(keras.tree.flatten(model.input)) == 1:
+            x = np.asarray(x)
+        found = _slices(x, _as_arrays(y), _as_arrays(sample_weight), batch_size, owner)
     else:
         source, _, _ = model._checked_data("test", data)
         found = map(keras.utils.unpack_x_y_sample_weight, _finite(source))
@@ -49,9 +51,23 @@ def _finite(source: Any) -> Iterator[Any]:
         yield from source
 
 
-def _slices(x: Any, y: Any, sample_weight: Any, size: int | None) -> Iterator[tuple[Any, Any, Any]]:
+def _as_arrays(by_task: Any) -> Any:
+    """Returns labels or weights, lists by task as arrays."""
+    if not isinstance(by_task, Mapping):
+        return np.asarray(by_task) if isinstance(by_task, (list, tuple)) else by_task
+    return {
+        task: np.asarray(value) if isinstance(value, (list, tuple)) else value
+        for task, value in by_task.items()
+    }
+
+
+def _slices(
+    x: Any, y: Any, sample_weight: Any, size: int | None, owner: str
+) -> Iterator[tuple[Any, Any, Any]]:
     rows = len(keras.tree.flatten(x)[0])
-    size = size or max(rows, 1)
+    size = max(rows, 1) if size is None else size
+    if size < 1:
+        raise ValueError(f"{owner}: batch_size must be at least 1; received {size!r}.")
 
     def part(value: Any, start: int) -> Any:
         return None if value is None else np.asarray(value)[start : start + size]

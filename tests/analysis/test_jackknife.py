@@ -82,3 +82,14 @@ def test_bad_input_is_told():
     model.compile("sgd")
     with pytest.raises(ValueError, match="expected two batches or more; received 1"):
         jackknife_scores(model, (X[:1], {"far": X[:1, 0]}))
+
+
+def test_lists_are_examples_too():
+    model = model_of({"far": Regression(metrics=("mae",))})
+    y = X[:6, 0]
+    one, two = (
+        jackknife_scores(model, data) for data in ((X[:6], {"far": y}), (X[:6].tolist(), {"far": y.tolist()}))
+    )
+    np.testing.assert_allclose(one["far_mae"], two["far_mae"], atol=1e-5)
+    with pytest.raises(ValueError, match="batch_size must be at least 1; received 0"):
+        jackknife_scores(model, (X, {"far": X[:, 0]}), batch_size=0)
