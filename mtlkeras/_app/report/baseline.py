@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -29,7 +30,7 @@ def baseline_table(tasks: Sequence[Any]) -> Table:
                 _with_spread(one.together),
                 _with_spread(one.alone),
                 _with_spread(one.changes, 2, "+"),
-                "" if one.difference is None else f"{one.difference.p_value:.3f}",
+                _chance(one.difference),
             ]
         )
     return header, rows
@@ -44,17 +45,31 @@ def _delta_m(tasks: Sequence[Any]) -> list[float]:
     ]
 
 
+def _chance(found: Any) -> str:
+    if found is None:
+        return ""
+    return "< 0.001" if found.p_value < 0.001 else f"{found.p_value:.3f}"
+
+
 def verdict(tasks: Sequence[Any]) -> list[str]:
-    """Returns a sentence for each task, one for all, and one for the task that is worst off."""
-    sentences = [_of_task(one) for one in tasks]
+    """Returns a sentence for all tasks, one for each, and one for the task that is worst off."""
     changes = _delta_m(tasks)
     seeds = "one seed" if len(changes) == 1 else f"{len(changes)} seeds"
+    told = [one for one in tasks if _tells(one.difference)]
+    better = sum(one.difference.mean > 0 for one in told)
     worst = min(tasks, key=lambda one: statistics.mean(one.changes))
+    apart = f"{better} better together and {len(told) - better} better alone"
     return [
-        *sentences,
-        f"Δm of all tasks together: {_with_spread(changes, 2, '+')} % ({seeds}).",
+        f"Δm of all tasks together: {_with_spread(changes, 2, '+')} % ({seeds}); of {len(tasks)} tasks {apart}, "
+        "as far as the test split can tell.",
+        *map(_of_task, tasks),
         f"Worst off against its own model: {worst.task}, {_with_spread(worst.changes, 2, '+')} %.",
     ]
+
+
+def _tells(found: Any) -> bool:
+    """Returns whether a difference is more than chance."""
+    return found is not None and found.p_value < _NOISE and found.mean != 0
 
 
 def _of_task(one: Any) -> str:
@@ -62,7 +77,7 @@ def _of_task(one: Any) -> str:
     if found is None:
         return f"{one.task}: {one.metric} cannot be taken apart by examples, so that there is no interval."
     interval = f"{found.low:+.4f} to {found.high:+.4f}"
-    if found.p_value >= _NOISE or found.mean == 0:
+    if not _tells(found):
         return (
             f"{one.task}: no difference between together and alone that the test split can tell ({interval})."
         )
@@ -100,7 +115,7 @@ def baseline_page(
         "",
         f"Test split, seeds {', '.join(map(str, seeds))}; the epoch of each run is chosen on the validation",
         "split. ± is the standard deviation over the seeds.",
-        HOW_IT_IS_TOLD,
+        *textwrap.wrap(HOW_IT_IS_TOLD, 100),
         "",
         "| | together | alone, all models |",
         "| --- | ---: | ---: |",
