@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
+from mtlkeras._app.cli.quiet import without_retracing_notes
 from mtlkeras._app.recipe import Recipe, find_recipe
 from mtlkeras._app.report import print_table
 from mtlkeras._app.report.baseline import baseline_page, baseline_table, verdict
@@ -25,6 +26,7 @@ from mtlkeras._app.runs.options import TrainOptions
 
 def baseline(args: argparse.Namespace) -> None:
     """Trains the tasks together and each alone, and compares them."""
+    without_retracing_notes()
     say: Callable[[str], None] = (lambda text: None) if args.quiet else _say
     run = find_run(args.recipe) if is_run(Path(args.recipe)) else None
     recipe = run.recipe() if run else Recipe(find_recipe(args.recipe))

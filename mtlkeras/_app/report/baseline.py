@@ -60,8 +60,8 @@ def verdict(tasks: Sequence[Any]) -> list[str]:
     worst = min(tasks, key=lambda one: statistics.mean(one.changes))
     apart = f"{better} better together and {len(told) - better} better alone"
     return [
-        f"Δm of all tasks together: {_with_spread(changes, 2, '+')} % ({seeds}); of {len(tasks)} tasks {apart}, "
-        "as far as the test split can tell.",
+        f"Δm of all tasks together: {_with_spread(changes, 2, '+')} % ({seeds}); of {len(tasks)} tasks "
+        f"{apart}, as far as the test split can tell.",
         *map(_of_task, tasks),
         f"Worst off against its own model: {worst.task}, {_with_spread(worst.changes, 2, '+')} %.",
     ]
