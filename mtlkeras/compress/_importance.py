@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import keras
 import numpy as np
 
 from mtlkeras._backends import loss_gradients
+from mtlkeras._keras_private import all_layers
 from mtlkeras._model.labelled_batches import labelled_batches
 from mtlkeras.compress._call import MAKES, READS
 from mtlkeras.compress._graph import Graph
 
 KINDS = ("taylor", "magnitude", "random")
+_STEP, _LEAST_SCALE = 16.0, 2.0**-16
+"""In float16, how a scale of losses falls where gradients are not finite, and how far."""
 
 
 def taylor(graph: Graph, data: Any, batch_size: int) -> np.ndarray:
@@ -47,10 +51,14 @@ def taylor(graph: Graph, data: Any, batch_size: int) -> np.ndarray:
     weights = _weights(graph, READS)
     gradients = loss_gradients(model, list(weights.values()))
     total, count = np.zeros(len(graph.channels)), 0
+    scale, least = _scales(model)
     for batch in labelled_batches(model, data, "prune_channels", batch_size):
-        found = gradients(*batch)
+        found = gradients(*batch, scale)
+        while scale > least and not all(np.isfinite(gradient).all() for gradient in found):
+            scale /= _STEP
+            found = gradients(*batch, scale)
         products = {
-            key: gradient.astype("float64") * _value(weight)
+            key: gradient.astype("float64") / scale * _value(weight)
             for (key, weight), gradient in zip(weights.items(), found, strict=True)
         }
         total += np.square(_sums(graph, READS, products))
@@ -62,6 +70,13 @@ def taylor(graph: Graph, data: Any, batch_size: int) -> np.ndarray:
     if not total.any():
         raise ValueError("prune_channels: no loss of data= depends on any channel. Has it labels?")
     return total / count
+
+
+def _scales(model: Any) -> tuple[float, float]:
+    """Returns what losses are multiplied by at first, and at least where a type cannot hold gradients."""
+    first = float(keras.ops.convert_to_numpy(model.optimizer.scale_loss(np.float32(1.0))))
+    in_half = any(layer.compute_dtype == "float16" for layer in all_layers(model))
+    return first, min(first, _LEAST_SCALE) if in_half else first
 
 
 def magnitude(graph: Graph) -> np.ndarray:

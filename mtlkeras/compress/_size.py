@@ -41,7 +41,7 @@ def flops_by_layer(model: Any) -> dict[str, int]:
         The operations by the layer's name, `trunk/...` within the trunk.
 
     Raises:
-        ValueError: If the size of what a layer gives is not known.
+        ValueError: If the model is not functional, or the size of what a layer gives is not known.
 
     Example:
 
@@ -51,6 +51,11 @@ def flops_by_layer(model: Any) -> dict[str, int]:
     mtlkeras.compress.flops_by_layer(model)  # {'trunk/hidden_1': 64, 'y_logits': 16}
     ```
     """
+    if not has_graph(functional_within(model)):
+        raise ValueError(
+            f"flops_by_layer: expected a functional keras.Model; received {type(model).__name__}"
+            f"{', which has not been built' if isinstance(model, keras.Sequential) else ''}."
+        )
     found: Counter[str] = Counter()
     for name, kernel, times in products(model):
         found[name] += 2 * times * int(np.prod(kernel.shape))

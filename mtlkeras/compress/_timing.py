@@ -13,6 +13,10 @@ _SHARES = 16
 """Sizes between the whole model and the smallest one that a search tells apart."""
 
 
+_MORE = 3
+"""Shapes that an error shows beyond those that were expected."""
+
+
 def check_batch(model: Any, x: Any, owner: str) -> None:
     """Checks that arrays are a batch of a model's inputs.
 
@@ -22,17 +26,24 @@ def check_batch(model: Any, x: Any, owner: str) -> None:
     shapes = [np.shape(array) for array in keras.tree.flatten(x)]
     expected = [tuple(tensor.shape) for tensor in model.inputs]
     if len(shapes) != len(expected) or not all(map(_fits, shapes, expected)):
+        shown = ", ".join(map(str, shapes[: len(expected) + _MORE])) or "none"
+        more = f" and {len(shapes) - len(expected) - _MORE} more"
         raise ValueError(
             f"{owner}: x must be a batch of inputs as arrays, of shapes like "
-            f"{', '.join(map(str, expected))}; received {', '.join(map(str, shapes)) or 'none'}."
+            f"{', '.join(map(str, expected))}; received {shown}"
+            f"{more if len(shapes) > len(expected) + _MORE else ''}."
         )
 
 
 def _fits(shape: tuple[int, ...], expected: tuple[int | None, ...]) -> bool:
     if not shape or not shape[0]:
         return False
-    if len(shape) != len(expected):  # Keras adds and drops a last axis of one.
-        return abs(len(shape) - len(expected)) == 1
+    if len(shape) == len(expected) - 1 and expected[-1] == 1:  # Keras adds and drops a last axis of one.
+        shape = (*shape, 1)
+    if len(shape) == len(expected) + 1 and shape[-1] == 1:
+        shape = shape[:-1]
+    if len(shape) != len(expected):
+        return False
     return all(wanted in (None, size) for size, wanted in zip(shape[1:], expected[1:], strict=True))
 
 

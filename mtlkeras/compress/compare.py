@@ -5,13 +5,15 @@ from __future__ import annotations
 import dataclasses
 import os
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from mtlkeras._errors import unknown_name
 from mtlkeras._fields import whole_number
+from mtlkeras._model.labelled_batches import check_data
 from mtlkeras._model.model import MultiTaskModel
 from mtlkeras._types import Data
+from mtlkeras.compress._checks import check_model
 from mtlkeras.compress._size import flops_by_layer
 from mtlkeras.compress._timing import check_batch, latencies
 
@@ -83,12 +85,16 @@ def compare(
     ```
     """
     models = (before, after)
+    for model in models:
+        check_model(model, "compare")
     if set(before.output) != set(after.output):
         raise ValueError(
             f"compare: the models have other tasks: {', '.join(before.output)} and {', '.join(after.output)}."
         )
     whole_number("compare", "rounds", rounds)
-    check_batch(before, x, "compare")
+    for model in models:
+        check_batch(model, x, "compare")
+    _check_scores(models, data)
     rows: dict[str, Pair] = {"weights": _pair(model.count_params() for model in models)}
     try:
         rows["flops"] = _pair(sum(flops_by_layer(model).values()) for model in models)
@@ -112,12 +118,25 @@ def _file_size(model: Any) -> int:
         return os.path.getsize(path)
 
 
+def _check_scores(models: Iterable[Any], data: Any) -> None:
+    """Checks that both models have scores for data, before what takes its time."""
+    if data is None:
+        return
+    for model in models:
+        if not model.compiled:
+            raise ValueError(f"compare: the model '{model.name}' is not compiled, so data= has no scores.")
+    check_data(data, "compare")
+    if isinstance(data, Iterator):
+        raise ValueError(
+            "compare: each model reads data= from its start, which a generator has no more; give arrays or a "
+            "data set."
+        )
+
+
 def _scores(models: Iterable[Any], data: Any) -> dict[str, Pair]:
     arguments = dict(zip(("x", "y", "sample_weight"), data, strict=False)) if _is_pair(data) else {"x": data}
     logs = []
     for model in models:
-        if not model.compiled:
-            raise ValueError(f"compare: the model '{model.name}' is not compiled, so data= has no scores.")
         logs.append(model.evaluate(**arguments, verbose=0, return_dict=True))
     return {name: (logs[0][name], logs[1][name]) for name in logs[0] if name in logs[1]}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from mtlkeras._errors import unknown_name
 from mtlkeras._fields import frozen, whole_number
 from mtlkeras._keras_private import functional_within, has_graph
 from mtlkeras._model.model import MultiTaskModel
+from mtlkeras.compress._checks import check_model, check_weights, names_of
 from mtlkeras.compress._factors import Factors, factors_of
 from mtlkeras.compress._named import named_layers
 from mtlkeras.compress._rebuild import rebuilt
@@ -24,6 +26,7 @@ from mtlkeras.sharing._tied import Tied
 _CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
 INPUT, RECURRENT_KERNEL = "kernel", "recurrent_kernel"
 KERNELS = (INPUT, RECURRENT_KERNEL)
+_SHOWN = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,17 +88,17 @@ def factorize(
     # ['hidden_1_low', 'hidden_1', 'hidden_2_low', 'hidden_2']
     ```
     """
-    if not isinstance(model, MultiTaskModel):
-        raise ValueError(f"factorize: expected a MultiTaskModel; received {type(model).__name__}.")
+    check_model(model, "factorize")
     if rank is not None and energy is not None:
         raise ValueError("factorize: give rank= or energy=; received both.")
     energy = 0.9 if energy is None else frozen(energy)
-    if not isinstance(energy, (int, float)) or not 0 < energy <= 1:
+    if not isinstance(energy, (int, float)) or energy is True or not 0 < energy <= 1:
         raise ValueError(f"factorize: energy must be above 0, up to 1; received {energy!r}.")
     if rank is not None:
         whole_number("factorize", "rank", rank)
     kernels = _known(kernels)
     chosen = _chosen(model, layers, kernels)
+    check_weights([(layer.name, layer) for layer in chosen], "factorize")
     plans = {id(layer): _plan(layer, kernels, rank, float(energy)) for layer in chosen}
     _check_tied(model, rank)
     for layer in chosen:
@@ -110,7 +113,7 @@ def factorize(
 
 
 def _known(kernels: Any) -> tuple[str, ...]:
-    kernels = (kernels,) if isinstance(kernels, str) else tuple(kernels)
+    kernels = names_of(kernels, "kernels", "factorize", single=True)
     for name in kernels:
         if name not in KERNELS:
             raise unknown_name("kernel", name, KERNELS, "kernels= of factorize")
@@ -137,11 +140,15 @@ def _chosen(model: Any, names: Sequence[str] | None, kernels: tuple[str, ...]) -
     known = dict(named_layers(model))
     if names is None:
         every = {id(layer): layer for _, layer in named_layers(model) if id(layer) not in heads}
-        return [layer for layer in every.values() if _refusal(layer, kernels) is None]
-    if isinstance(names, str):
-        raise ValueError(
-            f"factorize: layers must be names in a tuple, such as ({names!r},); received {names!r}."
-        )
+        found = [layer for layer in every.values() if _refusal(layer, kernels) is None]
+        if not found:
+            raise ValueError(
+                f"factorize: no layer of the trunk can be factorised.{_refusals(every, kernels)}"
+            )
+        return found
+    names = names_of(names, "layers", "factorize")
+    if not names:
+        raise ValueError("factorize: layers= names none; leave it out for all of the trunk.")
     for name in names:
         if name not in known:
             raise unknown_name("layer", name, known, "layers= of factorize")
@@ -160,6 +167,17 @@ def _refusal(layer: Any, kernels: tuple[str, ...]) -> str | None:
     if getattr(layer, "quantization_mode", None) or getattr(layer, "lora_enabled", False):
         return "cannot be factorised: it is quantized or has a low-rank update"
     return None if INPUT in kernels else recurrent_refusal(layer)
+
+
+def _refusals(layers: dict[int, Any], kernels: tuple[str, ...]) -> str:
+    """Returns in words why layers with kernels cannot be factorised, of the first ones."""
+    found = [
+        f"'{layer.name}' ({type(layer).__name__}) {_refusal(layer, kernels)}"
+        for layer in layers.values()
+        if any("kernel" in weight.name for weight in getattr(layer, "weights", ()))
+    ]
+    more = f"; and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+    return f" {'; '.join(found[:_SHOWN]) or 'None has a kernel'}{more}."
 
 
 def _plan(layer: Any, kernels: tuple[str, ...], rank: int | None, energy: float) -> Plan:
@@ -232,13 +250,17 @@ def _insert(config: dict[str, Any], layer: Any, name: str, rank: int) -> None:
     before = keras.saving.serialize_keras_object(_low(layer, name, rank))
     before["name"] = name
     if "inbound_nodes" in entry:  # Not in a `Sequential`, where the order says it all.
-        before["inbound_nodes"] = [
-            {"args": (copy.deepcopy(node["args"][0]),), "kwargs": {}} for node in entry["inbound_nodes"]
-        ]
+        first = next(iter(inspect.signature(layer.call).parameters))
+        before["inbound_nodes"] = []
         for number, node in enumerate(entry["inbound_nodes"]):
-            tensor = copy.deepcopy(node["args"][0])
+            given = node["args"][0] if node["args"] else node["kwargs"][first]
+            before["inbound_nodes"].append({"args": (copy.deepcopy(given),), "kwargs": {}})
+            tensor = copy.deepcopy(given)
             tensor["config"]["keras_history"] = [name, number, 0]
-            node["args"] = (tensor, *node["args"][1:])
+            if node["args"]:
+                node["args"] = (tensor, *node["args"][1:])
+            else:
+                node["kwargs"] = {**node["kwargs"], first: tensor}
     if entry["config"].get("kernel_constraint"):
         entry["config"]["kernel_constraint"] = None
     if isinstance(layer, _CONVOLUTIONS):

@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 
 from mtlkeras._errors import unknown_name
-from mtlkeras._fields import whole_number
+from mtlkeras._fields import frozen, whole_number
 from mtlkeras._keras_private import functional_within
 from mtlkeras._model.model import MultiTaskModel
 from mtlkeras._types import Data
 from mtlkeras.compress._call import Kept
+from mtlkeras.compress._checks import check_model, check_weights, names_of
 from mtlkeras.compress._graph import Graph, kept_of
 from mtlkeras.compress._importance import KINDS, by_layer, magnitude, taylor
-from mtlkeras.compress._named import HEADS, layers_of
+from mtlkeras.compress._named import HEADS, layers_of, named_layers
 from mtlkeras.compress._rebuild import rebuilt
 from mtlkeras.compress._selection import Candidates, Size, fewest
 from mtlkeras.compress._target import MILLISECONDS, target_of
@@ -94,17 +95,22 @@ def prune_channels(
     smaller.fit(*data, verbose=0)
     ```
     """
-    if not isinstance(model, MultiTaskModel):
-        raise ValueError(f"prune_channels: expected a MultiTaskModel; received {type(model).__name__}.")
+    check_model(model, "prune_channels")
     by, wanted = target_of(flops, weights, milliseconds, x)
     if x is not None:
         check_batch(model, x, "prune_channels")
     if importance not in KINDS:
         raise unknown_name("importance", importance, KINDS, "prune_channels")
     whole_number("prune_channels", "round_to", round_to)
-    if not 0 < most < 1:
+    most = frozen(most)
+    if not isinstance(most, (int, float)) or not 0 < most < 1:
         raise ValueError(f"prune_channels: most must be between 0 and 1; received {most!r}.")
+    if batch_size is not None:
+        whole_number("prune_channels", "batch_size", batch_size)
+    whole_number("prune_channels", "seed", seed, lowest=0)
+    keep = names_of(keep, "keep", "prune_channels")
     graph = _graph_keeping(model, keep)
+    check_weights(named_layers(model), "prune_channels")
     size = Size(graph, by) if by != MILLISECONDS else _countable(graph)
     if importance == "taylor":
         scores = taylor(graph, data, batch_size) / np.maximum(size.savings(), 1e-9)
@@ -121,7 +127,7 @@ def prune_channels(
         found, reached = _small_enough(graph, candidates, size, wanted)
     if found is None:
         raise ValueError(
-            f"prune_channels: {by}={wanted:g} cannot be met: {reached:.3f} can, with keep={tuple(keep)!r}, "
+            f"prune_channels: {by}={wanted:g} cannot be met: {reached:.3f} can, with keep={keep!r}, "
             f"most={most:g} and round_to={round_to}.{_reasons(graph)}"
         )
     return found
@@ -186,7 +192,8 @@ def prunable(model: MultiTaskModel, keep: Sequence[str] = (HEADS,)) -> dict[str,
     # {'hidden_1': "it is in keep=", 'hidden_2': 8, 'y_logits': 'it is in keep='}
     ```
     """
-    graph = _graph_keeping(model, keep)
+    check_model(model, "prunable")
+    graph = _graph_keeping(model, names_of(keep, "keep", "prunable"))
     found: dict[str, int | str] = {}
     for layer in graph.makers():
         reasons = graph.reasons(layer)
@@ -224,8 +231,6 @@ def _values(graph: Graph, layer: Any, kept: Kept) -> list[np.ndarray]:
 
 def _graph_keeping(model: Any, keep: Sequence[str]) -> Graph:
     """Returns the graph of a model in which some layers keep all channels."""
-    if isinstance(keep, str):
-        raise ValueError(f"keep: expected names in a tuple, such as ({keep!r},); received {keep!r}.")
     kept = layers_of(model, keep, "keep=")
     graph = Graph(model)
     for layer in graph.makers():

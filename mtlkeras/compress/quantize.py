@@ -11,6 +11,7 @@ import numpy as np
 
 from mtlkeras._errors import unknown_name
 from mtlkeras._model.model import MultiTaskModel
+from mtlkeras.compress._checks import check_model, names_of
 from mtlkeras.compress._named import HEADS, TRUNK, layers_of, named_layers
 from mtlkeras.compress._rebuild import as_it_is, own_values, rebuilt
 from mtlkeras.layers import SelfAttention, StartingPoint, TaskOutput
@@ -58,13 +59,12 @@ def quantize(
     print(mtlkeras.compress.compare(model, smaller, np.ones((1, 64)))["file_bytes"])
     ```
     """
-    if not isinstance(model, MultiTaskModel):
-        raise ValueError(f"quantize: expected a MultiTaskModel; received {type(model).__name__}.")
+    check_model(model, "quantize")
     if mode not in MODES:
         raise unknown_name("mode", mode, MODES, "quantize")
-    names = [what] if isinstance(what, str) else what
-    if not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):
-        raise ValueError(f"quantize: expected 'trunk', 'heads', tasks or layers; received {what!r}.")
+    names = names_of(what, "what", "quantize", single=True)
+    if not names:
+        raise ValueError("quantize: what= names none; expected 'trunk', 'heads', tasks or layers.")
     chosen = _chosen(model, list(names))
     for name, layer in [*named_layers(model), *((part.name, part) for part in model.layers)]:
         held = next((why for kind, why in _HELD.items() if isinstance(layer, kind)), None)
@@ -100,6 +100,7 @@ def quantizable(model: MultiTaskModel) -> dict[str, int | str]:
     # {'hidden_1': 40, 'hidden_1_norm': 'Keras quantizes no BatchNormalization', 'y_logits': 8}
     ```
     """
+    check_model(model, "quantizable")
     found: dict[str, int | str] = {}
     for name, layer in _with_weights(model):
         found[name] = _refusal(layer) or sum(_kernel_size(part) for part in _parts(layer))

@@ -206,13 +206,41 @@ def test_factorised_model_trains_and_is_made_smaller_again():
         ({"layers": "hidden_1"}, "names in a tuple"),
         ({"kernels": "recurent_kernel"}, "Did you mean 'recurrent_kernel'"),
         ({"kernels": ()}, "kernels= names none"),
-        ({"kernels": ("recurrent_kernel",)}, "no layer would have fewer weights"),
+        ({"kernels": None}, "kernels must be names in a tuple; received None"),
+        ({"layers": ()}, "layers= names none"),
+        ({"energy": True}, "energy must be"),
+        (
+            {"kernels": ("recurrent_kernel",)},
+            r"no layer of the trunk can be factorised. 'hidden_1' \(Dense\) has no recurrent kernel",
+        ),
         ({"kernels": "recurrent_kernel", "layers": ("hidden_1",)}, "'hidden_1' .* has no recurrent kernel"),
     ],
 )
 def test_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         factorize(mtlkeras.build_model((9,), MLP(depth=1, width=16), HEADS), **arguments)
+
+
+def test_weights_that_are_not_finite():
+    model = mtlkeras.build_model((9,), MLP(depth=1, width=16), HEADS)
+    kernel = model.trunk.get_layer("hidden_1").kernel
+    kernel.assign(kernel.numpy() * np.inf)
+    with pytest.raises(ValueError, match="weights of layer 'hidden_1' must be finite; its 'kernel' has NaN"):
+        factorize(model, rank=2)
+
+
+@pytest.mark.eager
+def test_layers_that_are_called_by_name():
+    x = keras.Input((9,))
+    hidden = keras.layers.Dense(16, name="hidden")(inputs=x)
+    model = model_of(keras.Model(x, keras.layers.Dense(16, name="last")(inputs=hidden)), (9,))
+    layer = model.trunk.get_layer("hidden")
+    layer.kernel.assign(np.outer(np.arange(9.0), np.arange(16.0)) / 100)
+    x = RNG.normal(size=(3, 9)).astype("float32")
+    smaller = factorize(model, rank=1, layers=("hidden",))
+    for task, values in model(x).items():
+        found, expected = (keras.ops.convert_to_numpy(v) for v in (smaller(x)[task], values))
+        np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -228,6 +256,39 @@ def test_recurrent_kernels_that_stay(layer, message):
     model = mtlkeras.build_model(x, keras.Model(x, layer()(x)), HEADS)
     with pytest.raises(ValueError, match=message):
         factorize(model, rank=1, layers=("rnn",), kernels="recurrent_kernel")
+
+
+@pytest.mark.parametrize(
+    ("after", "x", "data", "message"),
+    [
+        (None, np.ones((1, 9)), None, "expected a MultiTaskModel; received NoneType"),
+        ((4,), np.ones((1, 9)), None, r"of shapes like \(None, 4\); received \(1, 9\)"),
+        ((9,), np.ones(9), None, r"of shapes like \(None, 9\); received \(9,\)"),
+        ((9,), np.ones((2, 9)).tolist(), None, r"received \(\), \(\), \(\), \(\) and 14 more"),
+        ((9,), np.ones((1, 9)), iter(()), "each model reads data= from its start"),
+        ((9,), np.ones((1, 9)), {"x": 1}, "compare: data must be .* received dict"),
+    ],
+)
+def test_compare_refuses(after, x, data, message):
+    models = [
+        mtlkeras.build_model(inputs, MLP(depth=1, width=2), HEADS) if inputs else None
+        for inputs in ((9,), after)
+    ]
+    for model in filter(None, models):
+        model.compile("sgd")
+    with pytest.raises(ValueError, match=message):
+        compare(*models, x, data)
+
+
+@pytest.mark.tensorflow
+def test_compare_refuses_data_without_an_end():
+    import tensorflow as tf
+
+    model = model_of(MLP(depth=1, width=2), (9,))
+    x = np.ones((2, 9))
+    data = tf.data.Dataset.from_tensors((x, {"kind": np.ones(2, int)})).repeat()
+    with pytest.raises(ValueError, match="the data set has no end"):
+        compare(model, model, x, data)
 
 
 def test_models_of_other_tasks_are_not_compared():

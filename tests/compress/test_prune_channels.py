@@ -10,6 +10,7 @@ import mtlkeras
 from mtlkeras.compress import factorize, flops_by_layer, prunable, prune_channels
 from mtlkeras.compress._graph import Graph
 from mtlkeras.compress._importance import taylor
+from mtlkeras.compress._named import named_layers
 from mtlkeras.compress._selection import Size
 from mtlkeras.heads import Classification, Regression, Segmentation, Tagging
 from mtlkeras.trunks import BERT, DPCNN, LSTM, MLP, VGG, AlexNet, BiLSTM, CNNAttention, GoogLeNet, ResNet
@@ -197,7 +198,8 @@ def test_functional_model_as_trunk():
     x = keras.Input((12, 12, 3))
     model = model_of(keras.Model(x, many_layers(x)), HEADS, (12, 12, 3))
     x = inputs_of(model)
-    pruned = prune_channels(model, (x, labels_of(model)), flops=0.6)
+    # Without gradients: of convolutions in groups TensorFlow has none on some processors.
+    pruned = prune_channels(model, flops=0.6, importance="magnitude")
     assert silenced(model, pruned) > 10
     assert_same(model, pruned, x)
 
@@ -487,8 +489,18 @@ def test_flops_are_those_that_tensorflow_counts():
         ({"importance": "tailor"}, "Did you mean 'taylor'"),
         ({"keep": ("hiden_1",)}, "Did you mean 'hidden_1'"),
         ({"keep": "heads"}, r"such as \('heads',\)"),
+        ({"keep": None}, "keep must be names in a tuple; received None"),
+        ({"keep": ({},)}, "keep must be names in a tuple"),
+        ({"batch_size": 0}, "batch_size must be a whole number of at least 1; received 0"),
+        ({"seed": -1}, "seed must be a whole number of at least 0; received -1"),
         ({"round_to": 0}, "round_to"),
         ({"most": 1}, "most must be"),
+        ({"most": "all"}, "most must be between 0 and 1; received 'all'"),
+        ({"data": "some.csv"}, "data must be .* or a data set; received str"),
+        ({"data": {"x": 1, "y": 2}}, "received dict"),
+        ({"data": 3}, "received int"),
+        ({"data": (1,)}, "received tuple of 1"),
+        ({"data": iter(())}, "data= has no batch"),
         ({}, "needs data="),
         ({"weights": 0.01, "importance": "random"}, r"weights=0.01 cannot be met: 0\.\d+ can"),
         ({"keep": ("heads", "trunk"), "importance": "random"}, "no channel can be removed"),
@@ -508,6 +520,65 @@ def test_data_that_tell_nothing():
         prune_channels(model, (x, {"kind": np.full(4, -1)}))
     with pytest.raises(ValueError, match="not finite"):
         prune_channels(model, (x * np.nan, labels_of(model)))
+
+
+@pytest.mark.parametrize("importance", ["taylor", "magnitude", "random"])
+def test_weights_that_are_not_finite(importance):
+    model = model_of(MLP(depth=1, width=8), HEADS, (5,))
+    kernel = model.trunk.get_layer("hidden_1").kernel
+    kernel.assign(kernel.numpy() * np.where(np.arange(8) == 3, np.nan, 1.0))
+    with pytest.raises(ValueError, match="weights of layer 'hidden_1' must be finite; its 'kernel' has NaN"):
+        prune_channels(model, weights=0.6, importance=importance)
+
+
+@pytest.mark.eager
+def test_gradients_that_float16_cannot_hold_are_taken_at_a_smaller_scale():
+    keras.config.set_dtype_policy("mixed_float16")
+    model = model_of(MLP(depth=1, width=8), {"size": Regression(2)}, (5,))
+    x, y = inputs_of(model), labels_of(model)
+    graph = Graph(model)
+    found = {factor: taylor(graph, (x, {"size": y["size"] * factor}), 4) for factor in (1e4, 1e6)}
+    assert found[1e4].any()
+    np.testing.assert_allclose(found[1e6] / 1e4, found[1e4], rtol=0.05)
+
+
+@pytest.mark.tensorflow
+def test_labels_of_a_pipeline_that_do_not_fit_are_told_as_others_are():
+    import tensorflow as tf
+
+    model = model_of(MLP(depth=1, width=8), HEADS, (5,))
+    data = tf.data.Dataset.from_tensor_slices((inputs_of(model), {"kind": np.full(4, 9)})).batch(2)
+    with pytest.raises(ValueError, match="Labels of task 'kind': a label is outside the classes 0 to 3"):
+        prune_channels(model, data)
+
+
+def twice(inputs):
+    """A layer, and a model, that are called several times, by place and by name."""
+    again = keras.layers.Dense(12, "relu", name="again")
+    inner_x = keras.Input((12,))
+    inner = keras.Model(inner_x, keras.layers.Dense(12, "relu", name="within")(inner_x), name="inner")
+    x = again(again(inputs=keras.layers.Dense(12, "relu", name="first")(inputs)))
+    return keras.layers.Concatenate()([x, inner(inner(x)), again(keras.ops.relu(x))])
+
+
+@pytest.mark.eager
+def test_layers_and_models_that_are_called_several_times_lose_the_same():
+    x = keras.Input((5,))
+    model = model_of(keras.Model(x, twice(x)), HEADS, (5,))
+    x = inputs_of(model)
+    pruned = prune_channels(model, (x, labels_of(model)), weights=0.6)
+    assert pruned.trunk.get_layer("again").units < 12
+    for whole, less in zip(named_layers(model), named_layers(pruned), strict=True):
+        if isinstance(whole[1], keras.layers.Dense) and whole[1].units > less[1].units:
+            silence(whole[1].weights, less[1].weights)
+    assert_same(model, pruned, x)
+
+
+@pytest.mark.eager
+@pytest.mark.parametrize("function", [prunable, flops_by_layer])
+def test_what_is_no_model(function):
+    with pytest.raises(ValueError, match=rf"{function.__name__}: expected a .*; received str"):
+        function("model.keras")
 
 
 def test_taylor_needs_a_compiled_model():

@@ -178,10 +178,18 @@ def test_weights_that_are_no_numbers_and_half_precision():
 def test_modes():
     with pytest.raises(ValueError, match="mode"):
         quantize(mlp(), mode="int9")
-    with pytest.raises(ValueError, match="tasks or layers; received None"):
+    with pytest.raises(ValueError, match="what must be names in a tuple; received None"):
         quantize(mlp(), None)
-    with pytest.raises(ValueError, match="expected a MultiTaskModel"):
-        quantize(keras.Sequential())
+    with pytest.raises(ValueError, match="what= names none; expected 'trunk'"):
+        quantize(mlp(), ())
+    for function in (quantize, quantizable):
+        with pytest.raises(ValueError, match=f"{function.__name__}: expected a MultiTaskModel"):
+            function(keras.Sequential())
+
+
+@pytest.mark.parametrize("names", [{"hidden_1"}, np.array(["hidden_1"]), ["hidden_1"]])
+def test_names_in_a_series_of_any_kind(names):
+    assert quantize(mlp(), names).trunk.get_layer("hidden_1").kernel.dtype == "int8"
 
 
 @pytest.mark.eager
