@@ -14,6 +14,7 @@ import numpy as np
 
 from mtlkeras._app.checks import RunFacts, run_checks
 from mtlkeras._app.report.answers import answer_panels
+from mtlkeras._app.report.diagram import diagram_of
 from mtlkeras._app.report.evidence.attempts import Attempts
 from mtlkeras._app.report.evidence.facts import facts_of, search_facts
 from mtlkeras._app.report.evidence.labels import flat_labels, without_padding
@@ -88,7 +89,7 @@ def gather(
         panels=drawn[1] if drawn else (),
         digest=attempt("digest of the labels", _digest, model, sample) if sample else None,
         trials=trials,
-        model=model,
+        diagram=attempt("the picture of the model", diagram_of, model),
         failures=attempt.failures,
     )
 
