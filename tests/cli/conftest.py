@@ -66,6 +66,7 @@ def no_pictures(request, monkeypatch) -> None:
     if "pictures" not in request.fixturenames:
         for module in ("page", "search"):
             monkeypatch.setattr(f"mtlkeras._app.report.{module}._draw_all", lambda *args: {})
+        monkeypatch.setattr("mtlkeras._app.runs.train._pictures", lambda *args: None)
         for name in ("commands.page_after_training", "baseline.page_of_folder", "tune.page_of_folder"):
             if "plain_pages" not in request.fixturenames or name.startswith("commands"):
                 monkeypatch.setattr(f"mtlkeras._app.cli.{name}", lambda *args: None)

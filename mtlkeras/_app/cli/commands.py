@@ -101,6 +101,7 @@ def _options(args: argparse.Namespace) -> TrainOptions:
         "fast",
         "strategy",
         "export",
+        "pictures",
     )
     # A progress bar redraws its line, which is noise in a file or pipe.
     verbose = 0 if args.quiet else 1 if sys.stdout.isatty() else 2
