@@ -221,11 +221,16 @@ def show(setup: Setup, kept: Kept, seeds: list[int], picture: Path | None) -> No
     if len(seeds) > 1:
         noise = gains.std(0, ddof=1)[others].mean()
         rest = [np.delete(gains, k, 0).mean(0) for k in range(len(seeds))]
-        again = statistics.mean(correlation(one, two, 0)[0] for one, two in zip(gains, rest, strict=True))
+        pairs = list(zip(gains, rest, strict=True))
+        again = statistics.mean(correlation(one, two, 0)[0] for one, two in pairs)
+        within = statistics.mean(over_partners(one, two) for one, two in pairs)
         print(
             f"Standard deviation over the seeds {noise:.2f}; rank correlation of the gains of one seed with"
         )
-        print(f"the mean of the others {again:.2f}, which is how well any measure can be expected to do.")
+        print(
+            f"the mean of the others {again:.2f}, over an assay's partners {within:.2f}: how well any measure"
+        )
+        print("can be expected to do.")
     print("\n| measure | over all pairs | 95 % interval | over an assay's partners |")
     print("| --- | --- | --- | --- |")
     for name, title in MEASURES.items():

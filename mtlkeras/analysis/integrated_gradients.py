@@ -11,6 +11,7 @@ from mtlkeras._backends import input_gradients
 from mtlkeras._fields import whole_number
 from mtlkeras._types import Inputs
 from mtlkeras.analysis._entries import TOKENS, Entry, EntryPass, by_place
+from mtlkeras.analysis._finite_scores import check_attributions, check_baseline, check_infinity, check_scores
 from mtlkeras.analysis._input_values import (
     Values,
     default_baseline,
@@ -67,7 +68,8 @@ def integrated_gradients(
     Raises:
         ValueError: If the task or target is unknown, the head answers for every step and `at` is not given,
             `steps` is not a whole number of at least 1, inputs or baseline do not fit, there is no example,
-            or the model makes features of words by no embedding; `occlusion` then does without gradients.
+            an input is infinite, or NaN which the model does not take for missing, or the model makes
+            features of words by no embedding; `occlusion` then does without gradients.
 
     Example:
 
@@ -88,10 +90,17 @@ def integrated_gradients(
     entries = run.entries(inputs)
     if not entries:
         raise ValueError(f"{_NAME}: the model '{model.name}' makes numbers of none of its inputs.")
-    line = _Line(run, entries, _starts(run, entries, model, values, baseline), aim)
+    blank, own = with_baseline(default_baseline(model, values), baseline, _NAME)
+    for inputs_of, given_by in ((values, "x"), (blank, "baseline=")):
+        check_infinity(_NAME, inputs_of, given_by)
+    check_baseline(_NAME, blank, values)
+    line = _Line(run, entries, _starts(run, entries, model, blank, own), aim)
     rows = np.arange(len(inputs[0]))
     scores, starts = line.score(inputs, rows, 1.0), line.score(inputs, rows, 0.0)
+    check_scores(_NAME, scores, values, "x")
+    check_scores(_NAME, starts, blank, "baseline=")
     found = line.attributions(model, values, steps, max(1, batch_size // len(rows)))
+    check_attributions(_NAME, found)
     parts = _parts(model, values, entries, found)
     names, method = tuple(aim.names()), "integrated gradients"
     return Explanation(aim.task, method, names, aim.indices(), scores, starts, parts)
@@ -153,11 +162,10 @@ class _Line:
 
 
 def _starts(
-    run: EntryPass, entries: list[Entry], model: Any, values: Values, baseline: Any
+    run: EntryPass, entries: list[Entry], model: Any, blank: Values, given: set[str]
 ) -> list[np.ndarray]:
     """Returns the baselines at the entries: zero vectors of words, else what the inputs' baselines give."""
-    found, given = with_baseline(default_baseline(model, values), baseline, _NAME)
-    others = run.entries(ready(model, found))
+    others = run.entries(ready(model, blank))
     starts = []
     for entry, other in zip(entries, others, strict=True):
         own = entry.kind != TOKENS or not given.isdisjoint(entry.sources)

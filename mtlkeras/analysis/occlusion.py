@@ -12,6 +12,7 @@ import numpy as np
 
 from mtlkeras._fields import whole_number
 from mtlkeras._types import Inputs
+from mtlkeras.analysis._finite_scores import check_attributions, check_infinity, check_scores
 from mtlkeras.analysis._input_values import (
     Values,
     categories_of,
@@ -83,8 +84,8 @@ def occlusion(
 
     Raises:
         ValueError: If the task or target is unknown, the head answers for every step and `at` is not given,
-            a size is not a whole number of at least 1, a stride is larger, inputs or baseline do not fit, or
-            there is no example.
+            a size is not a whole number of at least 1, a stride is larger, inputs or baseline do not fit, an
+            input is infinite, or NaN which the model does not take for missing, or there is no example.
 
     Example:
 
@@ -99,10 +100,13 @@ def occlusion(
     values = input_values(model, x, _NAME)
     aim.fix(results_of(model, ready(model, values)))
     blank, given = with_baseline(_blank(model, values), baseline, _NAME)
+    for inputs, given_by in ((values, "x"), (blank, "baseline=")):
+        check_infinity(_NAME, inputs, given_by)
     ways = _Ways(model, values, blank, given)
     covers = [cover for name in values for cover in ways.covers(name, *sides)]
     rows = np.arange(len(next(iter(values.values()))))
     scores = _scores(model, aim, values, rows)
+    check_scores(_NAME, scores, values, "x")
     sums = {name: np.zeros(part.attributions.shape) for name, part in ways.parts.items()}
     counts = {name: np.zeros(part.attributions.shape[1:]) for name, part in ways.parts.items()}
     patches: dict[str, list[Patch]] = {name: [] for name in ways.parts}
@@ -120,7 +124,9 @@ def occlusion(
         )
         for name, part in ways.parts.items()
     }
+    check_attributions(_NAME, (part.attributions for part in parts.values()))
     starts = _scores(model, aim, ways.nothing(), rows)
+    check_scores(_NAME, starts, ways.nothing(), "baseline=")
     return Explanation(aim.task, _NAME, tuple(aim.names()), aim.indices(), scores, starts, parts)
 
 

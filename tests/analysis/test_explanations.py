@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -308,6 +310,29 @@ def test_what_is_missing_adds_nothing():
     for explain in (integrated_gradients, occlusion):
         found = explain(model, x).attributions["a"]
         assert (found[1] == 0).all() and np.isfinite(found).all()
+
+
+@pytest.mark.parametrize("explain", [integrated_gradients, occlusion])
+def test_nan_that_is_not_taken_for_missing_is_told(explain):
+    inputs = {"a": keras.Input((3,), name="a"), "b": keras.Input((1,), name="b")}
+    model = mtlkeras.build_model(inputs, MLP(depth=1, width=4), {"y": Regression()})
+    x = {"a": np.ones((3, 3)), "b": np.ones((3, 1))}
+    whole = explain(model, x)
+    assert np.isfinite(whole.scores).all()
+    for name, place, value, told in (
+        ("a", (1, 2), np.nan, "input 'a' of x holds NaN in example 1 at [2], which the model does not take"),
+        ("a", (2, slice(1, 3)), np.inf, "input 'a' of x holds infinity in example 2 at [1], [2]."),
+        ("b", (2, 0), np.nan, "input 'b' of x holds NaN in example 2, which the model"),
+    ):
+        wrong = {key: array.copy() for key, array in x.items()}
+        wrong[name][place] = value
+        with pytest.raises(ValueError, match=re.escape(f"{explain.__name__}: {told}")):
+            explain(model, wrong)
+    with pytest.raises(ValueError, match=r"baseline= of input 'b' holds NaN|no number, though its score is"):
+        explain(model, x, baseline={"b": np.nan})
+    model.trainable_variables[0].assign(np.full((4, 4), np.nan))
+    with pytest.raises(ValueError, match="though its inputs are finite: do weights of the model hold NaN"):
+        explain(model, x)
 
 
 @pytest.mark.slow_on_jax

@@ -66,7 +66,16 @@ def no_pictures(request, monkeypatch) -> None:
     if "pictures" not in request.fixturenames:
         for module in ("page", "search"):
             monkeypatch.setattr(f"mtlkeras._app.report.{module}._draw_all", lambda *args: {})
-        monkeypatch.setattr("mtlkeras._app.cli.commands.page_after_training", lambda *args: None)
+        monkeypatch.setattr("mtlkeras._app.runs.train._pictures", lambda *args: None)
+        for name in ("commands.page_after_training", "baseline.page_of_folder", "tune.page_of_folder"):
+            if "plain_pages" not in request.fixturenames or name.startswith("commands"):
+                monkeypatch.setattr(f"mtlkeras._app.cli.{name}", lambda *args: None)
+
+
+@pytest.fixture
+def plain_pages(monkeypatch) -> None:
+    """Lets comparisons and searches write their pages, without pictures."""
+    monkeypatch.setattr("mtlkeras._app.report.html.page._has_matplotlib", lambda: False)
 
 
 @pytest.fixture

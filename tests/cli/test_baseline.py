@@ -8,13 +8,21 @@ import shutil
 import numpy as np
 import pytest
 
+from mtlkeras._app.cli import baseline as command
 from mtlkeras._app.cli import main
+from mtlkeras._app.recipe import Recipe
 from mtlkeras._app.runs import baseline
+from mtlkeras._app.runs.folder import RunFolder, create_run
+from mtlkeras.analysis import PairedDifference
 
 pytestmark = pytest.mark.tensorflow
 
+SAME = PairedDifference(0.0, -0.1, 0.1, 1.0, 20)
 
-def test_a_comparison_that_breaks_off_goes_on_and_tells_what_helps(tiny, in_tmp, monkeypatch, capsys):
+
+def test_a_comparison_that_breaks_off_goes_on_and_tells_what_helps(
+    tiny, in_tmp, plain_pages, monkeypatch, capsys
+):
     words = ["baseline", str(tiny), "--epochs", "1", "--quiet"]
     kept, trained = baseline.train, []
 
@@ -47,7 +55,11 @@ def test_a_comparison_that_breaks_off_goes_on_and_tells_what_helps(tiny, in_tmp,
     page = (folder / "baseline.md").read_text()
     assert "Δm of all tasks together" in page and "| side " in page
     assert "Worst off against its own model: " in page
-    capsys.readouterr()
+    assert capsys.readouterr().out == f"{folder}\n"
+    html = (folder / "report.html").read_text(encoding="utf-8")
+    assert "tiny: tasks together and alone" in html and "Does sharing help?" in html
+    assert 'id="classes"' in html and "What is missing here" not in html
+    assert (folder / "report/changes.csv").is_file()
     for more, told in (
         (["--metric", "far=mea"], "Unknown metric 'mea' in --metric of task 'far'. Did you mean 'mae'?"),
         (["--metric", "fur=mae"], "Unknown task 'fur' in --metric. Did you mean 'far'?"),
@@ -70,6 +82,26 @@ def test_a_finished_run_is_taken_over(trained, in_tmp, capsys):
     capsys.readouterr()
     assert main(["baseline", "runs/tiny-1", "--epochs", "3"]) == 2
     assert "has its own epochs: leave it out, or name a recipe" in capsys.readouterr().err
+
+
+def test_a_failing_page_leaves_the_comparison_finished(tiny, in_tmp, plain_pages, monkeypatch, capsys):
+    """All is there but the page: nothing is trained, and the results are told."""
+    folder = RunFolder(in_tmp / "both")
+    folder.path.mkdir()
+    folder.write_config(recipe="tiny", status="running", baseline={})
+    folder.write_text("report.html", "of before")
+    one = baseline.Compared("side", "accuracy", True, [0.5], [0.5], SAME, 10, None, [1.0])
+    monkeypatch.setattr(command, "metrics_of", lambda *args: {"side": None})
+    monkeypatch.setattr(command, "baseline_folder", lambda *args: folder)
+    for name, result in (("train_all", None), ("compare", [one]), ("flops_of", None)):
+        monkeypatch.setattr(command, name, lambda *args, result=result: result)
+    monkeypatch.setattr(command, "baseline_page", lambda *args: "# Page")
+    create_run(Recipe(tiny), folder.file("together-3"))
+    assert main(["baseline", str(tiny)]) == 0
+    told = capsys.readouterr()
+    assert "note: not in the report: what the page tells: FileNotFoundError: " in told.err
+    assert f"results: {folder}/baseline.md" in told.out
+    assert folder.config["status"] == "finished" and not folder.file("report.html").exists()
 
 
 @pytest.mark.slow

@@ -106,15 +106,20 @@ def test_a_changed_recipe_is_another_search(tiny, in_tmp, capsys):
     assert "its recipe is in runs/mine-search-1/recipe.py" in message
 
 
-def test_trials_over_a_limit_are_listed_and_not_trained(tiny, in_tmp, capsys):
+def test_trials_over_a_limit_are_listed_and_not_trained(tiny, in_tmp, plain_pages, capsys):
     words = ("--tuner", "grid", "--trials", 9, "--set", "rate=0.05", "--epochs", 1, "--max-parameters", 60)
     assert tune(tiny, *words) == 0
     rows = table(Path("runs/tiny-search-1"))
     assert [(row["trunk/units"], row["status"]) for row in rows] == [("8", "FAILED"), ("4", "COMPLETED")]
     reason = "69 weights are over the limit of 60"
     assert rows[0]["failure"] == reason
-    assert f"trial 0 failed: {reason} (trunk/units=8, rate=0.05)" in lines_of(capsys)
+    said = lines_of(capsys)
+    assert f"trial 0 failed: {reason} (trunk/units=8, rate=0.05)" in said
     assert f"- trial 0: {reason}" in Path("runs/tiny-search-1/report.md").read_text()
+    assert said[-1].startswith("results: runs/tiny-search-1/report.html and report.md (")
+    page = Path("runs/tiny-search-1/report.html").read_text(encoding="utf-8")
+    assert "tiny: tiny-search-1" in page and reason in page and "What is missing here" not in page
+    assert 'id="trials"' in page and 'id="classes"' in page
 
 
 def test_a_search_whose_trials_all_failed_is_an_error_with_the_first_cause(tiny, in_tmp, capsys):

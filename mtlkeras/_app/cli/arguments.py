@@ -83,6 +83,13 @@ def _train(commands: argparse._SubParsersAction) -> None:
         "--tasks", type=_tasks, metavar="TASK,...", help="train some of the tasks, without the others"
     )
     _dtype_policy(train)
+    train.add_argument(
+        "--pictures",
+        type=_whole,
+        metavar="N",
+        help="write pictures for TensorBoard every N epochs, 0 for none; by default as often as takes "
+        "a twentieth of the time, and at the end",
+    )
     train.add_argument("--no-export", dest="export", action="store_false", help="write no SavedModel")
     train.add_argument("--quiet", action="store_true", help="print nothing but the run folder")
 
@@ -235,7 +242,7 @@ def _predict(commands: argparse._SubParsersAction) -> None:
         "and occlusion, into FILE (by default explanation.png), with the numbers as .csv beside it",
     )
     predict.add_argument(
-        "--at", type=_step, metavar="N", help="with --explain: the step of tasks that answer for every step"
+        "--at", type=_whole, metavar="N", help="with --explain: the step of tasks that answer for every step"
     )
     _data_dir(predict)
 
@@ -309,7 +316,7 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _step(text: str) -> int:
+def _whole(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"expected a whole number from 0 on, received {text!r}")
     return int(text)

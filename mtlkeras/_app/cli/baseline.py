@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mtlkeras._app.cli.quiet import without_retracing_notes
+from mtlkeras._app.cli.report import page_of_folder, results_in
 from mtlkeras._app.recipe import Recipe, find_recipe
 from mtlkeras._app.report import print_table
 from mtlkeras._app.report.baseline import baseline_page, baseline_table, verdict
@@ -50,13 +51,14 @@ def baseline(args: argparse.Namespace) -> None:
     folder.write_text("baseline.md", page)
     folder.write_json("baseline.json", [dataclasses.asdict(one) for one in compared])
     folder.write_config(status="finished", seeds=args.seeds)
+    page_of_folder(folder, options.data_dir)
     if args.quiet:
         print(folder)
         return
     print_table(baseline_table(compared), f"{recipe.name}, test split")
     for sentence in verdict(compared):
         say(sentence)
-    say(f"results: {folder.file('baseline.md')}")
+    say(f"results: {results_in(folder, 'baseline.md')}")
 
 
 def _options(args: argparse.Namespace, run: RunFolder | None) -> TrainOptions:

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 
 from mtlkeras._app.cli.baseline import baseline as baseline
-from mtlkeras._app.cli.report import page_after_training
+from mtlkeras._app.cli.report import page_after_training, results_in
 from mtlkeras._app.cli.report import report as report
 from mtlkeras._app.cli.tune import tune as tune
 from mtlkeras._app.hyperparameters import HyperParameters
@@ -62,7 +62,7 @@ def train(args: argparse.Namespace) -> None:
     )
     print_table(task_table(run.read_json("metrics.json"), config["tasks"]), title)
     say(f"expected: {config['expected']}")
-    say(f"results: {run.file('report.html')} and report.md ({config['seconds']:.0f} s)")
+    say(f"results: {results_in(run, 'report.md')} ({config['seconds']:.0f} s)")
 
 
 def _to_train(args: argparse.Namespace) -> tuple[Recipe, TrainOptions, RunFolder | None]:
@@ -101,6 +101,7 @@ def _options(args: argparse.Namespace) -> TrainOptions:
         "fast",
         "strategy",
         "export",
+        "pictures",
     )
     # A progress bar redraws its line, which is noise in a file or pipe.
     verbose = 0 if args.quiet else 1 if sys.stdout.isatty() else 2

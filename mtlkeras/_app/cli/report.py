@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,26 +36,44 @@ def report(args: argparse.Namespace) -> int:
     """Writes the page; returns 3 if a check fired of those that `--fail-on` names."""
     _check(args)
     without_retracing_notes()
-    first: list[Section] = []
     comparison = _comparison(args.runs)
+    runs = [] if comparison else _different([find_run(name) for name in args.runs])
+    page = _looked_at(comparison, runs, args.data_dir)
+    path = Path(args.out) if args.out else _default(comparison, runs)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tell(page.write(path))
+    print(f"report: {path} ({path.stat().st_size / 1e6:.1f} MB)", flush=True)
+    return _fired(page.found, args.fail_on)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Page:
+    """A page that can be written: its title, what is known of the runs, and sections before theirs."""
+
+    title: str
+    found: Sequence[RunEvidence]
+    first: Sequence[Section] = ()
+
+    def write(self, path: Path) -> list[str]:
+        """Writes the page; returns what could not be made."""
+        return write_page(path, self.title, self.found, self.first)
+
+
+def _looked_at(comparison: RunFolder | None, runs: Sequence[RunFolder], data_dir: str | None) -> _Page:
+    """Looks at runs, or at those of a comparison, one after the other."""
+    first: list[Section] = []
     if comparison is not None:
         tasks, runs = compared_in(comparison)
         first.append(baseline(tasks))
-    else:
-        runs = _different([find_run(name) for name in args.runs])
     check_tasks(runs)
     found = []
     for run in runs:
         keras.utils.clear_session()
-        found.append(evidence_of(run, args.data_dir))
+        found.append(evidence_of(run, data_dir))
     if len(found) > 1:
         check_data(list(zip(runs, found, strict=True)))
         first += side_by_side(found)
-    path = Path(args.out) if args.out else _default(comparison, runs)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    tell(write_page(path, _title(found, comparison), found, first))
-    print(f"report: {path} ({path.stat().st_size / 1e6:.1f} MB)", flush=True)
-    return _fired(found, args.fail_on)
+    return _Page(_title(found, comparison), found, first)
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -108,14 +127,49 @@ def page_after_training(run: RunFolder, model: Any, data: Mapping[str, Any]) -> 
         model: The model of its best epoch.
         data: Its data by split.
     """
+
+    def look() -> _Page:
+        found = [evidence_in_training(run, model, data)]
+        return _Page(_title(found, None), found)
+
+    _page_at_the_end(run, look)
+
+
+def page_of_folder(folder: RunFolder, data_dir: str | None) -> None:
+    """Writes the page of a comparison or a search that has just ended into its folder.
+
+    That is finished whatever becomes of its page: what fails is said, and the rest is there.
+
+    Args:
+        folder: The folder.
+        data_dir: Folder of the data, if it is another than when it began.
+    """
+    is_comparison = "baseline" in folder.config
+    _page_at_the_end(
+        folder,
+        lambda: _looked_at(folder if is_comparison else None, [] if is_comparison else [folder], data_dir),
+    )
+
+
+def _page_at_the_end(folder: RunFolder, look: Callable[[], _Page]) -> None:
     without_retracing_notes()
     attempt = Attempts()
-    found = attempt("what the page tells", evidence_in_training, run, model, data)
-    if found is not None:
-        title = f"{found.config['recipe']}: {found.name}"
-        told = attempt("the page", write_page, run.file(PAGE), title, [found])
-        attempt.failures += told or []
-    tell(attempt.failures)
+    # A page of before, as of a search with fewer trials, would tell of what is no longer so.
+    attempt("the page of before", folder.file(PAGE).unlink, missing_ok=True)
+    page = attempt("what the page tells", look)
+    told = attempt("the page", page.write, folder.file(PAGE)) if page is not None else None
+    tell([*attempt.failures, *(told or [])])
+
+
+def results_in(folder: RunFolder, text: str) -> str:
+    """Returns where the results are, for a line: the page, if there is one, and a Markdown file.
+
+    Args:
+        folder: The folder.
+        text: Name of the Markdown file.
+    """
+    page = folder.file(PAGE)
+    return f"{page} and {text}" if page.exists() else str(folder.file(text))
 
 
 def tell(failures: Iterable[str]) -> None:

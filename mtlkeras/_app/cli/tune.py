@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mtlkeras._app.cli.quiet import without_retracing_notes
+from mtlkeras._app.cli.report import page_of_folder, results_in
 from mtlkeras._app.recipe import Recipe, find_recipe
 from mtlkeras._app.report import print_table, task_table
 from mtlkeras._app.report.search import best_so_far, trials_table
@@ -47,6 +48,7 @@ def tune(args: argparse.Namespace) -> None:
         run = search(plan, progress.say, progress.update)
     if plan.role == "worker":
         return
+    page_of_folder(run, plan.options.data_dir)
     config = run.config
     trials = run.read_json("trials.json")
     failed = sum(trial["status"] != "COMPLETED" for trial in trials)
@@ -58,7 +60,7 @@ def tune(args: argparse.Namespace) -> None:
         else "all trials completed"
     )
     _say(f"to train it again: {config['command']}")
-    _say(f"results: {run.file('report.md')} ({config['seconds']:.0f} s)")
+    _say(f"results: {results_in(run, 'report.md')} ({config['seconds']:.0f} s)")
 
 
 def _say(text: str) -> None:

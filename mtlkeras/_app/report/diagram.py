@@ -25,6 +25,33 @@ class Box(NamedTuple):
         return _LINE * (len(self.lines) + 1) + 0.24
 
 
+class Diagram(NamedTuple):
+    """What is drawn of a model, which need not be kept for it.
+
+    Args:
+        inputs: A box for each input.
+        trunk: The box of what the tasks share.
+        heads: A box for each task, by task.
+        places: What each head reads, by task.
+        chained: The pairs of tasks that depend on each other.
+        read: Those of which the second reads the first.
+    """
+
+    inputs: list[Box]
+    trunk: Box
+    heads: dict[str, Box]
+    places: dict[str, str | None]
+    chained: list[tuple[str, str]]
+    read: list[tuple[str, str]]
+
+
+def diagram_of(model: Any) -> Diagram:
+    """Returns what is drawn of a `MultiTaskModel`."""
+    heads = dict(zip(model.heads, head_boxes(model), strict=True))
+    places = {task: head.at for task, head in model.heads.items()}
+    return Diagram(input_boxes(model), trunk_box(model), heads, places, *links(model))
+
+
 def draw_model(path: Path, model: Any) -> None:
     """Draws a model: its inputs, what its tasks share, and a head per task.
 
@@ -32,13 +59,16 @@ def draw_model(path: Path, model: Any) -> None:
         path: Where to write the picture; its ending tells the format.
         model: A `MultiTaskModel`.
     """
+    draw_diagram(path, diagram_of(model))
+
+
+def draw_diagram(path: Path, diagram: Diagram) -> None:
+    """Draws what `diagram_of` gave."""
     from matplotlib.figure import Figure
 
-    inputs, heads = input_boxes(model), head_boxes(model)
-    trunk = trunk_box(model)
+    inputs, heads, trunk = diagram.inputs, list(diagram.heads.values()), diagram.trunk
     height = max(_stack(inputs), trunk.height, _stack(heads))
-    chained, read = links(model)
-    width = 3 * _WIDTH + 2 * _GAP + (_LINKS if chained or read else 0.0)
+    width = 3 * _WIDTH + 2 * _GAP + (_LINKS if diagram.chained or diagram.read else 0.0)
     figure = Figure(figsize=(width + 0.4, height + 0.4))
     axis = figure.add_axes((0, 0, 1, 1))
     axis.set_xlim(-0.2, width + 0.2)
@@ -50,13 +80,13 @@ def draw_model(path: Path, model: Any) -> None:
     for box, y in _column(inputs, middle):
         _box(axis, box, 0, y)
         _arrow(axis, (_WIDTH, y), (x_trunk, middle))
-    for (box, y), head in zip(_column(heads, middle), model.heads.values(), strict=True):
+    for (box, y), place in zip(_column(heads, middle), diagram.places.values(), strict=True):
         _box(axis, box, x_heads, y)
-        _arrow(axis, (x_trunk + _WIDTH, middle), (x_heads, y), head.at)
-    places = {task: y for task, (_, y) in zip(model.heads, _column(heads, middle), strict=True)}
-    for pairs, style in ((chained, "-"), (read, "-|>")):
+        _arrow(axis, (x_trunk + _WIDTH, middle), (x_heads, y), place)
+    rows = {task: y for task, (_, y) in zip(diagram.heads, _column(heads, middle), strict=True)}
+    for pairs, style in ((diagram.chained, "-"), (diagram.read, "-|>")):
         for one, other in pairs:
-            _link(axis, x_heads + _WIDTH, places[one], places[other], style)
+            _link(axis, x_heads + _WIDTH, rows[one], rows[other], style)
     figure.savefig(path, dpi=150, facecolor="white")
 
 

@@ -191,7 +191,9 @@ def _train(
 ) -> None:
     path = trial.path(folder)
     before = RunFolder(path) if is_run(path) else None
-    asked = dataclasses.replace(options, seed=trial.seed, tasks=trial.tasks, run_dir=str(path), export=False)
+    asked = dataclasses.replace(
+        options, seed=trial.seed, tasks=trial.tasks, run_dir=str(path), export=False, pictures=0
+    )
     keras.utils.clear_session()
     job = prepare(recipe, asked if before is None else asked.continued(before))
     train(job, say, before)

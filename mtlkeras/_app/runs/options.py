@@ -34,6 +34,8 @@ class TrainOptions:
         dtype_policy: Keras' dtype policy, such as `"mixed_bfloat16"`.
         strategy: The devices to train on; see `mtlkeras.training.strategy`.
         export: Whether a SavedModel is written.
+        pictures: Epochs between two looks at the pictures for TensorBoard, 0 for none; `None` for as
+            many looks as take a twentieth of the time.
         verbose: Keras' verbosity: 0 silent, 1 a progress bar, 2 a line an epoch.
     """
 
@@ -54,6 +56,7 @@ class TrainOptions:
     dtype_policy: str | None = None
     strategy: str | None = None
     export: bool = True
+    pictures: int | None = None
     verbose: int = 2
 
     def to_config(self) -> dict[str, Any]:
@@ -87,7 +90,7 @@ class TrainOptions:
 
 
 # What concerns this process only.
-_NOT_KEPT = ("run_dir", "overwrite", "verbose", "fast")
+_NOT_KEPT = ("run_dir", "overwrite", "verbose", "fast", "pictures")
 
 
 def _default(field: dataclasses.Field) -> Any:

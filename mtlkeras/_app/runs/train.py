@@ -21,6 +21,7 @@ from mtlkeras._app.hyperparameters import HyperParameters
 from mtlkeras._app.recipe import SPLITS, Recipe
 from mtlkeras._app.report import write_report
 from mtlkeras._app.runs import phases
+from mtlkeras._app.runs.board import Board, Pictures
 from mtlkeras._app.runs.folder import RunFolder, create_run
 from mtlkeras._app.runs.keep import Clock, KeepRun
 from mtlkeras._app.runs.options import TrainOptions, writes_files
@@ -198,7 +199,7 @@ def _how_to_go_on(run: RunFolder) -> str:
 
 def _fit(job: Job, run: RunFolder, clock: Clock, say: Callable[[str], None]) -> None:
     own = job.recipe.function("callbacks")
-    callbacks = [*_callbacks(job, run, clock), *(own() if own else [])]
+    callbacks = [*_callbacks(job, run, clock, say), *(own() if own else [])]
     train = job.data["train"]
     if job.phases:
         given = {"seed": job.seed, "verbose": job.options.verbose}
@@ -221,21 +222,31 @@ def _fit(job: Job, run: RunFolder, clock: Clock, say: Callable[[str], None]) -> 
     job.model.load_weights(run.model_file)
 
 
-def _callbacks(job: Job, run: RunFolder, clock: Clock) -> list[Any]:
+def _callbacks(job: Job, run: RunFolder, clock: Clock, say: Callable[[str], None]) -> list[Any]:
     part = part_of(run.model_file)
     part.unlink(missing_ok=True)
     monitor = job.recipe.monitor(job.model, job.options.tasks is not None)
     # What it logs is kept by those behind it.
     watch = [GradientCosines(job.data["valid"])] if job.options.watch_gradients else []
+    keep = KeepRun(run, part, clock)
     callbacks: list[Any] = [
         *watch,
         StopOnNonFinite(run.state_file),
         keras.callbacks.ModelCheckpoint(part, monitor=monitor, save_best_only=True),
-        KeepRun(run, part, clock),
+        keep,
     ]
-    if importlib.util.find_spec("tensorboard") and keras.backend.backend() == "tensorflow":
-        callbacks.append(keras.callbacks.TensorBoard(str(run.file("tensorboard")), write_graph=False))
+    if importlib.util.find_spec("tensorboard"):
+        callbacks.append(Board(run.file("tensorboard"), _pictures(job, run, keep, say)))
     return callbacks
+
+
+def _pictures(job: Job, run: RunFolder, keep: KeepRun, say: Callable[[str], None]) -> Pictures | None:
+    """Returns the pictures that TensorBoard shows, if there are to be any."""
+    if job.options.pictures == 0 or not writes_files(job.options):
+        return None
+    # Predictions of several devices would wait for all of them.
+    data = None if job.options.strategy else job.data["valid"]
+    return Pictures(run.file("tensorboard"), keep, data, job.options.pictures, say)
 
 
 def _evaluate(job: Job, split: str) -> dict[str, float]:

@@ -14,21 +14,21 @@ import numpy as np
 
 from mtlkeras._app.checks import RunFacts, run_checks
 from mtlkeras._app.report.answers import answer_panels
+from mtlkeras._app.report.diagram import diagram_of
 from mtlkeras._app.report.evidence.attempts import Attempts
 from mtlkeras._app.report.evidence.facts import facts_of, search_facts
 from mtlkeras._app.report.evidence.labels import flat_labels, without_padding
+from mtlkeras._app.report.evidence.predictions import BATCH, looked_at, predictions
 from mtlkeras._app.report.evidence.run import RunEvidence, Size
 from mtlkeras._app.report.evidence.samples import Sample, some_examples
-from mtlkeras._app.report.evidence.task import task_evidence
+from mtlkeras._app.report.evidence.task import directions, task_evidence
 from mtlkeras._app.report.evidence.training import training_split
 from mtlkeras._app.report.evidence.trunk import attention_of
 from mtlkeras._app.report.gates import gate_maps
 from mtlkeras.analysis import LabelAssociation, label_association
 from mtlkeras.analysis._examples import taken
 from mtlkeras.tuning import count_flops
-from mtlkeras.tuning._directions import log_directions, main_metrics
 
-_BATCH = 64
 _MOST_MILLISECONDS = 400.0
 _MOST_COLUMNS = 60
 _MOST_PLACES = 200_000
@@ -66,7 +66,7 @@ def gather(
     outputs, milliseconds = predicted or (None, {})
     found = {
         task: task_evidence(model, task, *way, sample, outputs, attempt)
-        for task, way in _directions(model).items()
+        for task, way in directions(model).items()
     }
     search = attempt("what was searched", search_facts, config, trials)
     facts = attempt("facts", facts_of, model, found, history, metrics, sample, train, search) or RunFacts({})
@@ -79,60 +79,31 @@ def gather(
         found,
         facts=facts,
         findings=attempt("checks", run_checks, facts) or (),
-        looked_at=_looked_at(sample),
+        looked_at=looked_at(sample),
         size=attempt("size and speed", _size, model, milliseconds, file),
         association=attempt("association of labels", _association, model, sample) if sample else None,
-        gates=(attempt("gates", gate_maps, model, _few(sample.x, _BATCH)) or ()) if sample else (),
+        gates=(attempt("gates", gate_maps, model, _few(sample.x, BATCH)) or ()) if sample else (),
         attention=(attempt("attention", attention_of, model, sample.x) or ()) if sample else (),
         pictures=drawn[0] if drawn else None,
         panels=drawn[1] if drawn else (),
         digest=attempt("digest of the labels", _digest, model, sample) if sample else None,
         trials=trials,
-        model=model,
+        diagram=attempt("the picture of the model", diagram_of, model),
         failures=attempt.failures,
     )
 
 
-def _directions(model: Any) -> dict[str, tuple[str, bool]]:
-    """Returns each task's first metric without the task's name, and whether more of it is better."""
-    ways = log_directions(model)
-    names = {task: name.removeprefix("val_") for task, name in main_metrics(model).items()}
-    return {task: (name.removeprefix(f"{task}_"), ways.get(name) == "max") for task, name in names.items()}
-
-
 def _predicted(model: Any, sample: Sample) -> tuple[dict[str, np.ndarray], dict[int, float]]:
-    """Returns the outputs by task, and the milliseconds of a prediction by number of examples.
-
-    All batches are of one size, the last one filled up with examples from the start: another size would be
-    traced anew, which takes longer than to compute it.
-    """
-    size = min(_BATCH, sample.examples)
-    parts, times = [], []
-    for start in range(0, sample.examples, size):
-        rows = np.arange(start, start + size) % sample.examples
-        batch = taken(sample.x, rows)
-        began = time.perf_counter()
-        outputs = model.predict_on_batch(batch)
-        times.append(1000 * (time.perf_counter() - began))
-        parts.append({task: np.asarray(v)[: sample.examples - start] for task, v in outputs.items()})
-    whole = {task: np.concatenate([part[task] for part in parts]) for task in parts[0]}
+    """Returns the outputs by task, and the milliseconds of a prediction by number of examples."""
+    outputs, times = predictions(model, sample)
     of_one = _milliseconds(model, taken(sample.x, np.arange(1)))
     # The first batch took the tracing, too.
-    return whole, {1: of_one, **({size: statistics.median(times[1:])} if len(times) > 1 else {})}
+    size = min(BATCH, sample.examples)
+    return outputs, {1: of_one, **({size: statistics.median(times[1:])} if len(times) > 1 else {})}
 
 
 def _few(x: Any, count: int) -> Any:
     return keras.tree.map_structure(lambda array: array[:count], x)
-
-
-def _looked_at(sample: Sample | None) -> str:
-    if sample is None:
-        return ""
-    if sample.whole and sample.examples == 1:
-        return "the only example of the test split"
-    if sample.whole:
-        return f"all {sample.examples:,} examples of the test split"
-    return f"{sample.examples:,} examples at equal distances in the test split"
 
 
 def _digest(model: Any, sample: Sample) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 
 from mtlkeras._app.checks import Finding, RunFacts
 from mtlkeras._app.report.answers import Panel
+from mtlkeras._app.report.diagram import Diagram
 from mtlkeras._app.report.gates import HeatMap
 from mtlkeras.analysis import Calibration, Confusion, LabelAssociation, WorstErrors
 
@@ -111,7 +112,7 @@ class RunEvidence:
         panels: These answers.
         digest: Of the test split's labels, to tell whether two runs have the same.
         trials: The trials of a search.
-        model: The model, to be drawn.
+        diagram: What is drawn of the model.
         failures: What could not be made.
     """
 
@@ -131,5 +132,5 @@ class RunEvidence:
     panels: Sequence[Panel] = ()
     digest: str | None = None
     trials: Sequence[Any] = ()
-    model: Any = None
+    diagram: Diagram | None = None
     failures: Sequence[str] = ()

@@ -19,11 +19,19 @@ from mtlkeras.analysis._answers import Answers, answers_of_task
 from mtlkeras.analysis._label_columns import column_names
 from mtlkeras.analysis.calibration import binned
 from mtlkeras.analysis.worst_errors import worst_of_outputs
+from mtlkeras.tuning._directions import log_directions, main_metrics
 
 _WORST = 5
 _BINS = 15
 _MOST_POINTS = 500
 _MOST_CONFUSIONS = 40
+
+
+def directions(model: Any) -> dict[str, tuple[str, bool]]:
+    """Returns each task's first metric without the task's name, and whether more of it is better."""
+    ways = log_directions(model)
+    names = {task: name.removeprefix("val_") for task, name in main_metrics(model).items()}
+    return {task: (name.removeprefix(f"{task}_"), ways.get(name) == "max") for task, name in names.items()}
 
 
 def task_evidence(
@@ -55,9 +63,23 @@ def task_evidence(
         )
         if worst is not None:  # Their places in the split, not in the part of it that was looked at.
             known["worst"] = dataclasses.replace(worst, indices=sample.rows[worst.indices])
-        judge = _of_numbers if head.label_form.are_numbers else _of_classes
-        known |= judge(model, task, labels, given, attempt)
-    return TaskEvidence(type(head).__name__, metric, higher_is_better, **known)
+    return TaskEvidence(
+        type(head).__name__,
+        metric,
+        higher_is_better,
+        **known,
+        **answered(model, task, sample, outputs, attempt),
+    )
+
+
+def answered(
+    model: Any, task: str, sample: Sample | None, outputs: Mapping[str, Any] | None, attempt: Attempts
+) -> dict[str, Any]:
+    """Returns what answers tell beside labels, as arguments of `TaskEvidence`; nothing without labels."""
+    if sample is None or outputs is None or not _has_labels(sample.y.get(task)):
+        return {}
+    judge = _of_numbers if model.heads[task].label_form.are_numbers else _of_classes
+    return judge(model, task, sample.y[task], outputs[task], attempt)
 
 
 def _has_labels(labels: np.ndarray | None) -> bool:

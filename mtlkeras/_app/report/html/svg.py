@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import html
 import re
-import tempfile
-import warnings
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 
+from mtlkeras._app.report.html.drawn import PAPER, drawn
 from mtlkeras._app.report.html.parts import Picture
 from mtlkeras._app.report.html.style import LIGHT
 from mtlkeras.analysis._pictures import COLOURS
 
-_PAPER = "#fffffe"  # A white of its own, so that it can be told from white text on dark cells.
 _GREYS = ("#666666", "#999999", "#b2b2b2", "#b3b3b3", "#808080", "#595959")
 _LINES = ("#b0b0b0",)
 _WIDE = 460.0
@@ -26,10 +22,7 @@ def standalone(picture: Picture) -> str:
     Raises:
         ImportError: If matplotlib is not installed.
     """
-    with _settings(), tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "picture.svg"
-        picture.draw(path)
-        text = path.read_text(encoding="utf-8")
+    text = drawn(picture, "svg").decode("utf-8")
     return _described(re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL), picture)
 
 
@@ -54,30 +47,6 @@ def inline(text: str, picture: Picture, number: int) -> tuple[str, bool]:
     return re.sub(r"\n\s*", "\n", text), width > _WIDE
 
 
-@contextlib.contextmanager
-def _settings() -> Iterator[None]:
-    import matplotlib
-
-    ink = LIGHT["ink"]
-    with (
-        warnings.catch_warnings(),
-        matplotlib.rc_context(
-            {
-                "svg.fonttype": "none",
-                "svg.hashsalt": "report",
-                "text.parse_math": False,  # A name like "$5" is no formula.
-                "savefig.facecolor": _PAPER,
-                "axes.facecolor": "none",
-                **{name: ink for name in ("text.color", "axes.labelcolor", "xtick.color", "ytick.color")},
-                "axes.edgecolor": ink,
-            }
-        ),
-    ):
-        # Texts stay texts, for which the reader's machine has a font, as for Chinese names.
-        warnings.filterwarnings("ignore", "Glyph .* missing from font")
-        yield
-
-
 def _described(text: str, picture: Picture) -> str:
     """Gives a picture its title and text alternative."""
     title, about = html.escape(picture.title), html.escape(picture.text)
@@ -94,7 +63,7 @@ def _described(text: str, picture: Picture) -> str:
 def _recoloured(text: str, more: Mapping[str, str]) -> str:
     """Turns the colours of a picture into those of the page."""
     names = {
-        _PAPER: "none",
+        PAPER: "none",
         LIGHT["ink"]: "currentColor",
         **{colour.lower(): f"var(--series-{i})" for i, colour in enumerate(COLOURS, 1)},
         **dict.fromkeys(_GREYS, "var(--faint)"),

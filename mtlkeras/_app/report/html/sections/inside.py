@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mtlkeras._app.report.diagram import draw_model
+from mtlkeras._app.report.diagram import draw_diagram
 from mtlkeras._app.report.evidence import Attention, RunEvidence
 from mtlkeras._app.report.html.drawings import draw_matrix
 from mtlkeras._app.report.html.parts import Numbers, Part, Picture, Section
@@ -155,7 +155,7 @@ def _transitions(task: str, names: Sequence[str], values: np.ndarray, labels: np
 
 def diagram(run: RunEvidence) -> Section | None:
     """Draws the model: its inputs, what its tasks share, and a head a task."""
-    if run.model is None:
+    if run.diagram is None:
         return None
     size = run.size
     head = {task: one.head for task, one in run.tasks.items()}
@@ -163,7 +163,7 @@ def diagram(run: RunEvidence) -> Section | None:
         f"{task} ({name})" for task, name in head.items()
     )
     table = {"task": list(head), "head": list(head.values())}
-    draw = functools.partial(draw_model, model=run.model)
+    draw = functools.partial(draw_diagram, diagram=run.diagram)
     picture = Picture(
         "The model",
         f"{said}." if size is None else f"{said}; {size.weights:,} weights.",
