@@ -267,6 +267,8 @@ def _import(path: Path, name: str) -> ModuleType:
         exec(compile(path.read_bytes(), str(path), "exec"), module.__dict__)
     except SyntaxError as error:
         raise ValueError(f"Recipe {path} is not valid Python: {error}.") from error
+    except ImportError as error:
+        raise ImportError(f"Recipe {path} cannot be loaded: {error}.") from error
     return module
 
 

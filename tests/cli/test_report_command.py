@@ -10,6 +10,7 @@ import pytest
 
 from mtlkeras._app.cli import main
 from mtlkeras._app.cli import report as command
+from mtlkeras._app.runs.evidence import names_apart
 from mtlkeras._app.runs.folder import RunFolder
 from tests.cli.made_runs import EVIL, full_run
 
@@ -120,6 +121,67 @@ def test_bad_input_is_told(run, in_tmp, capsys):
         assert told in capsys.readouterr().err, words
     with pytest.raises(SystemExit):
         main(["report", "tiny-1", "--fail-on", "a,,b"])
+
+
+def test_what_is_damaged_or_gone_is_named(run, in_tmp, capsys):
+    for number, (file, content, told) in enumerate(
+        (
+            ("metrics.json", "{", "metrics.json is damaged: Expecting property name"),
+            ("history.json", "[", "history.json is damaged: Expecting value"),
+            (
+                "recipe.py",
+                None,
+                "has lost its recipe.py, without which its data are not known. Copy",
+            ),
+            (
+                "recipe.py",
+                "import no_such_module",
+                "recipe.py cannot be loaded: No module named",
+            ),
+            ("recipe.py", "def build(:", "recipe.py is not valid Python"),
+        )
+    ):
+        folder = in_tmp / f"runs/damaged-{number}"
+        shutil.copytree(run, folder)
+        (folder / file).unlink()
+        if content is not None:
+            (folder / file).write_text(content)
+        assert main(["report", str(folder)]) == 2
+        assert told in capsys.readouterr().err
+
+
+def test_a_place_that_cannot_be_written_is_told_before_runs_are_looked_at(run, in_tmp, capsys, monkeypatch):
+    (in_tmp / "folder.html").mkdir()
+    for name in ("file", "page"):
+        (in_tmp / name).touch()
+    for out, told in (
+        ("folder.html", "folder.html is a folder: the page is a file"),
+        ("page.html", "page is a file: the page is a file, beside it is a folder of its name"),
+        ("file/page.html", f"Nothing can be written into {in_tmp / 'file'}. Choose another place by --out."),
+    ):
+        assert main(["report", "tiny-1", "--out", out]) == 2
+        assert told in capsys.readouterr().err
+    monkeypatch.setattr(command.os, "access", lambda path, mode: False)  # As of a read-only folder.
+    assert main(["report", "tiny-1"]) == 2
+    assert "Nothing can be written into" in capsys.readouterr().err
+    assert sorted(path.name for path in in_tmp.iterdir()) == ["file", "folder.html", "page", "runs"]
+
+
+def test_runs_of_one_name_are_told_apart_by_their_folders(run, in_tmp, looked_at):
+    for folder in ("a", "b"):
+        shutil.copytree(run, in_tmp / folder / "tiny-1")
+    looked_at["tiny-1"] = full_run("tiny-1")
+    assert main(["report", "a/tiny-1", "b/tiny-1", "--out", "two.html"]) == 0
+    page = (in_tmp / "two.html").read_text(encoding="utf-8")
+    assert "All of a/tiny-1" in page and "All of b/tiny-1" in page
+    header = (in_tmp / "two/side-by-side.csv").read_text().splitlines()[0]
+    assert header.startswith("task,metric,a/tiny-1,b/tiny-1")
+
+
+def test_runs_have_as_much_of_their_paths_as_tells_them_apart():
+    paths = ("/x/a/run", "/y/a/run", "/x/other", "/a/run")
+    names = names_apart([RunFolder(path) for path in paths])
+    assert names == ["x/a/run", "y/a/run", "other", "/a/run"]
 
 
 def test_runs_on_other_data_are_not_compared(run, in_tmp, capsys, looked_at):

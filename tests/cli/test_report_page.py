@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import html.parser
 import io
 import math
@@ -16,7 +17,7 @@ from mtlkeras._app.report.html.markup import text
 from mtlkeras._app.report.html.png import data_uri
 from mtlkeras._app.report.html.sections.compare import side_by_side
 from mtlkeras._app.report.html.sections.training import results_table
-from mtlkeras._app.report.html.sections.verdict import without_looking
+from mtlkeras._app.report.html.sections.verdict import verdict, without_looking
 from mtlkeras.analysis._pictures import readable_on
 from tests.cli.made_runs import ANSWERS, EVIL, HISTORY, LABELS, METRICS, bare_run, full_run, search_run
 
@@ -225,6 +226,22 @@ def test_several_runs_have_a_page_with_one_part_each(tmp_path, monkeypatch):
     ids = [a["id"] for _, a in tree.tags if "id" in a]
     assert len(set(ids)) == len(ids) and {"run-a", "run-b", "a-verdict", "b-verdict"} <= set(ids)
     assert (tmp_path / "report/a-results.csv").is_file() and (tmp_path / "report/b-results.csv").is_file()
+
+
+def test_runs_whose_names_look_alike_have_anchors_of_their_own(tmp_path, monkeypatch):
+    monkeypatch.setattr(page, "_has_matplotlib", lambda: False)
+    runs = [full_run("a b"), full_run("a-b", seed=1)]
+    write_page(tmp_path / "report.html", "Two", runs, side_by_side(runs))
+    tree = Tree((tmp_path / "report.html").read_text(encoding="utf-8"))
+    ids = [a["id"] for _, a in tree.tags if "id" in a]
+    assert len(set(ids)) == len(ids) and {"run-a-b", "run-a-b-2"} <= set(ids)
+
+
+def test_results_that_are_gone_or_no_numbers_are_told():
+    lost = dataclasses.replace(full_run(), metrics={})
+    assert "the results, <code>metrics.json</code>, are no longer there" in verdict(lost).parts[0].html
+    nan = dataclasses.replace(full_run(), metrics={"test": {"size_mae": math.nan}})
+    assert "size: mae is no number on the test split, but nan." in verdict(nan).parts[0].html
 
 
 def test_results_have_a_row_for_each_metric():

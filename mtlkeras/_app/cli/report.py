@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -25,6 +26,7 @@ from mtlkeras._app.runs.evidence import (
     compared_in,
     evidence_in_training,
     evidence_of,
+    names_apart,
 )
 from mtlkeras._app.runs.folder import RunFolder, find_run, is_run
 
@@ -38,8 +40,9 @@ def report(args: argparse.Namespace) -> int:
     without_retracing_notes()
     comparison = _comparison(args.runs)
     runs = [] if comparison else _different([find_run(name) for name in args.runs])
-    page = _looked_at(comparison, runs, args.data_dir)
     path = Path(args.out) if args.out else _default(comparison, runs)
+    _check_place(path)
+    page = _looked_at(comparison, runs, args.data_dir)
     path.parent.mkdir(parents=True, exist_ok=True)
     tell(page.write(path))
     print(f"report: {path} ({path.stat().st_size / 1e6:.1f} MB)", flush=True)
@@ -67,9 +70,9 @@ def _looked_at(comparison: RunFolder | None, runs: Sequence[RunFolder], data_dir
         first.append(baseline(tasks))
     check_tasks(runs)
     found = []
-    for run in runs:
+    for run, name in zip(runs, names_apart(runs), strict=True):
         keras.utils.clear_session()
-        found.append(evidence_of(run, data_dir))
+        found.append(dataclasses.replace(evidence_of(run, data_dir), name=name))
     if len(found) > 1:
         check_data(list(zip(runs, found, strict=True)))
         first += side_by_side(found)
@@ -82,6 +85,20 @@ def _check(args: argparse.Namespace) -> None:
         raise FileNotFoundError(f"--data-dir {args.data_dir} is not a folder.")
     if args.out is not None and Path(args.out).suffix.lower() not in (".html", ".htm"):
         raise ValueError(f"--out must be the name of an .html file; received {args.out}.")
+
+
+def _check_place(path: Path) -> None:
+    """Raises an error if a page cannot be written, before the minute that it takes to look at runs."""
+    beside = path.with_suffix("")
+    if path.is_dir() or (beside.exists() and not beside.is_dir()):
+        wrong, other = (path, "a folder") if path.is_dir() else (beside, "a file")
+        raise FileExistsError(
+            f"{wrong} is {other}: the page is a file, beside it is a folder of its name with the tables "
+            "and pictures. Choose another place by --out."
+        )
+    above = next(folder for folder in (beside, *beside.absolute().parents) if folder.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        raise PermissionError(f"Nothing can be written into {above}. Choose another place by --out.")
 
 
 def _comparison(names: Sequence[str]) -> RunFolder | None:

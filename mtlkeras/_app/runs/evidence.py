@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from mtlkeras._app.hyperparameters import HyperParameters
@@ -53,6 +54,17 @@ def evidence_in_training(run: RunFolder, model: Any, data: Mapping[str, Any]) ->
 def name_of(run: RunFolder) -> str:
     """Returns what a run is called."""
     return run.path.resolve().name
+
+
+def names_apart(runs: Sequence[RunFolder]) -> list[str]:
+    """Returns what runs are called: those of one name with as much of their paths as tells them apart."""
+    paths = [run.path.resolve().parts for run in runs]
+    names = []
+    for own in paths:
+        others = [path for path in paths if path != own]
+        length = next(n for n in range(1, len(own) + 1) if all(path[-n:] != own[-n:] for path in others))
+        names.append(str(Path(*own[-length:])))
+    return names
 
 
 def _data_dir(config: Mapping[str, Any]) -> str | None:

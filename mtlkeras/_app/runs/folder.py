@@ -77,10 +77,7 @@ class RunFolder:
         Raises:
             ValueError: If the file is damaged or of a later version.
         """
-        try:
-            config = json.loads(self.file("config.json").read_text(encoding="utf-8"))
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{self.file('config.json')} is damaged: {error}.") from error
+        config = self.read_json("config.json")
         if config.get("format") != FORMAT:
             raise ValueError(
                 f"{self.path} is a run of format {config.get('format')}; this version reads format {FORMAT}."
@@ -101,11 +98,29 @@ class RunFolder:
         write_text(self.file(name), text)
 
     def read_json(self, name: str) -> Any:
-        """Reads a JSON file of the run."""
-        return json.loads(self.file(name).read_text(encoding="utf-8"))
+        """Reads a JSON file of the run.
+
+        Raises:
+            FileNotFoundError: If it is not there.
+            ValueError: If it is damaged.
+        """
+        try:
+            return json.loads(self.file(name).read_text(encoding="utf-8"))
+        except ValueError as error:  # Of JSON, or of UTF-8.
+            raise ValueError(f"{self.file(name)} is damaged: {error}.") from error
 
     def recipe(self) -> Recipe:
-        """Returns the recipe as it was when the run began."""
+        """Returns the recipe as it was when the run began.
+
+        Raises:
+            FileNotFoundError: If the file is gone.
+            ValueError: If it is no recipe.
+        """
+        if not self.file("recipe.py").is_file():
+            raise FileNotFoundError(
+                f"{self.path} has lost its recipe.py, without which its data are not known. Copy the recipe "
+                f"'{self.config['recipe']}' there."
+            )
         return Recipe(self.file("recipe.py"), self.config["recipe"])
 
     def model(self) -> Any:

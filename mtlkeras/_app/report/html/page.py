@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mtlkeras._app.report.evidence import RunEvidence
-from mtlkeras._app.report.html.markup import slug
 from mtlkeras._app.report.html.parts import Section
 from mtlkeras._app.report.html.render import Renderer
 from mtlkeras._app.report.html.sections import SECTIONS, failures
@@ -33,7 +32,7 @@ def write_page(
     renderer = Renderer(path.with_suffix(""), _has_matplotlib())
     pieces: list[tuple[str, str, str]] = []
     for section in first:
-        name = slug(section.title)
+        name = renderer.anchor(section.title)
         pieces.append((section.title, name, renderer.section(section, name)))
     for run in runs:
         prefix = "" if len(runs) == 1 else f"{run.name}-"
@@ -42,13 +41,14 @@ def write_page(
             pieces += made
         else:
             body = "".join(text for _, _, text in made)
-            name = slug(f"run {run.name}")
+            name = renderer.anchor(f"run {run.name}")
             summary = f"<summary>All of {html.escape(run.name)}</summary>"
             pieces.append((run.name, name, f'<details class="run" id="{name}">{summary}{body}</details>'))
     told = [*(line for run in runs for line in run.failures), *renderer.attempt.failures]
     missing = failures(told, renderer.left_out)
     if missing is not None:
-        pieces.append((missing.title, "missing", renderer.section(missing, "missing")))
+        name = renderer.anchor("missing")
+        pieces.append((missing.title, name, renderer.section(missing, name)))
     write_text(path, _document(title, _about(runs), pieces))
     return told
 
@@ -63,7 +63,7 @@ def _sections_of(run: RunEvidence, renderer: Renderer, prefix: str) -> list[tupl
     for make in SECTIONS:
         section = renderer.attempt(f"section '{make.__name__}'", make, run)
         if section is not None:
-            name = slug(f"{prefix}{make.__name__}")
+            name = renderer.anchor(f"{prefix}{make.__name__}")
             body = renderer.attempt(
                 f"section '{section.title}'", renderer.section, section, name, level, prefix
             )

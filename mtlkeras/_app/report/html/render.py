@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,7 +30,12 @@ class Renderer:
         self.left_out = 0
         self._folder, self._with_pictures = folder, with_pictures
         self._bytes = self._pictures = 0
-        self._names: set[str] = set()
+        self._files: set[str] = set()
+        self._anchors: set[str] = set()
+
+    def anchor(self, text: str) -> str:
+        """Returns a name in the page that no other part has."""
+        return _one_of_its_own(text, self._anchors)
 
     def section(self, section: Section, name: str, level: int = 2, prefix: str = "") -> str:
         """Returns a section.
@@ -89,15 +95,19 @@ class Renderer:
 
     def _write(self, numbers: Numbers, prefix: str) -> str:
         """Writes a table as CSV; returns its path from the page."""
-        name = base = slug(f"{prefix}{numbers.name}")
-        count = 1
-        while name in self._names:
-            count += 1
-            name = f"{base}-{count}"
-        self._names.add(name)
+        name = _one_of_its_own(f"{prefix}{numbers.name}", self._files)
         self._folder.mkdir(parents=True, exist_ok=True)
         write_text(self._folder / f"{name}.csv", csv_text(numbers.columns))
         return f"{self._folder.name}/{name}.csv"
+
+
+def _one_of_its_own(text: str, taken: set[str]) -> str:
+    """Returns a name made of a text, another one than those that are taken, and takes it."""
+    base = slug(text)
+    names = (base if count == 1 else f"{base}-{count}" for count in itertools.count(1))
+    name = next(name for name in names if name not in taken)
+    taken.add(name)
+    return name
 
 
 def _folded(numbers: Numbers, file: str) -> str:

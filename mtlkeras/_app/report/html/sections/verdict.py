@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -33,6 +34,8 @@ def _training(run: RunEvidence) -> list[str]:
         return []
     last, best = config.get("epochs_done", 0), config.get("best_epoch")
     told = f"{last} of {config['epochs']} epochs took {duration(config.get('seconds', 0.0))}"
+    if not run.metrics and config["status"] == "finished":
+        return [f"{told[0].upper()}{told[1:]}; the results, `metrics.json`, are no longer there."]
     if config["status"] not in ("finished", "running") or not run.metrics:
         return [f"The run is {config['status']}, not finished: {told}, and there are no results yet."]
     behind = last - best
@@ -52,6 +55,8 @@ def _of_task(run: RunEvidence, task: str) -> list[str]:
     value = run.metrics.get("test", {}).get(f"{task}_{one.metric}")
     if value is None:
         return []
+    if not math.isfinite(value):
+        return [f"{task}: {one.metric} is no number on the test split, but {value}."]
     better = "higher" if one.higher_is_better else "lower"
     said = f"{task}: {one.metric} {text(float(value))} on the test split ({better} is better)"
     return [f"{said}{_beside_guessing(run, task, one)}."]
