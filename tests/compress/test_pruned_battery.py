@@ -41,7 +41,7 @@ def convolutions(shape):
     """A functional model that gives a map, with stages."""
     layers = keras.layers
     x = inputs = keras.Input(shape)
-    for number, filters in enumerate((6, 8, 12), 1):
+    for number, filters in enumerate((12, 16, 24), 1):
         x = layers.Conv2D(filters, 3, strides=2, padding="same", name=f"conv_{number}")(x)
         x = layers.BatchNormalization(name=f"norm_{number}")(x)
         x = layers.ReLU(name=f"relu_{number}")(x)
@@ -92,22 +92,20 @@ TRUNKS = {
     "MobileNetV2": (applied("MobileNetV2", alpha=0.35), 32),
     "MobileNetV3Small": (applied("MobileNetV3Small"), 32),
     "EfficientNetB0": (applied("EfficientNetB0"), 32),
-    "EfficientNetV2B0": (applied("EfficientNetV2B0"), 32),
-    "ResNet50V2": (applied("ResNet50V2"), 32),
-    "InceptionV3": (applied("InceptionV3"), 75),
     "Xception": (applied("Xception"), 71),
     "NASNetMobile": (applied("NASNetMobile"), 32),
     "ConvNeXtTiny": (applied("ConvNeXtTiny"), 32),
     "DenseNet121": (applied("DenseNet121"), 32),
-    "VGG16": (applied("VGG16"), 32),
 }
+LARGE = ("EfficientNetB0", "Xception", "NASNetMobile", "ConvNeXtTiny", "DenseNet121")
+"""Of these the flat heads alone: MobileNets have the same layers, and are read by decoders too."""
 
 
 def dense_heads(decoder):
     return {
-        "area": Segmentation(CLASSES, decoder=decoder, width=4, hidden=(5,)),
-        "marks": Segmentation(2, exclusive=False, decoder=decoder, width=4),
-        "depth": DenseRegression(decoder=decoder, width=4),
+        "area": Segmentation(CLASSES, decoder=decoder, width=2, hidden=(3,)),
+        "marks": Segmentation(2, exclusive=False, decoder=decoder, width=2),
+        "depth": DenseRegression(decoder=decoder, width=2),
     }
 
 
@@ -214,21 +212,13 @@ def pruned_to(model, share, x, *arguments, **options):
     return pruned
 
 
-@pytest.fixture(params=TRUNKS)
-def name(request):
-    return request.param
+EVERY = [(name, kind) for name in TRUNKS for kind in HEADS if kind == "flat" or name not in ("LeNet", *LARGE)]
 
 
-@pytest.fixture(params=HEADS)
-def heads(request, name):
-    if name == "LeNet" and request.param != "flat":
-        pytest.skip("it gives no map")
-    return HEADS[request.param]
-
-
-def test_pruned_models(name, heads, tmp_path):
+@pytest.mark.parametrize(("name", "kind"), EVERY)
+def test_pruned_models(name, kind, tmp_path):
     trunk, size = TRUNKS[name]
-    model = model_of(trunk, size, heads)
+    model = model_of(trunk, size, HEADS[kind])
     x, y = batch_of(model, size)
     # Of convolutions in groups TensorFlow has no gradients on some processors.
     trains = name != "ConvNeXtTiny" or keras.backend.backend() != "tensorflow"
@@ -247,11 +237,12 @@ def test_pruned_models(name, heads, tmp_path):
 
 @pytest.mark.tensorflow
 @pytest.mark.eager(False)
-def test_pruned_models_are_exported(name, heads, tmp_path):
+@pytest.mark.parametrize(("name", "kind"), EVERY)
+def test_pruned_models_are_exported(name, kind, tmp_path):
     import tensorflow as tf
 
     trunk, size = TRUNKS[name]
-    model = model_of(trunk, size, heads)
+    model = model_of(trunk, size, HEADS[kind])
     x, _ = batch_of(model, size)
     make_distinct(model)
     pruned = prune_channels(model, flops=0.5, importance="magnitude")
