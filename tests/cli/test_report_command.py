@@ -206,7 +206,7 @@ def test_a_comparison_has_its_verdict(run, in_tmp, looked_at):
     looked_at.update({f"together-{n}": full_run(f"together-{n}", seed=n) for n in (3, 4)})
     assert main(["report", "both"]) == 0
     page = (folder / "report.html").read_text(encoding="utf-8")
-    assert "Does sharing help?" in page and "side: better together, by 0.1250 an example" in page
+    assert "Does sharing help?" in page and "side: better together, its accuracy by 0.1250 (" in page
     assert "over 2 seeds" in page
     assert (folder / "report/changes.csv").read_text() == 'task,seed,"change, %"\nside,1,50.0\nside,2,0.0\n'
 
