@@ -150,7 +150,7 @@ def model_of(trunk, size, heads):
 
 def batch_of(model, size):
     x = {
-        tensor.name: RNG.integers(0, 2, (ROWS, *tensor.shape[1:]))
+        tensor.name: RNG.integers(0, 2, (ROWS, *tensor.shape[1:])).astype(tensor.dtype)
         if "int" in tensor.dtype
         else RNG.normal(size=(ROWS, *tensor.shape[1:])).astype("float32")
         for tensor in model.inputs
