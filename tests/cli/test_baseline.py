@@ -11,6 +11,7 @@ import pytest
 from mtlkeras._app.cli import baseline as command
 from mtlkeras._app.cli import main
 from mtlkeras._app.recipe import Recipe
+from mtlkeras._app.report.baseline import baseline_table, verdict
 from mtlkeras._app.runs import baseline
 from mtlkeras._app.runs.folder import RunFolder, create_run
 from mtlkeras.analysis import PairedDifference
@@ -116,3 +117,36 @@ def test_workers_train_what_one_process_does(tiny, in_tmp, capsys):
     capsys.readouterr()
     assert main([*words, "--run-dir", "three", "--workers", "2", "--set", "fail=1"]) == 2
     assert "Unknown setting 'fail'" in capsys.readouterr().err
+
+
+def test_a_metric_that_is_nan_or_in_one_part_leaves_the_others_to_be_compared():
+    parts = {
+        "a_auc": np.array([0.5, 1.0, np.nan]),
+        "b_auc": np.full(3, np.nan),
+        "c_auc": np.array([0.5, np.nan, 0]),
+    }
+    other = {
+        "a_auc": np.array([0.25, 0.5, np.nan]),
+        "b_auc": np.zeros(3),
+        "c_auc": np.array([np.nan, 1, 0.5]),
+    }
+    found = [baseline._difference([parts], [other], f"{task}_auc", True) for task in "abcd"]
+    assert found[0].mean == pytest.approx(0.375) and found[1:] == [None, None, None]
+    assert baseline._difference([parts], [other], "a_auc", False).mean == pytest.approx(-0.375)
+
+
+def test_a_score_of_zero_alone_has_no_relative_change_and_the_verdict_says_the_rest():
+    found = PairedDifference(0.5, 0.4, 0.6, 0.001, 20)
+
+    def of(task, together, alone):
+        return baseline.Compared(task, "f1", True, [together], [alone], found, 10, None, [1.0])
+
+    some = [of("tags", 0.5, 0.0), of("kind", 0.6, 0.5), of("lost", 0.5, float("nan"))]
+    first, *others = verdict(some)
+    assert first.startswith("Δm of kind together: +20.00 % (one seed); of 3 tasks 3 better together and 0 ")
+    assert others[-1] == "Worst off against its own model: kind, +20.00 %." and len(others) == 4
+    assert [row[4] for row in baseline_table(some)[1]] == ["", "+20.00", ""]
+    assert (
+        verdict(some[:1])[0]
+        == "Of 1 tasks 1 better together and 0 better alone, as far as the test split can tell."
+    )

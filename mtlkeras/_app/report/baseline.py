@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import textwrap
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ def baseline_table(tasks: Sequence[Any]) -> Table:
         tasks: The tasks, as `mtlkeras._app.runs.baseline.Compared`.
     """
     header = ["task", "metric", "together", "alone", "change, %", "p"]
+    related = _have_changes(tasks)
     rows = []
     for one in tasks:
         rows.append(
@@ -29,7 +31,7 @@ def baseline_table(tasks: Sequence[Any]) -> Table:
                 one.metric,
                 _with_spread(one.together),
                 _with_spread(one.alone),
-                _with_spread(one.changes, 2, "+"),
+                _with_spread(one.changes, 2, "+") if one in related else "",
                 _chance(one.difference),
             ]
         )
@@ -37,12 +39,16 @@ def baseline_table(tasks: Sequence[Any]) -> Table:
 
 
 def _delta_m(tasks: Sequence[Any]) -> list[float]:
-    """Returns Δm by seed."""
+    """Returns Δm by seed, of tasks that all have a relative change."""
     ways = {one.task: "up" if one.higher_is_better else "down" for one in tasks}
     return [
         delta_m({one.task: one.together[i] for one in tasks}, {one.task: one.alone[i] for one in tasks}, ways)
         for i in range(len(tasks[0].together))
     ]
+
+
+def _have_changes(tasks: Sequence[Any]) -> list[Any]:
+    return [one for one in tasks if all(map(math.isfinite, one.changes))]
 
 
 def _chance(found: Any) -> str:
@@ -53,16 +59,21 @@ def _chance(found: Any) -> str:
 
 def verdict(tasks: Sequence[Any]) -> list[str]:
     """Returns a sentence for all tasks, one for each, and one for the task that is worst off."""
-    changes = _delta_m(tasks)
-    seeds = "one seed" if len(changes) == 1 else f"{len(changes)} seeds"
+    related = _have_changes(tasks)
     told = [one for one in tasks if _tells(one.difference)]
     better = sum(one.difference.mean > 0 for one in told)
-    worst = min(tasks, key=lambda one: statistics.mean(one.changes))
-    apart = f"{better} better together and {len(told) - better} better alone"
+    apart = f"of {len(tasks)} tasks {better} better together and {len(told) - better} better alone"
+    sentences = [*map(_of_task, tasks)]
+    if not related:
+        return [f"{apart.capitalize()}, as far as the test split can tell.", *sentences]
+    changes = _delta_m(related)
+    seeds = "one seed" if len(changes) == 1 else f"{len(changes)} seeds"
+    whose = "all tasks" if len(related) == len(tasks) else ", ".join(one.task for one in related)
+    worst = min(related, key=lambda one: statistics.mean(one.changes))
     return [
-        f"Δm of all tasks together: {_with_spread(changes, 2, '+')} % ({seeds}); of {len(tasks)} tasks "
-        f"{apart}, as far as the test split can tell.",
-        *map(_of_task, tasks),
+        f"Δm of {whose} together: {_with_spread(changes, 2, '+')} % ({seeds}); {apart}, as far as the test "
+        "split can tell.",
+        *sentences,
         f"Worst off against its own model: {worst.task}, {_with_spread(worst.changes, 2, '+')} %.",
     ]
 
@@ -75,7 +86,7 @@ def _tells(found: Any) -> bool:
 def _of_task(one: Any) -> str:
     found = one.difference
     if found is None:
-        return f"{one.task}: {one.metric} cannot be taken apart by examples, so that there is no interval."
+        return f"{one.task}: {one.metric} is NaN, or cannot be taken apart by examples: there is no interval."
     interval = f"{found.low:+.4f} to {found.high:+.4f}"
     if not _tells(found):
         return (

@@ -66,10 +66,13 @@ class Compared:
 
     @property
     def changes(self) -> list[float]:
-        """By seed, the change relative to the model alone, in percent; above zero it got better."""
+        """By seed, the change relative to the model alone, in percent; above zero it got better.
+
+        NaN where there is none: against a score of 0, or of one that is NaN.
+        """
         sign = 1.0 if self.higher_is_better else -1.0
         return [
-            100 * sign * (one - other) / abs(other)
+            100 * sign * (one - other) / abs(other) if other else float("nan")
             for one, other in zip(self.together, self.alone, strict=True)
         ]
 
@@ -255,10 +258,12 @@ def _test_value(run: RunFolder, name: str) -> float:
 def _difference(
     together: Sequence[Mapping[str, Any]], alone: Sequence[Mapping[str, Any]], name: str, up: bool
 ) -> PairedDifference | None:
-    """Returns by how much a metric is better together, `None` where it cannot be taken apart."""
+    """Returns by how much a metric is better together, `None` where it cannot be taken apart or is NaN."""
     if not all(name in scores for scores in (*together, *alone)):
         return None
     one, other = (np.stack([scores[name] for scores in runs]) for runs in (together, alone))
+    if np.isfinite([*one, *other]).all(axis=0).sum() < 2:
+        return None  # As of a model that diverged: the other tasks are compared all the same.
     return paired_difference(one, other) if up else paired_difference(other, one)
 
 
