@@ -52,8 +52,8 @@ class GradientBalancing(Balancing):
         """Returns what is counted of the step's gradients, of a step that is not finite nothing."""
         if not self.watches:
             return {}
-        counted = watching.seen(problem.memory, problem.gram, problem.present)
-        return {name: ops.where(sound, value, problem.memory[name]) for name, value in counted.items()}
+        found = ops.where(sound, watching.seen(problem.gram), 0.0)
+        return {watching.WATCHED: problem.memory[watching.WATCHED] + found}
 
     def kept(self, present: Any) -> tuple[Any, list[tuple[Any, Any]]]:
         """Returns the weights of the steps before, and pairs of a variable and its new value."""
@@ -100,14 +100,8 @@ class RepresentationBalancing(GradientBalancing):
             scale: What the losses were multiplied by for these gradients.
         """
         count = len(self.tasks)
-        stacks = [as_rows([gradients[task][place] for task, place in readers]) for readers in cut.readers]
-        indices = [[self.tasks.index(task) for task, _ in readers] for readers in cut.readers]
+        stacks, indices, gram = self._products(cut, gradients)
         # Summed over replicas: inner products of gradients of parts of the batch, and losses.
-        gram = sum(
-            _spread(products(self._looked_at(stack)), places, count)
-            for stack, places in zip(stacks, indices, strict=True)
-            if places
-        )
         summed = sum_over_replicas(ops.concatenate([ops.reshape(gram, (-1,)), cut.losses]))
         gram = ops.reshape(summed[: count * count], (count, count)) / scale / scale
         weights, after = self.decide(gram, summed[count * count :], cut.present, cut.noise)
@@ -116,6 +110,22 @@ class RepresentationBalancing(GradientBalancing):
             own = ops.expand_dims(ops.stack([weights[i] for i in places]), 0)
             seeds.append(ops.cast(ops.reshape(matmul(own, stack), ops.shape(value)), value.dtype))
         return seeds, after
+
+    def _products(self, cut: Cut, gradients: Mapping[str, Any]) -> tuple[list[Any], list[list[int]], Any]:
+        """Returns what `weigh` is made of.
+
+        Returns:
+            For each tensor of the trunk the gradients of the tasks that read it, as rows, and their numbers
+            among the tasks; then this replica's part of the tasks' inner products, shape `(K, K)`.
+        """
+        stacks = [as_rows([gradients[task][place] for task, place in readers]) for readers in cut.readers]
+        indices = [[self.tasks.index(task) for task, _ in readers] for readers in cut.readers]
+        found = [
+            _spread(products(self._looked_at(stack)), places, len(self.tasks))
+            for stack, places in zip(stacks, indices, strict=True)
+            if places
+        ]
+        return stacks, indices, sum(found[1:], found[0])
 
     def _looked_at(self, stack: Any) -> Any:
         if self.balancer.gram_fraction == 1.0:
@@ -126,6 +136,35 @@ class RepresentationBalancing(GradientBalancing):
         else:
             rows = ops.cast(ops.ceil(ops.cast(size, "float32") * self.balancer.gram_fraction), "int32")
         return stack[:, :rows]
+
+
+class WatchingBalancing(RepresentationBalancing):
+    """A balancer that looks at the gradients of the representation and leaves them as they are."""
+
+    def joint_loss(self, losses: Any, counts: Any, present: Any) -> Any:
+        self._asked = True
+        return ops.sum(losses)
+
+    def weigh(
+        self, cut: Cut, gradients: Mapping[str, Any], scale: Any
+    ) -> tuple[list[Any], list[tuple[Any, Any]]]:
+        """As that of other balancers; the weights are 1."""
+        _, _, gram = self._products(cut, gradients)
+        seeds = [
+            sum(parts[1:], parts[0]) if parts else ops.zeros_like(value)
+            for value, parts in zip(
+                cut.given,
+                ([gradients[task][place] for task, place in readers] for readers in cut.readers),
+                strict=True,
+            )
+        ]
+        found, updates = watching.seen(sum_over_replicas(gram)), []
+        if self.balancer.every > 1:
+            step = ops.convert_to_tensor(self.state["step"])
+            found = ops.where(self.due(step), found, 0.0)
+            updates = self.updates({"step": (step + 1.0) % self.balancer.every})
+        watched = ops.convert_to_tensor(self.state[watching.WATCHED]) + found
+        return seeds, [*updates, *self.updates({watching.WATCHED: watched})]
 
 
 def as_rows(gradients: list[Any]) -> Any:

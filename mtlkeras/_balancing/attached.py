@@ -6,7 +6,7 @@ import warnings
 from typing import Any
 
 from mtlkeras._balancing.at_parameters import ParameterBalancing
-from mtlkeras._balancing.at_representation import RepresentationBalancing
+from mtlkeras._balancing.at_representation import RepresentationBalancing, WatchingBalancing
 from mtlkeras._balancing.balancing import Balancing, LossBalancing
 from mtlkeras._balancing.graph import forks, tasks_apart
 from mtlkeras.balancers.base import Balancer, GradientBalancer
@@ -57,7 +57,7 @@ def make_balancing(balancer: Any, model: Any, own_loss: bool = False) -> Balanci
             "tasks read, and behind it layers of one task each; this model's tasks meet elsewhere. Use "
             "at='parameters'."
         )
-    return RepresentationBalancing(balancer, heads)
+    return (RepresentationBalancing if balancer.weighs else WatchingBalancing)(balancer, heads)
 
 
 def attach(balancing: Balancing | None, model: Any) -> None:

@@ -9,37 +9,30 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-COSINES, PAIRS, SHARES = "watched_cosines", "watched_pairs", "watched_shares"
+WATCHED = "watched"
+"""What is counted: sums over steps of cosines and of whether both tasks had a gradient, and of shares."""
 
 
 def start(count: int) -> dict[str, np.ndarray]:
     """Returns what is counted, by name, as it is before the first step of an epoch."""
-    return {
-        COSINES: np.zeros((count, count), "float32"),
-        PAIRS: np.zeros((count, count), "float32"),
-        SHARES: np.zeros((count,), "float32"),
-    }
+    return {WATCHED: np.zeros((2 * count + 1, count), "float32")}
 
 
-def seen(memory: Mapping[str, Any], gram: Any, present: Any) -> dict[str, Any]:
-    """Returns what is counted after a step.
+def seen(gram: Any) -> Any:
+    """Returns what a step adds to the sums, zeros if a gradient is not finite.
+
+    A step of a small model takes no longer than some hundreds of such operations, so these are few.
 
     Args:
-        memory: What was counted before.
-        gram: Inner products of the task gradients over the whole batch, shape `(K, K)`; all finite.
-        present: 1 where a task has labels in the batch, else 0, shape `(K,)`.
+        gram: Inner products of the task gradients over the whole batch, shape `(K, K)`, up to a common
+            factor; zero where a task has no labels in the batch.
     """
-    squares = ops.diagonal(gram)
-    there = present * ops.cast(squares > 0, gram.dtype)
-    norms = ops.sqrt(ops.where(there > 0, squares, 1.0))
-    cosines = ops.clip(gram / norms / ops.expand_dims(norms, -1), -1.0, 1.0)
-    pairs = there * ops.expand_dims(there, -1)
-    shares = ops.divide_no_nan(norms * there, ops.sum(norms * there))
-    return {
-        COSINES: memory[COSINES] + cosines * pairs,
-        PAIRS: memory[PAIRS] + pairs,
-        SHARES: memory[SHARES] + shares,
-    }
+    norms = ops.sqrt(ops.diagonal(gram))
+    lengths = ops.reshape(norms, (-1, 1)) * norms
+    total = ops.sum(norms)
+    shares = ops.divide_no_nan(norms, total)
+    added = [ops.divide_no_nan(gram, lengths), ops.sign(lengths), ops.reshape(shares, (1, -1))]
+    return ops.where(ops.isfinite(total), ops.concatenate(added), 0.0)
 
 
 def logs(memory: Mapping[str, Any], tasks: Sequence[str]) -> dict[str, float]:
@@ -47,9 +40,11 @@ def logs(memory: Mapping[str, Any], tasks: Sequence[str]) -> dict[str, float]:
 
     NaN where no step had labels of the task, or of both.
     """
-    cosines, pairs, shares = (np.asarray(ops.convert_to_numpy(memory[n])) for n in (COSINES, PAIRS, SHARES))
-    means = np.where(pairs > 0, cosines / np.maximum(pairs, 1), np.nan)
-    of_task = np.where(np.diag(pairs) > 0, shares / np.maximum(np.diag(pairs), 1), np.nan)
+    sums = np.asarray(ops.convert_to_numpy(memory[WATCHED]))
+    cosines, pairs, shares = np.split(sums, [len(tasks), 2 * len(tasks)])
+    # Rounded they may be a little more than that of gradients that are alike.
+    means = np.clip(np.where(pairs > 0, cosines / np.maximum(pairs, 1), np.nan), -1.0, 1.0)
+    of_task = np.where(np.diag(pairs) > 0, shares[0] / np.maximum(np.diag(pairs), 1), np.nan)
     return {
         **{
             f"{tasks[i]}_{tasks[j]}_cosine": float(means[i, j])

@@ -116,6 +116,8 @@ class JointObjective(Trainer, keras.Model):
 
     def log_weights(self) -> dict[str, Any]:
         """Counts the weights of the step that ended; returns the epoch's means for the logs."""
+        if not self.balancing.balancer.weighs:
+            return {}
         return self._compile_metrics.add_weights(self.balancing.memory()["weights"])
 
     def _loss_sums(self, y: dict, y_pred: dict, sample_weight: Any, training: bool) -> tuple[list[Any], Any]:

@@ -164,7 +164,7 @@ class MultiTaskModel(LabelledCalls):
                 objectives,
                 task_metrics,
                 joint,
-                balancer is not None,
+                self.balancing is not None and self.balancing.balancer.weighs,
                 dependence_layer(self),
                 tuple(entropies),
             )

@@ -66,6 +66,9 @@ class Balancer(Spec, abc.ABC):
     with it, and saved, restored and copied to replicas with the model's weights.
     """
 
+    # Whether there are weights to log: of what only looks at the tasks there are none.
+    weighs: ClassVar[bool] = True
+
     def memory(self, heads: Sequence[Any]) -> dict[str, np.ndarray]:
         """Returns what is remembered between steps, by name, as it is before the first one.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from keras import ops
 
 from mtlkeras._types import NamedTensors, Tensor
@@ -13,7 +15,7 @@ from mtlkeras.specs import spec
 class WatchGradients(GramBalancer):
     """Trains as without a balancer, and logs whether the tasks' gradients agree.
 
-    All weights are 1. In the logs of each epoch of `fit` stand the means over its steps of
+    All weights are 1, and not logged. In the logs of each epoch of `fit` stand the means over its steps of
     `<task>_<task>_cosine`, the cosine of two tasks' gradients, below 0 where they conflict (Yu et al. 2020,
     PCGrad, definition 1), and of `<task>_gradient_share`, a task's part in the sum of the gradients' norms.
     Any other balancer that weighs by inner products logs them with `watch=True`.
@@ -33,6 +35,8 @@ class WatchGradients(GramBalancer):
     logs["a_b_cosine"], logs["a_gradient_share"]
     ```
     """
+
+    weighs: ClassVar[bool] = False
 
     watch: bool = True
 

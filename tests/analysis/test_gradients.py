@@ -58,6 +58,7 @@ def test_affinity_is_that_of_steps_taken_one_by_one(known):
     y["apart"] = y["apart"] + 1
     affinity = task_affinity(model, (X, y), learning_rate=0.05).values
     assert (affinity[0, :2] > 0).all() and affinity[0, 2] < 0 and np.isnan(affinity[4]).all()
+    begin = model.evaluate(X, y, verbose=0, return_dict=True)
     for i, task in enumerate(("a", "same", "opposed", "apart")):
         one = model_of(trunk=MLP(depth=2, width=8))
         one.set_weights(model.get_weights())
@@ -67,7 +68,6 @@ def test_affinity_is_that_of_steps_taken_one_by_one(known):
         one.optimizer.learning_rate = 0.05
         one.train_on_batch(X, y)
         after = one.evaluate(X, y, verbose=0, return_dict=True)
-        begin = model.evaluate(X, y, verbose=0, return_dict=True)
         wanted = [1 - after[f"{t}_loss"] / begin[f"{t}_loss"] for t in ("a", "same", "opposed", "apart")]
         np.testing.assert_allclose(affinity[i, :4], wanted, atol=1e-4)
 

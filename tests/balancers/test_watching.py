@@ -123,3 +123,27 @@ def test_bad_values_are_told():
     with pytest.raises(ValueError, match="CAGrad: watch must be True or False; received 'yes'"):
         CAGrad(watch="yes")
     assert balancers.WatchGradients(at="parameters").weights([[1.0, -2.0], [-2.0, 9.0]]).shape == (2,)
+
+
+def test_there_are_no_weights_to_log():
+    x, y = a_batch(8)
+    model = a_model("sgd", balancer=WatchGradients())
+    logs = model.fit(x, y, batch_size=4, verbose=0).history
+    assert not [name for name in logs if name.endswith("_weight")]
+    assert {"kind_size_cosine", "kind_gradient_share", "size_gradient_share"} <= logs.keys()
+
+
+def test_a_single_task_trains_as_without():
+    with pytest.warns(UserWarning, match="has a single task to balance"):
+        model = of_numbers(("a",), balancer=WatchGradients())
+    assert model.fit(X, {"a": X[:, 0]}, verbose=0).history["loss"][0] > 0
+
+
+def test_every_other_step_can_be_left_out():
+    model = of_numbers(("a", "b"), balancer=WatchGradients(every=2))
+    answer = np.asarray(model.predict(X, verbose=0)["a"])[:, 0]
+    turned = np.repeat([1.0, -1.0, 1.0], 4)  # Alike, opposed, alike: the second is not looked at.
+    logs = model.fit(
+        X, {"a": answer - 1, "b": answer - turned}, batch_size=4, shuffle=False, verbose=0
+    ).history
+    np.testing.assert_allclose(logs["a_b_cosine"], [1], atol=1e-5)
