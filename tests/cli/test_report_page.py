@@ -12,12 +12,17 @@ import re
 import numpy as np
 import pytest
 
+from mtlkeras._app.report.evidence import TaskEvidence
 from mtlkeras._app.report.html import page, render, style, write_page
 from mtlkeras._app.report.html.markup import text
 from mtlkeras._app.report.html.png import data_uri
+from mtlkeras._app.report.html.sections.baseline import baseline
 from mtlkeras._app.report.html.sections.compare import side_by_side
+from mtlkeras._app.report.html.sections.errors import worst_errors
 from mtlkeras._app.report.html.sections.training import results_table
 from mtlkeras._app.report.html.sections.verdict import verdict, without_looking
+from mtlkeras._app.runs.baseline import Compared
+from mtlkeras.analysis import WorstErrors
 from mtlkeras.analysis._pictures import readable_on
 from tests.cli.made_runs import ANSWERS, EVIL, HISTORY, LABELS, METRICS, bare_run, full_run, search_run
 
@@ -309,3 +314,21 @@ def test_pictures_are_what_they_were(channels):
     read = np.round(image.imread(io.BytesIO(data)) * 255).astype("uint8")
     np.testing.assert_array_equal(read.reshape(5, 7, -1)[..., :channels], picture)
     assert len(data_uri(np.zeros((1000, 900, 3), "uint8"))) < 3000 and not math.isnan(len(data))
+
+
+def test_an_answer_of_no_label_is_told():
+    worst = WorstErrors("seen", np.array([7]), np.array([1.2]), (("rust", "miner"),), ((),), np.zeros((1, 4)))
+    run = bare_run()
+    tasks = {"seen": TaskEvidence("MultiLabel", "accuracy", True, worst=worst)}
+    part, table = worst_errors(dataclasses.replace(run, tasks=tasks)).parts[1:]
+    assert "labelled <strong>rust, miner</strong>, answered" in part.html
+    assert '<strong class="bad">none</strong>' in part.html
+    assert table.columns["answer"] == ["none"]
+
+
+@pytest.mark.parametrize("flops", [None, 1200])
+def test_what_models_cost_has_columns_for_what_is_counted(flops):
+    one = Compared("size", "mae", False, [1.0, 2.0], [1.5, 2.5], None, 10, flops, [3.2, 5.9])
+    cost = baseline([one]).parts[-1].columns
+    assert cost["seconds of training"] == [5]
+    assert cost.get("operations") == (None if flops is None else [flops])

@@ -78,7 +78,7 @@ def _answer_text(value: Any, names: Sequence[str] | None) -> str:
     if names is not None and len(flat) == len(names) and set(flat) <= {0, 1, -1}:
         yes = [name for name, one in zip(names, flat, strict=True) if one == 1]
         return ", ".join(yes) or "none"
-    return ", ".join(f"{v:.4g}" if isinstance(v, float) else str(v) for v in flat)
+    return ", ".join(f"{v:.4g}" if isinstance(v, float) else str(v) for v in flat) or "none"
 
 
 def _head(found: WorstErrors, i: int) -> str:
