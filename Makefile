@@ -50,7 +50,8 @@ help:
 	@echo "make docs       writes the reference from the docstrings to docs/reference"
 	@echo "Each sets up $(VENV) first if it is not there, with nothing but Python 3.11 and pip."
 
-# Of pip's report awk shows the large downloads; the whole report is kept, and its end shown on failure.
+# Most files are never imported, so Python compiles those that are when they are. Of pip's report awk shows the
+# large downloads; the whole report is kept, and its end shown on failure.
 $(INSTALLED): requirements.txt pyproject.toml
 	@[ -n "$(PYTHON)" ] || { echo "No Python 3.11, 3.12 or 3.13 found; name one: make PYTHON=/path/to/python3.11"; exit 1; }
 	@if ! $(BIN)/python -m pip --version > /dev/null 2>&1; then \
@@ -65,8 +66,6 @@ $(INSTALLED): requirements.txt pyproject.toml
 		/(Downloading|Using cached) .* MB\)/ { print "      " $$(NF-2), $$(NF-1), $$NF; fflush() } \
 		/^Installing collected/ { print "      unpacking"; fflush() }' \
 		|| { tail -n 20 $(VENV)/install.log; exit 1; }
-	@# pip compiles on one core what it installs. Some packages hold files that are not meant to compile.
-	@$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
 	@echo "[3/3] installing mtlkeras itself"
 	@$(PIP) install --no-deps --editable . >> $(VENV)/install.log 2>&1 || { tail -n 20 $(VENV)/install.log; exit 1; }
 	@touch $@
