@@ -9,10 +9,11 @@ six steps with a quarter of an epoch between them, then trained on while the lea
 four epochs in all) and `whole` (the base, trained on in just that way, with all of its channels). With
 `--ways scratch` a model as small as the pruned one is trained anew for all these epochs, eight. Rates and
 steps were set beforehand; scores are those of the last epoch, on the validation split and on the test split.
-Models are kept beside FILE, and a run that was stopped goes on from the last of them. At the end base and
-pruned model take turns, and the times of a prediction are compared, by `predict_on_batch` and as exported:
+Models are kept beside FILE, and a run that was stopped goes on from the last of them. At the end base,
+pruned model and that without batch normalisation take turns, and the times of a prediction are compared, by
+`predict_on_batch` and as exported:
 the medians, and what the fastest tenths stay under, which other work on the machine disturbs least. `--times`
-measures them anew.
+measures them anew, `--untrained` those of models that are cut without training.
 """
 
 from __future__ import annotations
@@ -147,6 +148,16 @@ class Setup:
         return model
 
 
+class Untrained(Setup):
+    """The same without training: for times, which hardly depend on which channels are cut."""
+
+    def kept(self, name: str, make: Callable[[], Any]) -> Any:
+        return super().kept(f"untrained-{name}", make)
+
+    def train(self, model: Any, epochs: float) -> Any:
+        return model
+
+
 def _with_rate(model: Any, rate: Any) -> Any:
     import keras
 
@@ -178,13 +189,13 @@ def train_all(setup: Setup, ways: list[str], kept: Kept) -> None:
             kept.add(way, SEED, result(setup, getattr(setup, way)()))
 
 
-def times(setup: Setup, rounds: int) -> dict[str, list[tuple[float, float]]]:
-    """Returns medians and tenths of milliseconds, of base and pruned model."""
+def times(setup: Setup, rounds: int) -> dict[str, list[list[float]]]:
+    """Returns medians and tenths of milliseconds, of base, pruned and folded model."""
     import numpy as np
 
-    models = (setup.base(), setup.pruned())
+    models = models_of(setup)
     images = np.concatenate([x["image"] if isinstance(x, dict) else x for x, _ in setup.data("test").take(1)])
-    found: dict[str, list[tuple[float, float]]] = {}
+    found: dict[str, list[list[float]]] = {}
     with tempfile.TemporaryDirectory() as folder:
         served = [_served(model, os.path.join(folder, str(i))) for i, model in enumerate(models)]
         for size, count in ((1, rounds), (64, max(rounds // 5, 1))):
@@ -192,6 +203,14 @@ def times(setup: Setup, rounds: int) -> dict[str, list[tuple[float, float]]]:
             found[f"batch {size}, `predict_on_batch`, ms"] = plain
             found[f"batch {size}, exported, ms"] = in_turns(served, images[:size], count)
     return found
+
+
+def models_of(setup: Setup) -> list[Any]:
+    """Returns the base, the pruned model, and that without its batch normalisation."""
+    from mtlkeras.compress import fold_normalization
+
+    pruned = setup.pruned()
+    return [setup.base(), pruned, fold_normalization(pruned)]
 
 
 def _served(model: Any, folder: str) -> Any:
@@ -203,8 +222,8 @@ def _served(model: Any, folder: str) -> Any:
     return lambda x: loaded.serve_raw(tf.constant(x))
 
 
-def in_turns(calls: list[Any], x: Any, rounds: int) -> list[tuple[float, float]]:
-    """Returns the medians of the two calls' times, and the tenths."""
+def in_turns(calls: list[Any], x: Any, rounds: int) -> list[list[float]]:
+    """Returns the medians of the calls' times, and the tenths."""
     import numpy as np
 
     taken: list[list[float]] = [[] for _ in calls]
@@ -214,36 +233,51 @@ def in_turns(calls: list[Any], x: Any, rounds: int) -> list[tuple[float, float]]
             call(x)
             if turn >= 3:
                 found.append(1000 * (time.perf_counter() - start))
-    return [tuple(float(np.quantile(found, q)) for found in taken) for q in (0.5, 0.1)]  # type: ignore[misc]
+    return [[float(np.quantile(found, q)) for found in taken] for q in (0.5, 0.1)]
 
 
-def file_bytes(setup: Setup) -> tuple[float, float]:
+def file_bytes(setup: Setup) -> list[float]:
     import numpy as np
 
     from mtlkeras.compress import compare
 
     image = np.zeros((1, 28, 28, 1), "uint8")
-    return compare(setup.base(), setup.pruned(), image, rounds=1)["file_bytes"]
+    base, *smaller = models_of(setup)
+    return [
+        compare(base, model, image, rounds=1)["file_bytes"][i]
+        for model, i in [(base, 0), *((m, 1) for m in smaller)]
+    ]
 
 
 def show(trunk: str, kept: Kept) -> None:
     rows = {way: found[SEED] for way in WAYS if (found := kept.find(way))}
-    if "base" not in rows:
-        return
-    base = rows["base"]
-    tasks = list(base["scores"]["test"])
-    heads = " | ".join(f"{task}, {split}" for task in tasks for split in SPLITS)
-    print(f"\n| {trunk} | operations | weights | {heads} |\n|" + " --- |" * (3 + 2 * len(tasks)))
-    for way, row in rows.items():
-        cells = [f"{100 * row['scores'][split][task]:.2f}" for task in tasks for split in SPLITS]
-        print(f"| {way} | {row['flops'] / base['flops']:.3f} | {row['parameters']:,} | {' | '.join(cells)} |")
+    if "base" in rows:
+        base = rows["base"]
+        tasks = list(base["scores"]["test"])
+        heads = " | ".join(f"{task}, {split}" for task in tasks for split in SPLITS)
+        print(f"\n| {trunk} | operations | weights | {heads} |\n|" + " --- |" * (3 + 2 * len(tasks)))
+        for way, row in rows.items():
+            cells = [f"{100 * row['scores'][split][task]:.2f}" for task in tasks for split in SPLITS]
+            print(
+                f"| {way} | {row['flops'] / base['flops']:.3f} | {row['parameters']:,} | {' | '.join(cells)} |"
+            )
     for row in kept.find("times").values():
-        print(f"\n| {trunk} | base | pruned | base / pruned | of the fastest tenths |\n|" + " --- |" * 5)
-        for name, ((before, after), (first, second)) in row["found"].items():
-            cells = f"{before:.2f} | {after:.2f} | {before / after:.2f} | {first / second:.2f}"
-            print(f"| {name} | {cells} |")
-        before, after = row["file_bytes"]
-        print(f"| file, bytes | {before:,} | {after:,} | {before / after:.2f} | |")
+        models = ("base", "pruned", "folded")
+        print(f"\n| {trunk} | {' | '.join(models)} | base / pruned | base / folded | fastest tenths |")
+        print("|" + " --- |" * 7)
+        for name, (medians, tenths) in row["found"].items():
+            fast = ", ".join(f"{ratio:.2f}" for ratio in _ratios(tenths))
+            cells = [*(f"{value:.2f}" for value in [*medians, *_ratios(medians)]), fast]
+            print(f"| {name} | {' | '.join(cells)} |")
+        sizes = [
+            *(f"{size:,}" for size in row["file_bytes"]),
+            *(f"{r:.2f}" for r in _ratios(row["file_bytes"])),
+        ]
+        print(f"| file, bytes | {' | '.join(sizes)} | |")
+
+
+def _ratios(values: list[float]) -> list[float]:
+    return [values[0] / value for value in values[1:]]
 
 
 def main() -> None:
@@ -258,14 +292,18 @@ def main() -> None:
     parser.add_argument("--share", type=float, default=0.47, help="of the operations that is to be left")
     parser.add_argument("--rounds", type=int, default=300, help="predictions of one picture that are timed")
     parser.add_argument("--times", action="store_true", help="measure times anew")
+    parser.add_argument(
+        "--untrained", action="store_true", help="times alone, of models that are not trained"
+    )
     parser.add_argument("--data-dir")
     parser.add_argument("--show", action="store_true")
     args = parser.parse_args()
     for trunk in args.trunks:
-        kept = Kept(args.keep, {"trunk": trunk, "share": args.share, "epochs": EPOCHS})
+        epochs = 0 if args.untrained else EPOCHS
+        kept = Kept(args.keep, {"trunk": trunk, "share": args.share, "epochs": epochs})
         if not args.show:
-            setup = Setup(trunk, args.share, args.keep, args.data_dir)
-            train_all(setup, args.ways, kept)
+            setup = (Untrained if args.untrained else Setup)(trunk, args.share, args.keep, args.data_dir)
+            train_all(setup, [] if args.untrained else args.ways, kept)
             if "pruned" in args.ways and (args.times or not kept.find("times")):
                 row = {"found": times(setup, args.rounds), "file_bytes": file_bytes(setup)}
                 kept.add("times", SEED, row)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ def rebuilt(
     values: Values,
     added: Added | None = None,
     finish: Callable[[Any], None] | None = None,
+    removed: Collection[int] = (),
 ) -> Any:
     """Returns a model with changed layers, compiled as the model is, its optimizer begun anew.
 
@@ -35,13 +36,14 @@ def rebuilt(
         values: Returns the weights of each layer that both have.
         added: The weights of those that the edits added.
         finish: Changes the new model, which has its weights and is not compiled.
+        removed: The ids of layers that the edits took out.
     """
     config = model.get_config()
     _edit(model, config, edit)
     strategy = strategy_of(model)
     with strategy.scope() if strategy is not None else contextlib.nullcontext():
         made = type(model).from_config(config)
-        _fill(model, made, values, added or {})
+        _fill(model, made, values, added or {}, removed)
         if finish is not None:
             finish(made)
         if model.compiled:
@@ -71,12 +73,14 @@ def _edit(model: Any, config: dict[str, Any], edit: EditModel) -> None:
     edit(model, config)
 
 
-def _fill(old: Any, new: Any, values: Values, added: Added) -> None:
+def _fill(old: Any, new: Any, values: Values, added: Added, removed: Collection[int]) -> None:
     by_name = {operation.name: operation for operation in functional_within(new).operations}
     for operation in functional_within(old).operations:
+        if id(operation) in removed:
+            continue
         made = by_name[operation.name]
         if has_graph(functional_within(operation)):
-            _fill(operation, made, values, added)
+            _fill(operation, made, values, added, removed)
         elif getattr(operation, "weights", None):
             made.set_weights(values(operation))
     for name, weights in added.get(id(functional_within(old)), {}).items():
