@@ -11,9 +11,9 @@ four epochs in all) and `whole` (the base, trained on in just that way, with all
 steps were set beforehand; scores are those of the last epoch, on the validation split and on the test split.
 Models are kept beside FILE, and a run that was stopped goes on from the last of them. At the end base,
 pruned model and that without batch normalisation take turns, and the times of a prediction are compared, by
-`predict_on_batch` and as exported:
-the medians, and what the fastest tenths stay under, which other work on the machine disturbs least. `--times`
-measures them anew, `--untrained` those of models that are cut without training.
+`predict_on_batch` and as exported: the medians, and what the fastest tenths stay under, which other work on
+the machine disturbs least. `--times` measures them anew, `--untrained` those of models that are cut without
+training.
 """
 
 from __future__ import annotations
@@ -258,9 +258,8 @@ def show(trunk: str, kept: Kept) -> None:
         print(f"\n| {trunk} | operations | weights | {heads} |\n|" + " --- |" * (3 + 2 * len(tasks)))
         for way, row in rows.items():
             cells = [f"{100 * row['scores'][split][task]:.2f}" for task in tasks for split in SPLITS]
-            print(
-                f"| {way} | {row['flops'] / base['flops']:.3f} | {row['parameters']:,} | {' | '.join(cells)} |"
-            )
+            share = row["flops"] / base["flops"]
+            print(f"| {way} | {share:.3f} | {row['parameters']:,} | {' | '.join(cells)} |")
     for row in kept.find("times").values():
         models = ("base", "pruned", "folded")
         print(f"\n| {trunk} | {' | '.join(models)} | base / pruned | base / folded | fastest tenths |")
