@@ -539,7 +539,8 @@ def test_gradients_that_float16_cannot_hold_are_taken_at_a_smaller_scale():
     graph = Graph(model)
     found = {factor: taylor(graph, (x, {"size": y["size"] * factor}), 4) for factor in (1e4, 1e6)}
     assert found[1e4].any()
-    np.testing.assert_allclose(found[1e6] / 1e4, found[1e4], rtol=0.05)
+    # What is a millionth of the largest is a difference of numbers that float16 rounds.
+    np.testing.assert_allclose(found[1e6] / 1e4, found[1e4], rtol=0.05, atol=1e-5 * found[1e4].max())
 
 
 @pytest.mark.tensorflow
