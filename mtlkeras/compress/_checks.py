@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from mtlkeras._fields import frozen
 from mtlkeras._model.model import MultiTaskModel
+from mtlkeras.compress._named import named_layers
+from mtlkeras.layers import StartingPoint
+from mtlkeras.sharing._tied import Tied
+
+_COMPARED = {
+    Tied: "SoftSharing compares the trunks weight by weight",
+    StartingPoint: "an L2SP penalty compares the trunk with where it began",
+}
+_SHOWN = 4
 
 
 def check_model(model: Any, owner: str) -> None:
@@ -34,6 +43,20 @@ def check_weights(layers: Iterable[tuple[str, Any]], owner: str) -> None:
                     f"{owner}: the weights of layer '{name}' must be finite; its '{weight.name}' has NaN or "
                     "infinity. Take the model as it was before it diverged."
                 )
+
+
+def check_not_compared(model: Any, owner: str) -> None:
+    """Raises `ValueError` if a penalty compares weights of a model, which would no longer be alike."""
+    for layer in [*(layer for _, layer in named_layers(model)), *model.layers]:
+        why = next((why for kind, why in _COMPARED.items() if isinstance(layer, kind)), None)
+        if why is not None:
+            raise ValueError(f"{owner}: layer '{layer.name}': {why}, so they stay as they are.")
+
+
+def shown(sentences: Sequence[str], nothing: str = "") -> str:
+    """Returns the first of some sentences and how many more there are; `nothing` if there are none."""
+    more = f"; and {len(sentences) - _SHOWN} more" if len(sentences) > _SHOWN else ""
+    return "; ".join(sentences[:_SHOWN]) + more or nothing
 
 
 def names_of(value: Any, argument: str, owner: str, single: bool = False) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from mtlkeras._errors import unknown_name
 from mtlkeras._fields import frozen, whole_number
 from mtlkeras._keras_private import functional_within, has_graph
 from mtlkeras._model.model import MultiTaskModel
-from mtlkeras.compress._checks import check_model, check_weights, names_of
+from mtlkeras.compress._checks import check_model, check_weights, names_of, shown
 from mtlkeras.compress._factors import Factors, factors_of
 from mtlkeras.compress._named import named_layers
 from mtlkeras.compress._rebuild import rebuilt
@@ -26,7 +26,6 @@ from mtlkeras.sharing._tied import Tied
 _CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
 INPUT, RECURRENT_KERNEL = "kernel", "recurrent_kernel"
 KERNELS = (INPUT, RECURRENT_KERNEL)
-_SHOWN = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -176,8 +175,7 @@ def _refusals(layers: dict[int, Any], kernels: tuple[str, ...]) -> str:
         for layer in layers.values()
         if any("kernel" in weight.name for weight in getattr(layer, "weights", ()))
     ]
-    more = f"; and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
-    return f" {'; '.join(found[:_SHOWN]) or 'None has a kernel'}{more}."
+    return f" {shown(found, 'None has a kernel')}."
 
 
 def _plan(layer: Any, kernels: tuple[str, ...], rank: int | None, energy: float) -> Plan:

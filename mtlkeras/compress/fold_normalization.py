@@ -11,17 +11,14 @@ import numpy as np
 
 from mtlkeras._keras_private import functional_within, has_graph, ordered_nodes
 from mtlkeras._model.model import MultiTaskModel
-from mtlkeras.compress._checks import check_model, check_weights
-from mtlkeras.compress._named import named_layers
+from mtlkeras.compress._checks import check_model, check_not_compared, check_weights, shown
 from mtlkeras.compress._rebuild import own_values, rebuilt
-from mtlkeras.layers import GroupedConv2D, StartingPoint
-from mtlkeras.sharing._tied import Tied
+from mtlkeras.layers import GroupedConv2D
 
 _L = keras.layers
 _PLAIN = (_L.Dense, _L.Conv1D, _L.Conv2D, _L.Conv3D, GroupedConv2D)
 _DEPTHWISE = (_L.DepthwiseConv1D, _L.DepthwiseConv2D)
 _SEPARABLE = (_L.SeparableConv1D, _L.SeparableConv2D)
-_SHOWN = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,11 +63,12 @@ def fold_normalization(model: MultiTaskModel) -> MultiTaskModel:
     ```
     """
     check_model(model, "fold_normalization")
-    _check_held(model)
+    check_not_compared(model, "fold_normalization")
     refusals: dict[str, str] = {}
     folds = list(_folds(model, _calls(model), refusals))
     if not folds:
-        raise ValueError(f"fold_normalization: there is no batch normalisation to fold. {_shown(refusals)}.")
+        why = shown([f"'{name}': {why}" for name, why in refusals.items()], "The model has none")
+        raise ValueError(f"fold_normalization: there is no batch normalisation to fold. {why}.")
     parts = [part for fold in folds for part in (fold.layer, fold.norm)]
     check_weights([(part.name, part) for part in parts], "fold_normalization")
     by_layer = {id(fold.layer): fold for fold in folds}
@@ -86,21 +84,6 @@ def fold_normalization(model: MultiTaskModel) -> MultiTaskModel:
         return _folded(by_layer[id(layer)]) if id(layer) in by_layer else own_values(layer)
 
     return rebuilt(model, edit, values, removed=by_norm.keys())
-
-
-def _check_held(model: Any) -> None:
-    for layer in [*(layer for _, layer in named_layers(model)), *model.layers]:
-        if isinstance(layer, (Tied, StartingPoint)):
-            raise ValueError(
-                f"fold_normalization: layer '{layer.name}' compares weights with others, which would no "
-                "longer be alike. Reuse the trunk without it."
-            )
-
-
-def _shown(refusals: dict[str, str]) -> str:
-    shown = "; ".join(f"'{name}': {why}" for name, why in list(refusals.items())[:_SHOWN])
-    more = f"; and {len(refusals) - _SHOWN} more" if len(refusals) > _SHOWN else ""
-    return f"{shown or 'The model has none'}{more}"
 
 
 def _calls(model: Any) -> dict[int, int]:

@@ -13,7 +13,7 @@ from mtlkeras._keras_private import functional_within
 from mtlkeras._model.model import MultiTaskModel
 from mtlkeras._types import Data
 from mtlkeras.compress._call import Kept
-from mtlkeras.compress._checks import check_model, check_weights, names_of
+from mtlkeras.compress._checks import check_model, check_weights, names_of, shown
 from mtlkeras.compress._graph import Graph, kept_of
 from mtlkeras.compress._importance import KINDS, by_layer, magnitude, taylor
 from mtlkeras.compress._named import HEADS, layers_of, named_layers
@@ -24,7 +24,6 @@ from mtlkeras.compress._timing import check_batch, largest_within, latencies
 from mtlkeras.layers import TaskOutput
 
 KEPT = "it is in keep="
-_SHOWN = 4
 _ROUNDS = 20
 """Predictions that a time is the median of."""
 
@@ -250,5 +249,4 @@ def _reasons(graph: Graph) -> str:
     ]
     if not found:
         return ""
-    more = f"; and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
-    return f" Channels stay that go through {'; '.join(found[:_SHOWN])}{more}."
+    return f" Channels stay that go through {shown(found)}."

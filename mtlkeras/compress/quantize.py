@@ -11,19 +11,13 @@ import numpy as np
 
 from mtlkeras._errors import unknown_name
 from mtlkeras._model.model import MultiTaskModel
-from mtlkeras.compress._checks import check_model, names_of
+from mtlkeras.compress._checks import check_model, check_not_compared, names_of, shown
 from mtlkeras.compress._named import HEADS, TRUNK, layers_of, named_layers
 from mtlkeras.compress._rebuild import as_it_is, own_values, rebuilt
-from mtlkeras.layers import SelfAttention, StartingPoint, TaskOutput
-from mtlkeras.sharing._tied import Tied
+from mtlkeras.layers import SelfAttention, TaskOutput
 
 MODES = ("int8",)
-_SHOWN = 4
 _PLAIN = (keras.layers.Dense, keras.layers.EinsumDense, keras.layers.Embedding)
-_HELD = {
-    Tied: "SoftSharing compares the trunks weight by weight",
-    StartingPoint: "an L2SP penalty compares the trunk with where it began",
-}
 
 
 def quantize(
@@ -66,10 +60,7 @@ def quantize(
     if not names:
         raise ValueError("quantize: what= names none; expected 'trunk', 'heads', tasks or layers.")
     chosen = _chosen(model, list(names))
-    for name, layer in [*named_layers(model), *((part.name, part) for part in model.layers)]:
-        held = next((why for kind, why in _HELD.items() if isinstance(layer, kind)), None)
-        if held is not None:
-            raise ValueError(f"quantize: layer '{name}': {held}, so they stay as they are.")
+    check_not_compared(model, "quantize")
     before = [id(layer) for _, layer in named_layers(model)]
 
     def finish(made: Any) -> None:
@@ -132,11 +123,8 @@ def _chosen(model: Any, names: list[str]) -> set[int]:
             raise ValueError(f"quantize: layer '{name}' cannot be quantized: {refused[name]}.")
     chosen = {key for key, why in refusals.items() if why is None}
     if not chosen:
-        shown = "; ".join(f"'{name}': {why}" for name, why in list(refused.items())[:_SHOWN])
-        more = f"; and {len(refused) - _SHOWN} more" if len(refused) > _SHOWN else ""
-        raise ValueError(
-            f"quantize: no layer of {names!r} can be quantized. {shown or 'It has no weights'}{more}."
-        )
+        why = shown([f"'{name}': {why}" for name, why in refused.items()], "It has no weights")
+        raise ValueError(f"quantize: no layer of {names!r} can be quantized. {why}.")
     return chosen
 
 

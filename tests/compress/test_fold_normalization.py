@@ -147,7 +147,7 @@ REFUSED = {
         "it is called with training=True",
     ),
     "another type": (
-        lambda x: L.Flatten()(L.BatchNormalization(dtype="float64", name="n")(L.Conv2D(4, 3)(x))),
+        lambda x: L.Flatten()(L.BatchNormalization(dtype="bfloat16", name="n")(L.Conv2D(4, 3)(x))),
         "it computes in another type",
     ),
     "several calls": (twice, "is called several times"),
@@ -177,7 +177,7 @@ def test_weights_must_be_finite_and_models_ours():
 def test_weights_that_a_penalty_compares_stay():
     trunk = MLP(depth=1, width=4, normalization="batch")
     model = mtlkeras.build_model((5,), trunk, HEADS, sharing=mtlkeras.sharing.SoftSharing())
-    with pytest.raises(ValueError, match="fold_normalization: layer '.*' compares weights with others"):
+    with pytest.raises(ValueError, match="fold_normalization: layer '.*': SoftSharing compares the trunks"):
         fold_normalization(model)
 
 
