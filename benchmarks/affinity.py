@@ -23,7 +23,6 @@ pairs), and over the partners of one assay, the mean over the assays: that is wh
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import functools
 import itertools
@@ -36,7 +35,7 @@ from typing import Any
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
-from sharing import Kept
+from sharing import Kept, kept_arguments
 
 WIDTH, LOOK_AT, COMPARED = 128, 1024, 500
 SPLITS = ("valid", "test")
@@ -268,16 +267,8 @@ def draw(measured: dict[str, np.ndarray], gains: np.ndarray, picture: Path) -> N
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--keep", type=Path, required=True, help="file of results, which a later run goes on from"
-    )
-    parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
+    parser = kept_arguments(__doc__)
     parser.add_argument("--epochs", type=int)
-    parser.add_argument("--data-dir")
-    parser.add_argument("--show", action="store_true")
     parser.add_argument("--picture", type=Path)
     args = parser.parse_args()
     setup = Setup(args.data_dir, args.epochs)

@@ -16,12 +16,10 @@ of its own (10, ten epochs, of 0.001, 0.003 and 0.01): it is the best of a task 
 
 from __future__ import annotations
 
-import argparse
 import time
-from pathlib import Path
 from typing import Any
 
-from sharing import PROBLEMS, Kept, lenet, show
+from sharing import PROBLEMS, Kept, kept_arguments, lenet, show
 
 EPOCHS, RATE = 5, 1e-2
 TASKS = ("left", "right")
@@ -131,16 +129,8 @@ class Setup:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--keep", type=Path, required=True, help="file of results, which a later run goes on from"
-    )
+    parser = kept_arguments(__doc__)
     parser.add_argument("--ways", nargs="*", choices=list(WAYS), default=list(WAYS))
-    parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
-    parser.add_argument("--data-dir")
-    parser.add_argument("--show", action="store_true")
     args = parser.parse_args()
     kept = Kept(args.keep, {"problem": "multifashion", "rate": RATE})
     if not args.show:

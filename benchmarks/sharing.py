@@ -228,6 +228,18 @@ class Kept:
         print(json.dumps(row), flush=True)
 
 
+def kept_arguments(doc: str | None) -> argparse.ArgumentParser:
+    """Returns a parser of what every script has whose results are kept: file, seeds, data, `--show`."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--keep", type=Path, required=True, help="file of results, which a later run goes on from"
+    )
+    parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
+    parser.add_argument("--data-dir")
+    parser.add_argument("--show", action="store_true")
+    return parser
+
+
 def train_all(setup: Setup, schemes: dict[str, str], seeds: list[int], kept: Kept) -> None:
     for seed in seeds:  # All schemes of a seed first: a run that is stopped has whole pairs.
         for task in setup.problem.scores:

@@ -15,13 +15,14 @@ nothing is chosen on it.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import statistics
 import time
 from pathlib import Path
 from typing import Any
+
+from sharing import kept_arguments
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -165,20 +166,12 @@ def draw(curves: dict[str, dict[int, list[dict[str, Any]]]], picture: Path) -> N
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--keep", type=Path, required=True, help="file of results, which a later run goes on from"
-    )
+    parser = kept_arguments(__doc__)
     parser.add_argument("--ways", nargs="*", choices=WAYS, default=list(WAYS))
     parser.add_argument("--labels", type=int, nargs="*", default=[1, 5, 20])
-    parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
     parser.add_argument("--source-epochs", type=int)
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--alpha", type=float, default=0.01, help="factor of L2-SP")
-    parser.add_argument("--data-dir")
-    parser.add_argument("--show", action="store_true")
     parser.add_argument("--picture", type=Path)
     args = parser.parse_args()
     key = {"source_epochs": args.source_epochs, "steps": args.steps, "alpha": args.alpha}
